@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= $(shell .ci/find-python 3.11)
+PYTHON313 ?= $(shell .ci/find-python 3.13)
+VENV ?= .venv
+VENV313 ?= .venv-py313
+LONG_EVERY ?= 1
+DEMO ?= demo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := $(VENV)/bin
+# What a newer GDAL could answer differently.
+RASTER_AND_GEOMETRY := $(addprefix tests/test_,$(addsuffix .py,\
+  scene geobox grid radiometry corners polygonize stitch export planar prompts))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long test-py313 lint format bench clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV313)/.ready: pyproject.toml constraints.txt
+	$(PYTHON313) -m venv $(VENV313)
+	$(VENV313)/bin/pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it with the truth.
+	$(BIN)/python -m geosam.demo $(DEMO)
+	$(BIN)/geosam segment $(DEMO)/scene.tif -o $(DEMO)/segments.gpkg --overwrite
+	$(BIN)/geosam preview $(DEMO)/scene.tif $(DEMO)/segments.gpkg -o $(DEMO)/preview.png --overwrite
+	$(BIN)/geosam evaluate $(DEMO)/segments.gpkg $(DEMO)/truth.gpkg
+	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
+
+test: lint  ## Lint, types, and every test that takes less than a minute.
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-long: $(VENV)/.ready  ## The long tests; LONG_EVERY=5 takes every fifth.
+	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk 'NR % $(LONG_EVERY) == 0' > $(VENV)/long-tests
+	$(BIN)/python -m pytest @$(VENV)/long-tests
+
+test-py313: $(VENV313)/.ready  ## Raster and geometry tests on Python 3.13, which brings a newer GDAL.
+	$(VENV313)/bin/python -m pytest -m 'not slow' $(RASTER_AND_GEOMETRY)
+
+lint: $(VENV)/.ready  ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready  ## Rewrite the code in the one style.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready  ## Benchmarks, one after the other.
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## Remove environments and what the demo made.
+	rm -rf $(VENV) $(VENV313) $(DEMO) build dist

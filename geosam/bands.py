@@ -1,0 +1,140 @@
+"""Bands: which bands of a file make the picture, and what says which pixels are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+
+from geosam.errors import UnsupportedBands, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+#: Share of the sampled values of an alpha band that must be 0 or opaque; antialiased edges are the rest.
+MIN_ALPHA_SHARE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class BandPlan:
+    """How the pixels of a file become a picture and a valid mask."""
+
+    indexes: tuple[int, ...]
+    """Bands of the picture, counted from 1: three, or one that is shown in grey or through its palette."""
+    dtype: np.dtype[Any]
+    """The type that holds the values of all these bands."""
+    nodata: tuple[float | None, ...]
+    """The value of each of these bands that means no data."""
+    reason: str
+    """Why these bands, in words."""
+    is_picture: bool
+    """Whether uint8 values are meant to be looked at as they are."""
+    alpha: int | None = None
+    """The band that is the alpha channel."""
+    has_mask: bool = False
+    """Whether the file's mask band decides which pixels are valid."""
+    palette: NDArray[np.uint8] | None = None
+    """(4, N) red, green, blue, alpha of every value of a paletted band."""
+    warnings: list[str] = field(default_factory=list)
+    """What the user should know."""
+
+    @property
+    def validity(self) -> str:
+        """What decides which pixels are valid, in words."""
+        by_nodata = any(value is not None for value in self.nodata)
+        if self.has_mask:
+            return "mask band"
+        return " and ".join([f"alpha band {self.alpha}"] * (self.alpha is not None) + ["nodata value"] * by_nodata) or "all valid"
+
+
+def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> BandPlan:
+    """Choose the bands of an open dataset: the user's, or by colour interpretation.
+
+    Raises:
+        UnsupportedBands: no way to choose, or values that are no picture (complex).
+        UsageError: `bands` names bands that the file does not have, or not one or three of them.
+    """
+    if not ds.count:
+        raise UnsupportedBands(
+            f"no bands: {name}: a container with {len(ds.subdatasets)} subdatasets. Extract one with gdal_translate."
+        )
+    warnings: list[str] = []
+    chosen, reason = _automatic(ds, name, warnings) if bands is None else _given(ds, name, bands)
+    for index in chosen:
+        _check_dtype(ds.dtypes[index - 1], name, index)
+    color = ds.colorinterp
+    rgb = tuple(color[i - 1] for i in chosen) == _RGB
+    flags = ds.mask_flag_enums[chosen[0] - 1]
+    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags and MaskFlags.nodata not in flags
+    has_mask = has_mask or not flags
+    nodata = tuple(ds.nodatavals[i - 1] for i in chosen)
+    if has_mask and any(value is not None for value in nodata):
+        warnings.append(f"{name} has a mask band and the nodata value {nodata[0]:g}: the mask band is used")
+    alpha = next((i for i, c in enumerate(color, 1) if c == ColorInterp.alpha and i not in chosen), None)
+    bits = [ds.tags(i, ns="IMAGE_STRUCTURE").get("NBITS", "8") for i in chosen]
+    return BandPlan(
+        indexes=chosen,
+        dtype=np.result_type(*(ds.dtypes[i - 1] for i in chosen)),
+        nodata=(None,) * len(chosen) if has_mask else nodata,
+        reason=reason,
+        is_picture=all(ds.dtypes[i - 1] == "uint8" for i in chosen)
+        and (rgb or len(chosen) == ds.count - (alpha is not None))
+        and set(bits) == {"8"},
+        alpha=None if has_mask else alpha,
+        has_mask=has_mask,
+        palette=_palette(ds, chosen[0]) if len(chosen) == 1 and color[chosen[0] - 1] == ColorInterp.palette else None,
+        warnings=warnings,
+    )
+
+
+def is_alpha(sample: NDArray[Any]) -> bool:
+    """Whether values are those of an alpha channel: nearly all 0 or opaque. Near infrared is often tagged alpha."""
+    opaque = (255,) if sample.dtype.kind not in "iu" else (255, np.iinfo(sample.dtype).max)
+    return not sample.size or float(np.isin(sample, (0, *opaque)).mean()) >= MIN_ALPHA_SHARE
+
+
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_WANTED = "Name one or three with --bands, for example --bands 3,2,1."
+
+
+def _given(ds: DatasetReader, name: str, bands: Sequence[int]) -> tuple[tuple[int, ...], str]:
+    if len(bands) not in (1, 3):
+        raise UsageError(f"--bands {','.join(map(str, bands))}: {len(bands)} bands, wanted one or three. {_WANTED}")
+    outside = [band for band in bands if not 1 <= band <= ds.count]
+    if outside:
+        raise UsageError(f"--bands: {name} has no band {outside[0]}: it has bands 1 to {ds.count}. {_WANTED}")
+    return tuple(int(band) for band in bands), "named by --bands"
+
+
+def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple[int, ...], str]:
+    color, count = ds.colorinterp, ds.count
+    if all(c in color for c in _RGB):
+        return tuple(color.index(c) + 1 for c in _RGB), "red, green and blue by colour interpretation"
+    data = [i for i, c in enumerate(color, 1) if c != ColorInterp.alpha]
+    if len(data) == 1:
+        return (data[0],), "palette" if color[data[0] - 1] == ColorInterp.palette else "the only band, shown in grey"
+    if len(data) == 3:
+        return tuple(data), "the only three bands, taken for red, green and blue"
+    if count == 4:
+        warnings.append(f"{name} has four bands without colour interpretation: bands 1, 2, 3 are taken for red, green, blue")
+        return (1, 2, 3), "the first three of four bands without colour interpretation"
+    raise UnsupportedBands(f"cannot choose bands: {name}: {count} bands without red, green and blue. {_WANTED}")
+
+
+def _check_dtype(dtype: str, name: str, band: int) -> None:
+    if dtype.startswith("complex"):
+        raise UnsupportedBands(f"complex values: {name}, band {band}: {dtype}. Convert to amplitude first (gdal_calc).")
+    if np.dtype(dtype).kind not in "iuf":
+        raise UnsupportedBands(f"unknown data type: {name}, band {band}: {dtype}. Convert it with gdal_translate -ot.")
+
+
+def _palette(ds: DatasetReader, band: int) -> NDArray[np.uint8]:
+    entries = ds.colormap(band)
+    table = np.zeros((4, max(256, max(entries) + 1)), np.uint8)
+    for value, rgba in entries.items():
+        table[:, value] = rgba
+    return table

@@ -1,0 +1,128 @@
+"""The `geosam` command: the group, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+import geosam
+from geosam.cli.evaluate import evaluate
+from geosam.cli.info import info
+from geosam.cli.models import models
+from geosam.cli.preview import preview
+from geosam.cli.report import Report
+from geosam.cli.segment import segment
+from geosam.cli.signals import Signals
+from geosam.errors import DiskFull, GeosamError, Interrupted, OutOfMemory, Terminated, UsageError
+
+#: What a shell reports for a program that SIGPIPE ended.
+BROKEN_PIPE: Final = 141
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(geosam.__version__, prog_name="geosam", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Georeferenced imagery into clean polygons.
+
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 raster, 4 prompts, 5 model, 6 output, 7 done but some tiles failed,
+    8 resources, 130 interrupted, 143 terminated.
+    """
+
+
+for command in (segment, info, models, evaluate, preview):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command with the arguments of this process, and end the process."""
+    report, signals = Report(), Signals()
+    signals.install(lambda stop: _stopped(stop, report))
+    sys.exit(run(sys.argv[1:], report, signals))
+
+
+def run(args: Sequence[str], report: Report, signals: Signals) -> int:
+    """One call of the command: whatever happens is one exit code, at most one error line and one JSON object."""
+    error = signals.received or _call(args, report)
+    error = signals.received or error
+    signals.settle()
+    if isinstance(error, click.UsageError) and "--json" in args:
+        report.json = True
+    exit_code, text = _outcome(error, report)
+    if report.debug and error is not None:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    try:
+        report.close(exit_code, text)
+    except OSError as closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(closed, BrokenPipeError):
+            return BROKEN_PIPE
+        click.echo(f"error: the result cannot be written to stdout: {closed.strerror}.", err=True)
+        return DiskFull.exit_code
+    return exit_code
+
+
+def _call(args: Sequence[str], report: Report) -> BaseException | None:
+    """Run the command; libraries may neither warn nor log on their own account."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            cli.main(list(args) or ["--help"], prog_name="geosam", obj=report, standalone_mode=False)
+        except BaseException as error:  # noqa: BLE001 - this is the boundary: every error ends here
+            return error
+    return None
+
+
+def _outcome(error: BaseException | None, report: Report) -> tuple[int, str | None]:
+    """Exit code and text of an error."""
+    match error:
+        case None:
+            return 0, None
+        case Interrupted():
+            return error.exit_code, _stopped(error, report)
+        case SystemExit():  # click's answer to a stdout that nobody reads
+            return BROKEN_PIPE, None
+        case KeyboardInterrupt():
+            return Interrupted.exit_code, _stopped(Interrupted(), report)
+        case GeosamError():
+            return error.exit_code, str(error)
+        case click.UsageError(ctx=ctx):
+            place = ctx.command_path if ctx else "geosam"
+            return UsageError.exit_code, f"{error.format_message()} Try '{place} --help'."
+        case MemoryError():
+            found = str(error) or "an allocation failed"
+            return OutOfMemory.exit_code, f"out of memory: {found}. Lower --workers or --tile-size."
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return DiskFull.exit_code, f"no space left on device: {error.filename or error}. Free some space and run again."
+        case _:
+            return GeosamError.exit_code, f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
+
+
+def _stopped(error: Interrupted, report: Report) -> str:
+    what = "terminated" if isinstance(error, Terminated) else "interrupted"
+    return f"{what}. Finished tiles are kept: the same command goes on from there." if report.resumable else f"{what}."
+
+
+def _where(error: BaseException, report: Report) -> str:
+    """Where the traceback of an internal error is to be found."""
+    if report.debug:
+        return "This is a bug in geosam; please report it with the traceback above."
+    header = f"geosam {geosam.__version__}, Python {platform.python_version()}, {platform.platform()}"
+    lines = [header, shlex.join(sys.argv), "", *traceback.format_exception(error)]
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="geosam-crash-", suffix=".txt", delete=False) as file:
+            file.write("\n".join(lines))
+    except OSError:
+        return "This is a bug in geosam; please run again with --debug and report it."
+    return f"This is a bug in geosam; please report it with {file.name}."

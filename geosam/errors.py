@@ -1,0 +1,139 @@
+"""Everything geosam raises on purpose, with the exit code the command line ends in.
+
+    GeosamError (1)
+        UsageError (2)          UnknownFormat  UnknownModel  JournalMismatch
+        SceneError (3)          UnreadableScene(OSError)  MissingCRS(ValueError)  UnsupportedBands(ValueError)
+        PromptError (4)         PromptOutsideScene  CRSMismatch  EmptyPrompt
+        ModelError (5)          DeviceUnavailable
+        ExportError (6)         OutputExists(FileExistsError)
+        PartialResult (7)
+        ResourceError (8)       OutOfMemory(MemoryError)  DiskFull  LockHeld  WorkerDied
+        Interrupted (130)       Terminated (143)
+
+Classes are divided by who can act: the caller, the owner of the file, the administrator of the machine.
+A message is one sentence with the value found and the value wanted, then one with the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GeosamError(Exception):
+    """Base of every error geosam raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(GeosamError):
+    """The call itself is wrong: an option, a combination of options, a name."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UnknownFormat(UsageError):
+    """The output's file extension names no format that geosam writes."""
+
+
+class UnknownModel(UsageError):
+    """No segmenter of that name is registered."""
+
+
+class JournalMismatch(UsageError):
+    """An unfinished run with other inputs or options owns the output."""
+
+
+class SceneError(GeosamError):
+    """The raster cannot be used as it is."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class UnreadableScene(SceneError, OSError):
+    """The file is missing, damaged, or not a raster."""
+
+
+class MissingCRS(SceneError, ValueError):
+    """The raster has no usable georeference."""
+
+
+class UnsupportedBands(SceneError, ValueError):
+    """The bands or their data type cannot be turned into an RGB picture."""
+
+
+class PromptError(GeosamError):
+    """A prompt cannot be used as it is."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class PromptOutsideScene(PromptError):
+    """A prompt lies outside the raster."""
+
+
+class CRSMismatch(PromptError):
+    """The coordinates of a prompt do not fit the CRS they claim."""
+
+
+class EmptyPrompt(PromptError):
+    """A prompt says nothing that could select an object."""
+
+
+class ModelError(GeosamError):
+    """A model cannot be loaded or run."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class DeviceUnavailable(ModelError):
+    """The device asked for does not exist, or the model cannot use it."""
+
+
+class ExportError(GeosamError):
+    """The result cannot be written."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class OutputExists(ExportError, FileExistsError):
+    """The output exists and overwriting was not asked for."""
+
+
+class PartialResult(GeosamError):
+    """The run finished, but some tiles failed and are missing in the result."""
+
+    exit_code: ClassVar[int] = 7
+
+
+class ResourceError(GeosamError):
+    """The machine ran out of something."""
+
+    exit_code: ClassVar[int] = 8
+
+
+class OutOfMemory(ResourceError, MemoryError):
+    """An allocation failed."""
+
+
+class DiskFull(ResourceError):
+    """No space is left where the result or its journal is written."""
+
+
+class LockHeld(ResourceError):
+    """Another run is writing the same output."""
+
+
+class WorkerDied(ResourceError):
+    """A worker process ended without an answer, twice for the same tile."""
+
+
+class Interrupted(GeosamError):
+    """The user pressed Ctrl-C (SIGINT)."""
+
+    exit_code: ClassVar[int] = 130
+
+
+class Terminated(Interrupted):
+    """The system asked the process to end (SIGTERM)."""
+
+    exit_code: ClassVar[int] = 143

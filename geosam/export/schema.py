@@ -1,0 +1,198 @@
+"""Column and Target: what is written, and the names and types it gets in each format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geosam.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pyproj import CRS
+
+Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
+
+#: Name of the geometry column while features travel to the format that writes them.
+GEOMETRY = "geometry"
+
+#: The Arrow type of each kind. Date-times are UTC; those without a zone are taken as UTC.
+ARROW_TYPES: dict[Kind, pa.DataType] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "text": pa.string(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("ms", tz="UTC"),
+}
+
+#: Names that some format keeps for itself, whatever their case.
+RESERVED = frozenset({"fid", "ogc_fid", "geom", GEOMETRY})
+
+#: A field name of a shapefile holds this many bytes.
+SHORT_NAME = 10
+
+
+@dataclass(frozen=True)
+class Column:
+    """One attribute of every feature."""
+
+    name: str
+    """Its name; a format that cannot hold it gets another one, with a warning."""
+    kind: Kind
+    """What its values are."""
+    short: str = ""
+    """Its name in a shapefile (at most 10 bytes); the first bytes of `name` if empty."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written, and where."""
+
+    path: Path
+    """The output; its extension names the format."""
+    crs: CRS
+    """The CRS of the geometries handed to the writer."""
+    columns: tuple[Column, ...]
+    """The attributes, in order."""
+    layer: str
+    """Name of the layer, in formats whose layers have one."""
+    provenance: Mapping[str, Any]
+    """What the features were made from and how; JSON-able."""
+    pixel_size: float
+    """Side of a scene pixel in CRS units: the precision worth writing."""
+
+    @property
+    def provenance_json(self) -> str:
+        """The provenance as JSON text on one line."""
+        return json.dumps(self.provenance, ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Everything a format needs in order to write: the schema, facts about all features, and the features."""
+
+    target: Target
+    """What is written; its path is the final one."""
+    names: tuple[str, ...]
+    """Name of each column in this format."""
+    count: int
+    """Number of features."""
+    bounds: tuple[float, float, float, float] | None
+    """Envelope (xmin, ymin, xmax, ymax) of all of them; None without features."""
+    geometry_types: tuple[str, ...]
+    """"Polygon", "MultiPolygon" or both; empty without features."""
+    vertices: int
+    """Number of vertices of all geometries."""
+    batches: Iterable[pa.RecordBatch]
+    """Batches with a column `geometry` (WKB, exterior rings counter-clockwise), then the columns by position."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of :meth:`renamed`."""
+        return arrow_schema(self.target.columns, self.names)
+
+    def renamed(self) -> Iterator[pa.RecordBatch]:
+        """The batches with the columns named as in this format."""
+        for batch in self.batches:
+            yield batch.rename_columns([GEOMETRY, *self.names])
+
+
+def arrow_schema(columns: Sequence[Column], names: Iterable[str] | None = None) -> pa.Schema:
+    """Geometry first, then the columns, named by `names` or else by position."""
+    names = [str(i) for i in range(len(columns))] if names is None else names
+    fields = [pa.field(name, ARROW_TYPES[column.kind]) for name, column in zip(names, columns, strict=True)]
+    return pa.schema([pa.field(GEOMETRY, pa.binary()), *fields])
+
+
+def plan_names(columns: Sequence[Column], *, short: bool) -> tuple[tuple[str, ...], list[str]]:
+    """Names that no format refuses: none reserved, none equal to another but for its case.
+
+    Args:
+        columns: The columns, in order; earlier ones keep their names.
+        short: Whether names are limited to 10 bytes (shapefile).
+
+    Returns:
+        A name for each column, and warnings that list the columns renamed.
+    """
+    taken: set[str] = set()
+    names: list[str] = []
+    for column in columns:
+        wanted = _cut(column.short or column.name, SHORT_NAME) if short else column.name
+        name = _free_name(wanted, taken, SHORT_NAME if short else None)
+        taken.add(name.casefold())
+        names.append(name)
+    changes = [f"{c.name} -> {n}" for c, n in zip(columns, names, strict=True) if c.name != n]
+    return tuple(names), [f"columns renamed for this format: {', '.join(changes)}"] if changes else []
+
+
+def column_to_arrow(column: Column, values: Sequence[Any], path: Path, first: int) -> tuple[pa.Array, int]:
+    """The values of one column of a batch as an Arrow array; NaN and infinite numbers become nulls.
+
+    Args:
+        column: The column.
+        values: (N,) values; None is a null.
+        path: The output, for the error text.
+        first: Number of the batch's first feature, for the error text.
+
+    Returns:
+        The array, and how many numbers became nulls.
+
+    Raises:
+        ExportError: A value does not fit the column's kind.
+    """
+    try:
+        return _convert(column.kind, values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        row = next((i for i, value in enumerate(values) if not _fits(column.kind, value)), 0)
+        raise ExportError(
+            f'a value does not fit its column: {path}, feature {first + row} field "{column.name}": '
+            f"{values[row]!r}, a value of kind {column.kind} wanted. Correct the attribute or drop the column"
+        ) from None
+
+
+def _convert(kind: Kind, values: Sequence[Any]) -> tuple[pa.Array, int]:
+    if kind == "float":
+        array = pa.array(values, type=pa.float64())
+        finite = pc.is_finite(array)
+        return pc.if_else(finite, array, None), int(pc.sum(pc.invert(finite)).as_py() or 0)
+    if kind == "text":
+        return pa.array([None if _is_nan(v) else str(v) for v in values], type=pa.string()), 0
+    inferred = pa.array(values, from_pandas=True)
+    if kind == "datetime" and pa.types.is_timestamp(inferred.type) and inferred.type.tz is None:
+        inferred = inferred.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    lossy = kind == "datetime"  # fractions of a millisecond are dropped
+    return inferred.cast(ARROW_TYPES[kind], safe=not lossy), 0
+
+
+def _is_nan(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    try:
+        _convert(kind, [value])
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _free_name(wanted: str, taken: Collection[str], limit: int | None) -> str:
+    name, number = wanted, 0
+    while name.casefold() in taken or name.casefold() in RESERVED:
+        number += 1
+        suffix = f"_{number}"
+        name = (_cut(wanted, limit - len(suffix)) if limit else wanted) + suffix
+    return name
+
+
+def _cut(text: str, size: int) -> str:
+    """The first characters of `text` that fit into `size` bytes of UTF-8."""
+    return text.encode()[:size].decode(errors="ignore")

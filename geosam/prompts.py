@@ -1,0 +1,199 @@
+"""Prompts: from map coordinates (`Prompt`) to scene pixels (`ScenePrompt`) to pixels of one window (`PixelPrompts`).
+
+A prompt describes one object by points that include or exclude, a box, or a polygon that serves as a mask. Pixel
+coordinates are corner-based and pixels are half-open: a point on the right or lower edge of the scene is outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+
+from geosam.errors import EmptyPrompt, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pyproj import CRS
+
+    from geosam.geobox import Window
+    from geosam.masks import BoolArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+Detail: TypeAlias = Literal["auto", "part", "whole", "group"]
+Box: TypeAlias = tuple[float, float, float, float]
+
+#: Granularities a prompt may ask for.
+DETAILS: tuple[Detail, ...] = get_args(Detail)
+#: Most points one object may have: the memory of a network's attention grows with the square of their number.
+MAX_POINTS_PER_OBJECT = 1000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prompt:
+    """One object to find, in map coordinates.
+
+    Raises:
+        EmptyPrompt: nothing in it includes anything, or its box or polygon has no area.
+        PromptError: coordinates that are not finite, labels other than 0 and 1, too many points, ...
+    """
+
+    id: str | int
+    """The object's name in the prompt layer; `prompt_id` of the result."""
+    crs: CRS
+    """The CRS of all its coordinates."""
+    points_xy: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    """(K, 2) points, in the order they were given."""
+    labels: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
+    """(K,) 1 includes, 0 excludes."""
+    box_xyxy: Box | None = None
+    """(xmin, ymin, xmax, ymax)."""
+    polygon: Any = None
+    """A shapely Polygon or MultiPolygon that serves as a mask, or None."""
+    granularity: Detail = "auto"
+    """Which of the masks of an ambiguous prompt is wanted."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the user that travel to the result."""
+    source: str = "prompt"
+    """Where it was given, for messages: file, layer and feature, or the option."""
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        if self.points_xy.shape != (count, 2):
+            raise ValueError(f"points (K, 2) and labels (K,) expected, got {self.points_xy.shape} and {count} labels")
+        if count > MAX_POINTS_PER_OBJECT:
+            raise PromptError(
+                f"Too many points for one object: {self.source}: {count}, at most {MAX_POINTS_PER_OBJECT} wanted. "
+                "Give every object its own object_id, or thin its points out."
+            )
+        if not np.isfinite(self.points_xy).all():
+            bad = self.points_xy[~np.isfinite(self.points_xy).all(axis=1)][0].tolist()
+            raise PromptError(f"Coordinates are not finite: {self.source}: {bad}, finite numbers wanted. Correct them.")
+        if ((self.labels != 0) & (self.labels != 1)).any():
+            raise PromptError(f"Unknown label: {self.source}: {self.labels.max()}, 1 (include) or 0 (exclude) wanted.")
+        if self.granularity not in DETAILS:
+            raise PromptError(f"Unknown granularity: {self.source}: {self.granularity!r}, one of {DETAILS} wanted.")
+        if self.box_xyxy is not None:
+            _check_box(self.box_xyxy, self.source)
+        if self.polygon is not None:
+            _check_polygon(self.polygon, self.source)
+        if self.box_xyxy is None and self.polygon is None and not self.labels.any():
+            raise EmptyPrompt(
+                f"Nothing to select: {self.source}: {count} excluding points only, at least one including point "
+                "or a box wanted. Add one (label 1); points of one object share its object_id."
+            )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScenePrompt:
+    """A prompt in corner-based pixels of the scene."""
+
+    index: int
+    """Its position in the list of prompts it was made from."""
+    points_xy: Floats
+    """(K, 2) sub-pixel points inside the scene."""
+    labels: NDArray[np.int8]
+    """(K,) 1 includes, 0 excludes."""
+    box_xyxy: Box | None
+    """Box clipped to the scene."""
+    polygon: Any
+    """Mask polygon (not clipped), or None."""
+    granularity: Detail
+    """Which of the masks of an ambiguous prompt is wanted."""
+    bounds_xyxy: Box
+    """Envelope of points, box and polygon, inside the scene."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelPrompts:
+    """N prompts in corner-based pixels of one window: what a segmenter is given."""
+
+    points: tuple[Floats, ...]
+    """N arrays (K, 2), K may be 0."""
+    labels: tuple[NDArray[np.int8], ...]
+    """N arrays (K,): 1 includes, 0 excludes."""
+    boxes_xyxy: Floats
+    """(N, 4), NaN in the rows without a box."""
+    masks: tuple[BoolArray | None, ...]
+    """N masks (H, W) of the window, None where there is none."""
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.points), len(self.labels), len(self.boxes_xyxy), len(self.masks))
+        if len(set(lengths)) != 1:
+            raise ValueError(f"points, labels, boxes and masks of the same number of prompts expected, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @classmethod
+    def of(cls, prompts: Sequence[ScenePrompt], window: Window) -> PixelPrompts:
+        """The prompts in pixels of `window`, in the given order; coordinates are shifted, not clipped to it."""
+        shift = np.array([window.col_off, window.row_off], np.float64)
+        missing = (np.nan,) * 4
+        boxes = np.array([missing if p.box_xyxy is None else p.box_xyxy for p in prompts], np.float64).reshape(-1, 4)
+        return cls(
+            tuple(p.points_xy - shift for p in prompts),
+            tuple(p.labels for p in prompts),
+            boxes - np.tile(shift, 2),
+            tuple(None if p.polygon is None else _burn(p.polygon, window) for p in prompts),
+        )
+
+
+def prompts_from_options(
+    points: Sequence[tuple[float, float]],
+    negatives: Sequence[tuple[float, float]],
+    boxes: Sequence[Box],
+    crs: CRS,
+) -> tuple[list[Prompt], list[str]]:
+    """Prompts given on the command line, and warnings: all points together are object 1, each box is one more.
+
+    Raises:
+        PromptError: see :class:`Prompt`.
+    """
+    prompts, warnings = [], []
+    if points or negatives:
+        points_xy = np.array([*points, *negatives], np.float64).reshape(-1, 2)
+        labels = np.repeat(np.array([1, 0], np.int8), [len(points), len(negatives)])
+        prompts.append(Prompt(1, crs, points_xy, labels, source="--point / --negative"))
+    for box in boxes:
+        x0, y0, x1, y1 = box
+        upright = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        name = "--box " + ",".join(f"{value:.15g}" for value in box)
+        if upright != tuple(box) and np.isfinite(box).all():
+            warnings.append(f"{name}: corners were swapped, XMIN,YMIN,XMAX,YMAX is the order")
+        prompts.append(Prompt(len(prompts) + 1, crs, box_xyxy=upright, source=name))
+    return prompts, warnings
+
+
+def _burn(polygon: Any, window: Window) -> BoolArray:
+    """The pixels (H, W) of a window whose centres a polygon covers; all it touches if it covers no centre."""
+    shift = Affine.translation(window.col_off, window.row_off)
+    burn = partial(rasterize, [polygon], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
+    mask: BoolArray = burn().astype(bool)
+    if not mask.any():
+        mask = burn(all_touched=True).astype(bool)
+    return mask
+
+
+def _check_box(box: Box, source: str) -> None:
+    if not np.isfinite(box).all():
+        raise PromptError(f"Coordinates are not finite: {source}: box {box}, finite numbers wanted. Correct them.")
+    xmin, ymin, xmax, ymax = box
+    if not (xmin < xmax and ymin < ymax):
+        raise EmptyPrompt(f"The box has no area: {source}: {box}, XMIN < XMAX and YMIN < YMAX wanted. Correct it.")
+
+
+def _check_polygon(polygon: Any, source: str) -> None:
+    if shapely.get_type_id(polygon) not in {shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON}:
+        raise PromptError(f"Not a mask: {source}: {polygon.geom_type}, Polygon or MultiPolygon wanted.")
+    if not (shapely.is_valid(polygon) and shapely.area(polygon) > 0):
+        reason = shapely.is_valid_reason(polygon)
+        raise EmptyPrompt(f"The polygon has no area or is not valid: {source}: {reason}. Repair the polygon.")

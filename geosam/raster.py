@@ -1,0 +1,240 @@
+"""Raster: an open file, one handle a thread, raw band values in windows of file pixels.
+
+A GDAL handle shared by threads returns wrong pixels or crashes the process, and one used after a fork fails; so
+every thread of every process opens its own, and pickling drops them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.env import set_gdal_config
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as FileWindow
+
+from geosam.errors import GeosamError, UnreadableScene
+from geosam.geobox import Window
+from geosam.preflight import HTTP_PAUSES, HTTP_TIMEOUT, describe_bytes, read_head
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+    from geosam.preflight import Source
+
+#: Pixels that one call into GDAL may read: it cannot be interrupted before it returns.
+_MAX_CALL_PX = 2**24
+#: Warped values depend on the chunk that GDAL warps at once, so chunks have fixed places: this grid (pixels).
+_WARP_CHUNK = 512
+#: Bounds of GDAL's block cache, which belongs to the process (bytes).
+_MIN_CACHE, _MAX_CACHE = 64 * 2**20, 768 * 2**20
+#: Side of the window that the cache has to serve well (pixels).
+_USUAL_WINDOW = 1024
+
+_cache_lock = threading.Lock()
+_cache_bytes = 0
+
+
+class Raster:
+    """A file that is read by any number of threads and processes; picklable."""
+
+    def __init__(self, source: Source, *, gcps: bool = False, overview: int | None = None) -> None:
+        """`gcps` reads through a warp by the ground control points, `overview` reads that level instead of the base."""
+        self.source = source
+        self.gcps = gcps
+        self.overview = overview
+        self._threads = threading.local()
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self.source, "gcps": self.gcps, "overview": self.overview}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @contextmanager
+    def handle(self) -> Iterator[DatasetReader]:
+        """This thread's handle; whatever GDAL raises inside comes out as an UnreadableScene.
+
+        Raises:
+            UnreadableScene: the file cannot be opened or read.
+        """
+        with rasterio.Env(**self._options()):
+            try:
+                yield self._own_handle()
+            except (GeosamError, MemoryError):
+                raise
+            except Exception as error:
+                raise UnreadableScene(f"cannot read: {self.source.name}: {self._why(error)}") from error
+
+    def read(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
+        """Values (B, H, W) of the bands `indexes` (from 1) in a window of file pixels.
+
+        Raises:
+            UnreadableScene: naming the file and the window.
+        """
+        return self._retried(window, lambda: self._chunked(window, lambda ds, part: _bands(ds, indexes, part)))
+
+    def read_mask(self, window: Window) -> NDArray[np.bool_]:
+        """What GDAL's mask bands say (H, W): valid where any of them does."""
+        return self._retried(window, lambda: self._chunked(window, lambda ds, part: ds.read_masks(window=part)))[
+            :
+        ].any(axis=0)
+
+    def close(self) -> None:
+        """Close the handles of all threads; none of them may be reading. The next read opens a new one."""
+        for handle in list(self._open):
+            handle.close()
+        self._threads = threading.local()
+
+    def _options(self) -> dict[str, Any]:
+        if self.source.remote:
+            return {
+                "GDAL_HTTP_TIMEOUT": HTTP_TIMEOUT,
+                "GDAL_HTTP_CONNECTTIMEOUT": HTTP_TIMEOUT,
+                "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+                "CPL_VSIL_CURL_NON_CACHED": self.source.uri,
+            }
+        if self.source.alone:
+            return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+        return {}
+
+    def _own_handle(self) -> DatasetReader:
+        process, handle = getattr(self._threads, "handle", (0, None))
+        if handle is None or process != os.getpid():
+            handle = self._opened()
+            self._threads.handle = (os.getpid(), handle)
+            self._open.add(handle)
+        return handle
+
+    def _opened(self) -> DatasetReader:
+        level = {} if self.overview is None else {"OVERVIEW_LEVEL": self.overview}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by georeference.py
+            ds = rasterio.open(self.source.uri, driver=self.source.driver, **level)
+            if not self.gcps:
+                return ds
+            points, crs = ds.gcps
+            if not points:
+                return ds
+            return WarpedVRT(
+                ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=True, tolerance=0, warp_mem_limit=64
+            )
+
+    def _retried(self, window: Window, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        for pause in HTTP_PAUSES if self.source.remote else ():
+            try:
+                return read()
+            except UnreadableScene:
+                self._threads.__dict__.pop("handle", None)
+                time.sleep(pause)
+        try:
+            return read()
+        except UnreadableScene as error:
+            place = f"window of {window.width} x {window.height} px at column {window.col_off}, row {window.row_off}"
+            text = str(error).replace(self.source.name, f"{self.source.name}, {place}", 1)
+            raise UnreadableScene(text) from error.__cause__
+
+    def _chunked(self, window: Window, read: Callable[[DatasetReader, FileWindow], NDArray[Any]]) -> NDArray[Any]:
+        """`read` the window in pieces that return soon, or that have fixed places where the file is warped."""
+        with self.handle() as ds:
+            if isinstance(ds, WarpedVRT):
+                return _aligned(ds, window, read)
+            rows = max(1, _MAX_CALL_PX // window.width)
+            parts = [
+                read(ds, FileWindow(window.col_off, row, window.width, min(rows, window.row_end - row)))
+                for row in range(window.row_off, window.row_end, rows)
+            ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _why(self, error: BaseException) -> str:
+        """The useful text at the bottom of a chain of library errors, and what to do."""
+        while error.__cause__ is not None:
+            error = error.__cause__
+        text = " ".join(str(error).split()).removeprefix(f"{self.source.uri}: ").rstrip(".") or type(error).__name__
+        if "not recognized" in text and not self.source.remote:
+            return f"it {describe_bytes(read_head(self.source.name))}; wanted a raster that GDAL can open. Check the file."
+        if self.source.remote:
+            return f"{text}. Check the connection, or download the file first."
+        return f"{text}. The file is damaged or incomplete: copy it again."
+
+
+def size_block_cache(ds: DatasetReader) -> bool:
+    """Let GDAL's block cache hold the blocks under a row of usual windows; False if that is more than is allowed.
+
+    A striped file whose strips do not fit is decoded again for every window. The environment variable
+    GDAL_CACHEMAX, where the user has set it, is left alone.
+    """
+    global _cache_bytes  # noqa: PLW0603 - the cache belongs to the process, like its size
+    if "GDAL_CACHEMAX" in os.environ:
+        return True
+    height, width = ds.block_shapes[0]
+    across = min(math.ceil(_USUAL_WINDOW / width) + 1, math.ceil(ds.width / width))
+    down = min(math.ceil(_USUAL_WINDOW / height) + 1, math.ceil(ds.height / height))
+    needed = across * down * width * height * sum(np.dtype(name).itemsize for name in ds.dtypes)
+    with _cache_lock:
+        wanted = min(max(_cache_bytes, _MIN_CACHE, needed * 5 // 4), _MAX_CACHE)
+        if wanted != _cache_bytes:
+            set_gdal_config("GDAL_CACHEMAX", wanted)
+            _cache_bytes = wanted
+    return needed <= _MAX_CACHE
+
+
+def holes(ds: DatasetReader, indexes: Sequence[int], window: Window, is_zero: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Pixels (H, W) of blocks that a sparse TIFF never wrote, or None; only blocks that read as zero are looked up."""
+    if ds.driver != "GTiff":
+        return None
+    height, width = ds.block_shapes[indexes[0] - 1]
+    found: NDArray[np.bool_] | None = None
+    for row in range(window.row_off // height, -(-window.row_end // height)):
+        for col in range(window.col_off // width, -(-window.col_end // width)):
+            block = window.intersection(Window(col * width, row * height, width, height))
+            if block is None:
+                continue
+            rows, cols = block.relative_to(window).slices_rc
+            if is_zero[rows.start, cols.start] and is_hole(ds, indexes, col, row):
+                found = np.zeros(window.shape_hw, bool) if found is None else found
+                found[rows, cols] = True
+    return found
+
+
+def is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
+    """Whether a block of a TIFF was never written in any of the bands."""
+    tag = f"BLOCK_OFFSET_{col}_{row}"
+    return all(ds.get_tag_item(tag, "TIFF", bidx=index) is None for index in indexes)
+
+
+def _bands(ds: DatasetReader, indexes: Sequence[int], window: FileWindow) -> NDArray[Any]:
+    if len({ds.dtypes[i - 1] for i in indexes}) == 1:
+        return np.asarray(ds.read(list(indexes), window=window))
+    return np.stack([ds.read(i, window=window) for i in indexes])
+
+
+def _aligned(
+    ds: DatasetReader, window: Window, read: Callable[[DatasetReader, FileWindow], NDArray[Any]]
+) -> NDArray[Any]:
+    out: NDArray[Any] | None = None
+    for row in range(window.row_off // _WARP_CHUNK * _WARP_CHUNK, window.row_end, _WARP_CHUNK):
+        for col in range(window.col_off // _WARP_CHUNK * _WARP_CHUNK, window.col_end, _WARP_CHUNK):
+            chunk = Window(col, row, min(_WARP_CHUNK, ds.width - col), min(_WARP_CHUNK, ds.height - row))
+            values = read(ds, FileWindow(chunk.col_off, chunk.row_off, chunk.width, chunk.height))
+            common = chunk.intersection(window)
+            if common is None:
+                continue
+            if out is None:
+                out = np.empty((len(values), *window.shape_hw), values.dtype)
+            out[:, *common.relative_to(window).slices_rc] = values[:, *common.relative_to(chunk).slices_rc]
+    assert out is not None  # noqa: S101 - the window has a pixel
+    return out

@@ -1,0 +1,81 @@
+"""Resampling on a fixed grid: the value of an output pixel depends on nothing but its place. Arrays only.
+
+GDAL warps in chunks and rounds in each differently; here every output pixel is a weighted mean whose weights come
+from its absolute position and whose terms are added in a fixed order, so that windows that overlap agree to the
+byte. Coarser pixels average the area they cover, finer ones are interpolated between the nearest centres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Least share of an output pixel's weight that must come from valid input.
+MIN_VALID_SHARE = 0.5
+#: Means are rounded to this many decimals, so that a flipped copy, whose terms are added backwards, agrees.
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class AxisScale:
+    """One axis of the output grid over `size` input pixels: output pixel i covers input ``i * scale .. (i + 1) * scale``."""
+
+    scale: float
+    """Input pixels per output pixel."""
+    size: int
+    """Number of input pixels."""
+
+    def support(self, begin: int, end: int) -> tuple[int, int]:
+        """The half-open range of input pixels that outputs ``begin .. end`` depend on."""
+        margin = 0.0 if self.scale >= 1 else 1.0
+        low = math.floor(begin * self.scale - margin)
+        high = math.ceil(end * self.scale + margin)
+        return max(0, min(low, self.size - 1)), max(1, min(high, self.size))
+
+    def weights(self, begin: int, end: int) -> sparse.csr_matrix:
+        """Weights (end - begin, inputs of :meth:`support`); a row sums to 1, less where the pixel leaves the input."""
+        low, high = self.support(begin, end)
+        outputs = np.arange(begin, end, dtype=np.float64)[:, None]
+        inputs = np.arange(low, high, dtype=np.float64)[None, :]
+        if self.scale >= 1:
+            first, last = outputs * self.scale, (outputs + 1) * self.scale
+            covered = np.minimum(last, inputs + 1) - np.maximum(first, inputs)
+            dense = np.maximum(covered, 0.0) / self.scale
+        else:
+            centre = np.clip((outputs + 0.5) * self.scale, 0.5, self.size - 0.5)
+            dense = np.maximum(0.0, 1.0 - np.abs(inputs + 0.5 - centre))
+        return sparse.csr_matrix(dense)
+
+
+def resample(
+    bands: NDArray[Any], valid: NDArray[np.bool_], rows: sparse.csr_matrix, cols: sparse.csr_matrix
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Weighted means of the valid pixels.
+
+    Args:
+        bands: (B, h, w) values; those of invalid pixels are not looked at.
+        valid: (h, w).
+        rows: (H, h) weights of :meth:`AxisScale.weights`.
+        cols: (W, w) likewise.
+
+    Returns:
+        (B, H, W) means and (H, W) whether enough of the pixel is valid.
+    """
+    share = _weighted(valid.astype(np.float64), rows, cols)
+    divisor = np.where(share > 0, share, 1.0)
+    means = np.empty((len(bands), *share.shape))
+    for mean, band in zip(means, bands, strict=True):
+        values = np.where(valid & np.isfinite(band), band, 0).astype(np.float64)
+        np.round(_weighted(values, rows, cols) / divisor, _DECIMALS, out=mean)
+    return means, np.round(share, _DECIMALS) >= MIN_VALID_SHARE
+
+
+def _weighted(values: NDArray[np.float64], rows: sparse.csr_matrix, cols: sparse.csr_matrix) -> NDArray[np.float64]:
+    return np.asarray((cols @ (rows @ values).T).T)

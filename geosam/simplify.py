@@ -1,0 +1,61 @@
+"""Simplify and fill polygons one by one, in integer scene pixels; :mod:`geosam.planar` does whole coverages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def simplify_alone(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
+    """Each polygon simplified on its own, blind to its neighbours: the `overlapping` layout.
+
+    The rule is that of the `planar` layout, Visvalingam-Whyatt: a corner goes when the triangle it makes with its
+    two neighbours is smaller than `tolerance_px` squared and removing it keeps every ring apart. So a tolerance
+    means the same in both layouts, polygons stay valid, and no part or hole vanishes.
+
+    Args:
+        polygons: (N,) valid Polygons and MultiPolygons.
+        tolerance_px: In pixels; 0 returns the polygons as they are.
+
+    Returns:
+        (N,) valid polygons; every vertex is a vertex of the polygon that came in.
+    """
+    if tolerance_px <= 0:
+        return polygons
+    simple = np.empty(len(polygons), object)
+    # One call for all of them would take them for one coverage, and they may overlap.
+    simple[:] = [shapely.coverage_simplify(polygon, tolerance_px) for polygon in polygons]
+    return simple
+
+
+def fill_holes(polygons: NDArray[Any], max_area_px: float) -> NDArray[Any]:
+    """Polygons without their holes of at most `max_area_px`, counting all that a hole encloses.
+
+    Args:
+        polygons: (N,) valid Polygons and MultiPolygons; parts that lie inside a filled hole dissolve in it.
+        max_area_px: In square pixels; 0 fills nothing.
+
+    Returns:
+        (N,) valid polygons; the untouched ones are the very objects that came in.
+    """
+    parts, row = shapely.get_parts(polygons, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    shell = np.diff(part, prepend=-1) > 0
+    small = ~shell & (shapely.area(shapely.polygons(rings)) <= max_area_px)
+    changed = np.unique(row[part[small]])
+    chosen = np.isin(row, changed)
+    keep = ~small & chosen[part]
+    filled = polygons.copy()
+    for index, solid in zip(row[chosen], shapely.polygons(rings[keep], indices=_dense(part[keep])), strict=True):
+        filled[index] = solid if filled[index] is polygons[index] else shapely.union(filled[index], solid)
+    return filled
+
+
+def _dense(index: NDArray[np.intp]) -> NDArray[np.intp]:
+    """A sorted index renumbered 0, 1, 2, ... without gaps."""
+    return np.cumsum(np.diff(index, prepend=index[:1]) > 0)

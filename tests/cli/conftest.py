@@ -1,0 +1,86 @@
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from geosam.cli.main import run
+from geosam.cli.report import Report
+from geosam.cli.signals import Signals
+
+#: The command as a user's shell starts it.
+GEOSAM = [sys.executable, "-c", "from geosam.cli.main import main; main()"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The one JSON object on stdout."""
+        (line,) = self.out.splitlines()
+        return json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+    def error(self):
+        """The one line on stderr that starts with ``error: ``, without it."""
+        (line,) = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert "Traceback" not in self.err
+        return line.removeprefix("error: ")
+
+
+@pytest.fixture
+def geosam(capfd, tmp_path, monkeypatch):
+    """``geosam("info", path)`` in this process, in a folder of its own; signals stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Signals, "settle", lambda self: None)
+
+    def call(*args):
+        capfd.readouterr()
+        code = run([str(arg) for arg in args], Report(), Signals())
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def geosam_process(tmp_path):
+    """``geosam_process("info", path)`` in a process of its own, piped."""
+
+    def call(*args, **options):
+        command = [*GEOSAM, *map(str, args)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60, **options)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+#: Rectangles (x, y, width, height) of the tiny scene, each of its own colour on black.
+RECTANGLES = ((4, 3, 20, 10), (30, 6, 25, 30), (8, 20, 15, 18))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A scene of 64 x 48 pixels of 2 m with three rectangles on a background: four objects to the exact segmenter."""
+    pixels = np.zeros((3, 48, 64), np.uint8)
+    for number, (x, y, width, height) in enumerate(RECTANGLES, start=1):
+        pixels[:, y : y + height, x : x + width] = np.array([[[80 * number]], [[200]], [[255 - 60 * number]]])
+    path = tmp_path / "tiny.tif"
+    profile = {"driver": "GTiff", "width": 64, "height": 48, "count": 3, "dtype": "uint8", "photometric": "rgb"}
+    with rasterio.open(path, "w", crs="EPSG:32633", transform=Affine(2, 0, 5e5, 0, -2, 5e6), **profile) as file:
+        file.write(pixels)
+    return path
+
+
+def centre(rectangle):
+    """Map coordinates of the middle of one of the rectangles, as the command line takes them."""
+    x, y, width, height = rectangle
+    return f"{5e5 + 2 * (x + width / 2)},{5e6 - 2 * (y + height / 2)}"
