@@ -47,6 +47,7 @@ MIN_TOLERANCE_M = 0.001
 INSIDE_SHARE = 0.5
 _PAIRS_AT_ONCE = 20_000
 _MOST_VERTICES = 1_000
+_MOST_QUARTERINGS = 32
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def evaluate(
         raise UsageError(f"--iou is out of range: found {iou:g}, wanted more than 0 and at most 1. Use 0.5, say.")
     if tolerance_m is not None and not MIN_TOLERANCE_M <= tolerance_m < math.inf:
         raise UsageError(
-            f"--tolerance is out of range: found {tolerance_m:g}, wanted at least {MIN_TOLERANCE_M:g} metres. Leave it out."
+            f"--tolerance is out of range: found {tolerance_m:g} metres, wanted at least {MIN_TOLERANCE_M:g}. "
+            "Leave it out for the default."
         )
     area = None if within is None else shapely.union_all(within.to_crs(reference.crs).polygons)
     found, wanted = _Judged.of(predicted.to_crs(reference.crs), area), _Judged.of(reference, area)
@@ -277,7 +279,10 @@ def _small_parts(polygons: Geometries) -> tuple[Geometries, Rows]:
     A background with a hundred thousand holes would otherwise be gone through once for every object in it.
     """
     parts, owner = polygons, np.arange(len(polygons))
-    while (large := shapely.get_num_coordinates(parts) > _MOST_VERTICES).any():
+    for _ in range(_MOST_QUARTERINGS):
+        large = shapely.get_num_coordinates(parts) > _MOST_VERTICES
+        if not large.any():
+            break
         xmin, ymin, xmax, ymax = shapely.bounds(parts[large]).T
         x, y = (xmin + xmax) / 2, (ymin + ymax) / 2
         quarters = [(xmin, ymin, x, y), (x, ymin, xmax, y), (xmin, y, x, ymax), (x, y, xmax, ymax)]

@@ -79,7 +79,7 @@ class TileGrid:
 
     @classmethod
     def anchored(cls, region: Window, first: Window, step: int) -> TileGrid:
-        """A grid with one window at `first` and the others `step` pixels apart, shifted inward at the region's edges."""
+        """A grid with a window at `first` and the others `step` pixels apart, shifted inward at the region's edges."""
         cols = _anchored(region.col_off, region.col_end, first.col_off, first.width, step)
         rows = _anchored(region.row_off, region.row_end, first.row_off, first.height, step)
         return cls(region, cols, rows)

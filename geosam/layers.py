@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import stat
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from pyproj import CRS, Transformer
 
 from geosam.errors import CRSMismatch, PromptError
 from geosam.geobox import map_crs
+from geosam.vector import VectorTable, read_vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +39,7 @@ class PolygonLayer:
     classes: tuple[str, ...] | None = None
     """N values of the column `class`, None without one."""
     source: str = "memory"
-    """The file the polygons come from."""
+    """File and layer the polygons come from, for messages."""
     notes: tuple[str, ...] = ()
     """What was repaired or skipped, one sentence each."""
 
@@ -85,83 +83,47 @@ class PolygonLayer:
 
 
 def read_polygons(path: str | Path, layer: str | None = None) -> PolygonLayer:
-    """Read the polygons of a vector file: any format GDAL reads, and GeoParquet.
+    """Read the polygons of a vector file: GeoPackage, GeoJSON, shapefile, FlatGeobuf, KML or GeoParquet.
 
-    Features without geometry are skipped, invalid polygons repaired; both are told in `notes`.
+    Features without geometry or area are skipped, invalid polygons repaired; `notes` tells of both.
 
     Raises:
         PromptError: the file is missing, damaged, has no such layer, or holds something other than polygons.
         CRSMismatch: the layer has no CRS, or coordinates that do not fit it.
     """
-    source = Path(path)
-    _check_file(source)
-    table = _read_parquet(source, layer) if source.suffix.lower() in _PARQUET else _read_ogr(source, layer)
-    polygons = shapely.force_2d(np.asarray(table.geometry.array, dtype=object))
-    ids = table["id"] if "id" in table and table["id"].dtype.kind in "iu" else table.index
-    classes = tuple(table["class"].fillna("").astype(str)) if "class" in table else None
+    is_parquet = Path(path).suffix.lower() in _PARQUET
+    table, notes = _read_parquet(Path(path), layer) if is_parquet else read_vector(path, layer=layer)
     if table.crs is None:
         raise CRSMismatch(
-            f"the layer has no CRS: {source}: found coordinates only, wanted a declared CRS. "
+            f"the layer has no CRS: {table.place}: found coordinates only, wanted a declared CRS. "
             "Assign it in a GIS, or with ogr2ogr -a_srs."
         )
-    found = PolygonLayer(polygons, map_crs(table.crs), np.asarray(ids, np.int64), classes, str(source))
-    return _checked(found)
+    ids = table.columns.get("id", [None])
+    named = all(isinstance(value, int) and not isinstance(value, bool) for value in ids)
+    classes = (
+        tuple("" if value is None else str(value) for value in table.columns["class"])
+        if "class" in table.columns
+        else None
+    )
+    numbers = np.asarray(ids if named else table.fids, np.int64)
+    return _checked(PolygonLayer(table.geometries, table.crs, numbers, classes, table.place, tuple(notes)))
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PromptError(
-                f"the vector layer cannot be read: {path}: not a regular file, wanted one. Check the path."
-            )
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        found = (error.strerror or "cannot be opened").lower()
-        raise PromptError(f"the vector layer cannot be read: {path}: {found}. Check the path.") from error
-    if b"<OGRVRTDataSource" in start:  # it would read other files, under any name
-        raise PromptError(
-            f"a virtual layer is not read: {path}: found an OGR VRT, wanted data. Convert it with ogr2ogr."
-        )
-
-
-def _read_ogr(path: Path, layer: str | None) -> geopandas.GeoDataFrame:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-            if layer is not None or len(names) == 1:
-                name = _known_layer(path, layer, names)
-                return pyogrio.read_dataframe(path, layer=name, columns=["id", "class"], fid_as_index=True)
-    except PromptError:
-        raise
-    except Exception as error:  # GDAL's readers raise IndexError, UnicodeDecodeError and more besides their own
-        raise _unreadable(path, error) from error
-    found = f"found {', '.join(names)}" if names else "found none"
-    raise PromptError(f"the layer to read is not clear: {path}: {found}, wanted one layer of polygons. Pass --layer.")
-
-
-def _known_layer(path: Path, layer: str | None, names: list[str]) -> str:
-    if layer is not None and layer not in names:
-        raise PromptError(f"no such layer: {path}, layer {layer}: found {', '.join(names)}. Pass one of them.")
-    return layer or names[0]
-
-
-def _read_parquet(path: Path, layer: str | None) -> geopandas.GeoDataFrame:
+def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]]:
     if layer is not None:
         raise PromptError(f"no such layer: {path}, layer {layer}: a GeoParquet file has none. Leave --layer out.")
+    if not path.is_file():  # pyarrow would read a folder as one table, and wait for a pipe
+        raise PromptError(f"the layer cannot be read: {path}: no such regular file, one wanted. Check the path.")
     try:
-        return geopandas.read_parquet(path)
+        frame = geopandas.read_parquet(path)
     except Exception as error:  # pyarrow's errors have no common base
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> PromptError:
-    cause = " ".join(str(error).split())[:120]
-    return PromptError(
-        f"the vector layer cannot be read: {path}: found a damaged file or an unknown format ({cause}), "
-        "wanted a GeoPackage, GeoJSON, shapefile, GeoParquet or the like. Check it in a GIS."
-    )
+        cause = " ".join(str(error).split())[:160].rstrip(".")
+        raise PromptError(
+            f"the layer cannot be read: {path}: {cause}, a GeoParquet file in one piece wanted. Write it again."
+        ) from error
+    columns = {name: frame[name].tolist() for name in ("id", "class") if name in frame}
+    geometries = shapely.force_2d(np.asarray(frame.geometry.array, dtype=object))
+    return VectorTable(str(path), frame.crs, np.arange(len(frame)), geometries, columns), []
 
 
 def _checked(layer: PolygonLayer) -> PolygonLayer:
@@ -180,7 +142,7 @@ def _checked(layer: PolygonLayer) -> PolygonLayer:
     valid = shapely.is_valid(layer.polygons) | blank
     polygons = _repaired(layer.polygons)
     kept = shapely.area(polygons) > 0
-    notes = (*_note(layer, ~valid, "invalid", "repaired"), *_note(layer, ~kept, "empty", "skipped"))
+    notes = (*layer.notes, *_note(layer, ~valid, "invalid", "repaired"), *_note(layer, ~kept, "empty", "skipped"))
     return replace(layer, polygons=polygons, notes=notes).select(kept)
 
 

@@ -123,6 +123,17 @@ class MaskSet:
         shape_hw = (int(labels.shape[0]), int(labels.shape[1]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
 
+    @classmethod
+    def concatenate(cls, shape_hw: tuple[int, int], parts: Sequence[MaskSet]) -> MaskSet:
+        """Rows of several sets of one window, in order; optional columns stay only if all parts have them."""
+        if not parts:
+            return cls.empty(shape_hw)
+        columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
+        for name in _OPTIONAL:
+            values = [getattr(part, name) for part in parts]
+            columns[name] = None if any(value is None for value in values) else np.concatenate(values)
+        return cls(shape_hw, masks=tuple(mask for part in parts for mask in part.masks), **columns)
+
     @property
     def areas_px(self) -> NDArray[np.int64]:
         """(N,) number of pixels."""

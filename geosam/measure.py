@@ -76,8 +76,8 @@ def areas_perimeters(polygons: NDArray[Any], crs: CRS) -> tuple[Floats, Floats]:
     ring_areas, ring_lengths = _ring_measures(np.asarray(lon), np.asarray(lat), vertex_of, len(rings))
     is_shell = np.diff(ring_of, prepend=-1) != 0  # shapely lists the shell of a polygon before its holes
     owner = part_of[ring_of]
-    areas = np.bincount(owner, np.where(is_shell, ring_areas, -ring_areas), len(polygons))
-    return areas, np.bincount(owner, ring_lengths, len(polygons))
+    areas = _summed(owner, np.where(is_shell, ring_areas, -ring_areas), len(polygons))
+    return areas, _summed(owner, ring_lengths, len(polygons))
 
 
 @lru_cache(maxsize=64)
@@ -97,11 +97,16 @@ def _ring_measures(lon: Floats, lat: Floats, ring_of: NDArray[np.intp], count: i
     # Heights count from the first vertex of the ring: those of a small ring agree in their first seven digits.
     height, first = _equal_area_height(lat), np.searchsorted(ring_of, np.arange(count))
     middle = ((height[1:] + height[:-1]) / 2 - height[first][ring_of[1:]])[inner]
-    areas = np.bincount(owner, middle * dlon, count) * _A
+    areas = _summed(owner, middle * dlon, count) * _A
     # A ring around a pole turns once: its area counts from that pole.
-    turns = np.rint(np.bincount(owner, dlon, count) / (2 * np.pi))
+    turns = np.rint(_summed(owner, dlon, count) / (2 * np.pi))
     pole = np.copysign(_equal_area_height(np.array([90.0]))[0], height[first])
-    return np.abs(areas - turns * 2 * np.pi * _A * (pole - height[first])), np.bincount(owner, lengths, count)
+    return np.abs(areas - turns * 2 * np.pi * _A * (pole - height[first])), _summed(owner, lengths, count)
+
+
+def _summed(group: NDArray[np.intp], values: Floats, count: int) -> Floats:
+    """Sums (count,) of the values of each group."""
+    return np.asarray(np.bincount(group, values, count), np.float64)
 
 
 def _wrapped(dlon_deg: Floats) -> Floats:

@@ -23,6 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 ToGround: TypeAlias = Callable[[Floats], Floats]
 
 _SEGMENTS_PER_ARC = 32
+_LINES_AT_ONCE = 10_000
 _PIECES_AT_ONCE = 500_000
 
 
@@ -45,8 +46,11 @@ def arcs(outlines: Geometries, ground: ToGround) -> Geometries:
     """Lines of at most 32 segments in ground metres that make up the `outlines` (N,); points in them are left out."""
     lines: Geometries = shapely.get_parts(shapely.get_parts(outlines))
     lines = lines[shapely.get_dimensions(lines) == 1]
-    if not len(lines):
-        return lines
+    batches = range(0, len(lines), _LINES_AT_ONCE)
+    return np.concatenate([lines[:0], *(_arcs(lines[start : start + _LINES_AT_ONCE], ground) for start in batches)])
+
+
+def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
     coords, line = shapely.get_coordinates(lines, return_index=True)
     first = np.flatnonzero(line[1:] == line[:-1])  # a segment leads from vertex first[i] to the next one
     number = first - np.searchsorted(line, line[first])

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 from pyproj import Transformer
+from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 
 from geosam.errors import CRSMismatch, PromptOutsideScene
-from geosam.prompts import Box, Prompt, ScenePrompt
+from geosam.prompts import NAMED, ScenePrompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
     from geosam.geobox import GeoBox
     from geosam.masks import BoolArray
-    from geosam.prompts import Floats
+    from geosam.prompts import Box, Floats, Prompt
 
 #: Pieces an edge of a box or polygon is cut into before it goes to another CRS, where it is a curve.
 EDGE_PIECES = 20
 #: Prompts whose coordinates come back from the scene's CRS further off than this are not trusted (pixels).
 ROUND_TRIP_PX = 0.5
-#: How many prompts a message names before it only counts.
-NAMED = 5
+#: Points, boxes and polygons that are transformed at once; bounds the memory that cut edges need.
+BLOCK = 16384
 
 
 def to_scene(
@@ -50,11 +51,8 @@ def to_scene(
     """
     if not prompts:
         return [], []
-    parts = _Parts.of(prompts, geobox.crs)
-    pixels = _place(parts, prompts, geobox, skip_outside=skip_outside)
-    starts = np.searchsorted(parts.part_of, np.arange(len(parts.owner)))
-    envelopes = np.hstack([np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)])
-    polygons = _pixel_polygons(parts, pixels, envelopes)
+    parts = _Parts.of(prompts)
+    envelopes, polygons = _place(parts, prompts, geobox, skip_outside=skip_outside)
     clipped, kept = _clip(parts.kind, envelopes, polygons, geobox)
 
     out = parts.owner[~kept]
@@ -84,32 +82,21 @@ class _Parts:
     """(G,) 1 includes (boxes and polygons do), 0 excludes."""
     shapes: NDArray[np.object_]
     """(G,) shapely geometries in map coordinates."""
-    xy: Floats
-    """(C, 2) the coordinates of all geometries."""
-    part_of: NDArray[np.intp]
-    """(C,) the geometry each coordinate belongs to, increasing."""
 
     @classmethod
-    def of(cls, prompts: Sequence[Prompt], crs: CRS) -> _Parts:
-        """Collect the parts; edges that become curves in `crs` are cut into short pieces."""
+    def of(cls, prompts: Sequence[Prompt]) -> _Parts:
+        """Collect the parts."""
         boxed = [i for i, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
         masked = [i for i, prompt in enumerate(prompts) if prompt.polygon is not None]
         counts = [len(prompt.labels) for prompt in prompts]
         points = shapely.points(np.concatenate([prompt.points_xy for prompt in prompts]))
         boxes = shapely.box(*np.array([prompts[i].box_xyxy for i in boxed], np.float64).reshape(-1, 4).T)
-        shapes = np.array([*points, *boxes, *(prompts[i].polygon for i in masked)], object)
-        owner = np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)])
-        kind = np.repeat([_POINT, _BOX, _POLYGON], [len(points), len(boxed), len(masked)])
-        labels = np.concatenate([*(prompt.labels for prompt in prompts), np.ones(len(boxed + masked), np.int8)])
-
-        curved = np.zeros(len(owner), bool)
-        for source, members in _by_crs(prompts):
-            curved |= (kind != _POINT) & members[owner] & (not _same(source, crs))
-        bounds = shapely.bounds(shapes[curved])
-        longest = (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0) / EDGE_PIECES
-        shapes[curved] = shapely.segmentize(shapes[curved], longest)
-        xy, part_of = shapely.get_coordinates(shapes, return_index=True)
-        return cls(kind, owner, labels, shapes, xy, part_of)
+        return cls(
+            np.repeat([_POINT, _BOX, _POLYGON], [len(points), len(boxed), len(masked)]),
+            np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)]),
+            np.concatenate([*(prompt.labels for prompt in prompts), np.ones(len(boxed + masked), np.int8)]),
+            np.array([*points, *boxes, *(prompts[i].polygon for i in masked)], object),
+        )
 
 
 def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
@@ -121,26 +108,73 @@ def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
     return ((crs, used == number) for crs, number in numbers.items())
 
 
-def _same(one: CRS, other: CRS) -> bool:
-    return bool(one.equals(other, ignore_axis_order=True))
-
-
-def _place(parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool) -> Floats:
-    """Pixel coordinates (C, 2); NaN where the scene's CRS cannot express a coordinate that may be skipped."""
-    pixels = np.empty_like(parts.xy)
-    owner = parts.owner[parts.part_of]
+def _place(
+    parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool
+) -> tuple[Floats, NDArray[np.object_]]:
+    """Envelopes (G, 4) in pixels, NaN where the scene's CRS cannot express what may be skipped; polygons or None (G,)."""
+    envelopes, polygons = np.empty((len(parts.owner), 4)), np.full(len(parts.owner), None, object)
     for crs, members in _by_crs(prompts):
-        rows = np.flatnonzero(members[owner])
-        wild = beyond_degrees(crs, parts.xy[rows])
-        if wild.any():
-            raise _mismatch(prompts, owner[rows[wild]], parts.xy[rows[wild]], "longitudes and latitudes wanted")
-        pixels[rows], trusted = _project(parts.xy[rows], crs, geobox)
-        lost = ~trusted & (_inside(pixels[rows], geobox) | (not skip_outside))
-        if lost.any():
-            wanted = f"what survives the way to {geobox.crs.name} and back within {ROUND_TRIP_PX} px wanted"
-            raise _mismatch(prompts, owner[rows[lost]], parts.xy[rows[lost]], wanted)
-        pixels[rows[~trusted]] = np.nan
-    return pixels
+        way = _Way.between(crs, geobox)
+        rows = np.flatnonzero(members[parts.owner])
+        for block in np.split(rows, range(BLOCK, len(rows), BLOCK)):
+            shapes = way.curved(parts.shapes[block])
+            xy, part_of = shapely.get_coordinates(shapes, return_index=True)
+            owner = parts.owner[block[part_of]]
+            pixels, trusted = way.to_pixel(xy)
+            lost = beyond_degrees(crs, xy)
+            lost |= ~trusted & (_inside(pixels, geobox) | (not skip_outside))
+            if lost.any():
+                first = int(np.argmax(lost))
+                raise _mismatch(prompts[owner[first]], xy[first], geobox)
+            pixels[~trusted] = np.nan
+            starts = np.searchsorted(part_of, np.arange(len(block)))
+            envelopes[block] = np.hstack([np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)])
+            masks = (parts.kind[block] == _POLYGON) & np.isfinite(envelopes[block]).all(axis=1)
+            polygons[block[masks]] = shapely.set_coordinates(shapes[masks], pixels[masks[part_of]])
+    return envelopes, polygons
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Way:
+    """The way from map coordinates in one CRS to the pixels of a scene."""
+
+    geobox: GeoBox
+    """The scene's grid."""
+    transformer: Transformer | None
+    """To the scene's CRS, None when the coordinates are in it."""
+
+    @classmethod
+    def between(cls, crs: CRS, geobox: GeoBox) -> _Way:
+        if crs.equals(geobox.crs, ignore_axis_order=True):
+            return cls(geobox, None)
+        try:
+            return cls(geobox, Transformer.from_crs(crs, geobox.crs, always_xy=True))
+        except ProjError as error:
+            raise CRSMismatch(
+                f"No way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
+                "Pass the CRS of the prompts with --prompt-crs, or of the scene with --crs."
+            ) from error
+
+    def curved(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """The shapes with edges cut into short pieces, because straight edges are curves in another CRS."""
+        if self.transformer is None:
+            return shapes
+        bounds = shapely.bounds(shapes)
+        extent = (bounds[:, 2:] - bounds[:, :2]).max(axis=1)
+        return np.asarray(shapely.segmentize(shapes, np.where(extent > 0, extent / EDGE_PIECES, 1.0)))
+
+    def to_pixel(self, xy: Floats) -> tuple[Floats, BoolArray]:
+        """Pixel coordinates (N, 2), and which of them are the same after the way back and here again (N,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.transformer is None:
+                pixels = again = _to_pixel(xy, self.geobox)
+            else:
+                there = self.transformer.transform(xy[:, 0], xy[:, 1])
+                back = self.transformer.transform(*there, direction=TransformDirection.INVERSE)
+                pixels = _to_pixel(np.stack(there, axis=1), self.geobox)
+                again = _to_pixel(np.stack(self.transformer.transform(*back), axis=1), self.geobox)
+            trusted = np.abs(pixels - again).max(axis=1) < ROUND_TRIP_PX
+        return pixels, trusted
 
 
 def beyond_degrees(crs: CRS, xy: Floats) -> BoolArray:
@@ -159,27 +193,6 @@ def _turn(crs: CRS) -> float:
     return float(2 * np.pi / crs.axis_info[0].unit_conversion_factor)
 
 
-def _project(xy: Floats, crs: CRS, geobox: GeoBox) -> tuple[Floats, BoolArray]:
-    """Pixel coordinates (N, 2), and which of them are the same after the way to `crs` and back (N,)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if _same(crs, geobox.crs):
-            pixels = again = _to_pixel(xy, geobox)
-        else:
-            try:
-                transformer = Transformer.from_crs(crs, geobox.crs, always_xy=True)
-            except ProjError as error:
-                raise CRSMismatch(
-                    f"No way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
-                    "Pass the CRS of the prompts with --prompt-crs, or of the scene with --crs."
-                ) from error
-            map_xy = np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
-            source_xy = transformer.transform(map_xy[:, 0], map_xy[:, 1], direction="INVERSE")
-            pixels = _to_pixel(map_xy, geobox)
-            again = _to_pixel(np.stack(transformer.transform(*source_xy), axis=1), geobox)
-        trusted = np.abs(pixels - again).max(axis=1, initial=0) < ROUND_TRIP_PX
-    return pixels, trusted
-
-
 def _to_pixel(map_xy: Floats, geobox: GeoBox) -> Floats:
     """Pixel coordinates of (N, 2); longitudes are taken a full turn on when that is nearer to the scene."""
     if geobox.crs.is_geographic:
@@ -191,14 +204,6 @@ def _to_pixel(map_xy: Floats, geobox: GeoBox) -> Floats:
 
 def _inside(px_xy: Floats, geobox: GeoBox) -> BoolArray:
     return np.asarray(((px_xy >= 0) & (px_xy < (geobox.width, geobox.height))).all(axis=1))
-
-
-def _pixel_polygons(parts: _Parts, pixels: Floats, envelopes: Floats) -> NDArray[np.object_]:
-    """(G,) the polygons in pixels; None for points and boxes, and for what could not be placed."""
-    polygons = np.full(len(parts.kind), None, object)
-    placed = (parts.kind == _POLYGON) & np.isfinite(envelopes).all(axis=1)
-    polygons[placed] = shapely.set_coordinates(parts.shapes[placed], pixels[placed[parts.part_of]])
-    return polygons
 
 
 def _clip(
@@ -265,25 +270,28 @@ def _outside(
     others = len(np.unique(owners)) - 1
     return PromptOutsideScene(
         f"Prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
-        f"{distance:.1f} {unit} outside, at pixel {nearest[0]:.1f}, {nearest[1]:.1f}, "
-        f"less than {size[0]}, {size[1]} and not negative wanted. "
+        f"{distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
+        f"0 <= x < {size[0]} and 0 <= y < {size[1]} wanted. "
         "Check the CRS of the prompts, or leave them out with --skip-outside."
     )
 
 
-def _mismatch(prompts: Sequence[Prompt], owners: NDArray[np.intp], xy: Floats, wanted: str) -> CRSMismatch:
-    first, others = prompts[owners[0]], len(np.unique(owners)) - 1
+def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
+    if beyond_degrees(prompt.crs, xy[None]).any():
+        wanted = "outside -180..180, -90..90, longitude and latitude wanted"
+    else:
+        wanted = f"lost or moved by the way to {geobox.crs.name}, less than {ROUND_TRIP_PX} px wanted"
     return CRSMismatch(
-        f"Coordinates do not fit their CRS: {first.source}{f' and {others} more' if others else ''}: "
-        f"{xy[0, 0]:.10g}, {xy[0, 1]:.10g} in {first.crs.name}, {wanted}. Pass the right CRS with --prompt-crs."
+        f"Coordinates do not fit their CRS: {prompt.source}: {xy[0]:.10g}, {xy[1]:.10g} in {prompt.crs.name} {wanted}. "
+        "Pass the right CRS with --prompt-crs."
     )
 
 
 def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> list[str]:
     """At most one warning, naming the first prompts it is about."""
-    distinct = np.unique(owners)
-    if not len(distinct):
+    distinct = np.unique(owners).tolist()
+    if not distinct:
         return []
-    names = "; ".join(prompts[i].source for i in distinct[:NAMED].tolist())
+    names = "; ".join(prompts[i].source for i in distinct[:NAMED])
     more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
-    return [f"{len(distinct)} prompts {what}: {names}{more}"]
+    return [f"{what}: {names}{more}"]

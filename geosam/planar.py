@@ -10,6 +10,7 @@ is that of one block. :func:`merge_pieces` puts an object together again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -73,7 +74,8 @@ def planar_blocks(
 
     Yields:
         Pieces for :func:`merge_pieces`, in integer scene pixels: a Polygon or MultiPolygon, or a GeometryCollection
-        of polygons and one MultiPoint, the vertices that exist only because the block ends there.
+        of polygons and one MultiPoint, the vertices that exist only because the block ends there. Vertices are
+        corners and junctions of the pixels' outlines, and points where these cross the rim of a block.
     """
     region = source.region
     for row in range(region.row_off // block * block, region.row_end, block):
@@ -125,7 +127,7 @@ def _paint(labels: Labels, window: Window, polygons: NDArray[Any], values: Label
     local = np.maximum(xy.astype(np.int64) - (window.col_off, window.row_off), 0)
     edge = np.flatnonzero((ring[1:] == ring[:-1]) & (xy[1:, 0] == xy[:-1, 0]))
     ends = np.searchsorted(row[part[ring[edge]]], np.arange(len(values) + 1))
-    for value, first, last in zip(values, ends[:-1], ends[1:], strict=True):
+    for value, (first, last) in zip(values, pairwise(ends), strict=True):
         starts, stops = local[edge[first:last]], local[edge[first:last] + 1]
         corners, weight = np.concatenate([starts, stops]), np.repeat(np.array([1, -1], np.int8), last - first)
         seen = (corners < (window.width, window.height)).all(axis=1)
@@ -151,8 +153,8 @@ def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Ite
     order = order[np.searchsorted(owner[order], 1) :]
     faces, owner = shapely.transform(faces[order], lambda xy: xy + origin_xy), owner[order]
     passing_xy, face = _passing(faces, origin_xy, across, down)
-    starts = np.flatnonzero(np.diff(owner, prepend=0))
-    for first, last in zip(starts, [*starts[1:], len(owner)], strict=True):
+    bounds = np.flatnonzero(np.diff(owner, prepend=0, append=0))
+    for first, last in pairwise(bounds):
         points = passing_xy[np.searchsorted(face, first) : np.searchsorted(face, last)]
         yield int(owner[first]) - 1, _piece(faces[first:last], points)
 
@@ -181,7 +183,8 @@ def _pixel_inside(faces: NDArray[Any]) -> NDArray[np.intp]:
     begin, end = (shapely.get_coordinates(shapely.get_point(shells, index)) for index in (0, 1))
     ahead = np.sign(end - begin)
     left = ahead[:, ::-1] * (-1, 1)
-    return np.floor(begin + (ahead + left) / 2).astype(np.intp)
+    pixel: NDArray[np.intp] = np.floor(begin + (ahead + left) / 2).astype(np.intp)
+    return pixel
 
 
 def _passing(

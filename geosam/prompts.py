@@ -35,6 +35,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 #: Most points one object may have: the memory of a network's attention grows with the square of their number.
 MAX_POINTS_PER_OBJECT = 1000
+#: How many prompts a message names before it only counts.
+NAMED = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -124,7 +124,7 @@ class StretchRule:
 
 
 def _limits(sample: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> tuple[float, float]:
-    """Percentiles of the finite values; their extremes where the percentiles coincide; the range of `dtype` without values."""
+    """Percentiles of the finite values; where these coincide the extremes; without values the range of `dtype`."""
     finite = sample[np.isfinite(sample)].astype(np.float64)
     if not len(finite):
         kind = np.dtype(dtype)
@@ -139,16 +139,15 @@ def _scaled(band: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
         return band
     if band.dtype.kind in "iu" and band.dtype.itemsize <= 2:
         unsigned = np.dtype(f"u{band.dtype.itemsize}")
-        return _table(band.dtype.str, low, high)[band.view(unsigned)]
+        return np.take(_table(band.dtype.str, low, high), band.view(unsigned))
     return _linear(band, low, high)
 
 
 @lru_cache(maxsize=32)
 def _table(dtype: str, low: float, high: float) -> NDArray[np.uint8]:
     """Every value of a type of at most 16 bits, stretched; indexed by its bits read as an unsigned number."""
-    kind = np.dtype(dtype)
-    count = 1 << (8 * kind.itemsize)
-    return _linear(np.arange(count).astype(f"u{kind.itemsize}").view(kind.newbyteorder("=")), low, high)
+    size = np.dtype(dtype).itemsize
+    return _linear(np.arange(1 << (8 * size), dtype=f"u{size}").view(dtype), low, high)
 
 
 def _linear(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

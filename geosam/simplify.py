@@ -45,17 +45,10 @@ def fill_holes(polygons: NDArray[Any], max_area_px: float) -> NDArray[Any]:
     """
     parts, row = shapely.get_parts(polygons, return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)
-    shell = np.diff(part, prepend=-1) > 0
-    small = ~shell & (shapely.area(shapely.polygons(rings)) <= max_area_px)
-    changed = np.unique(row[part[small]])
-    chosen = np.isin(row, changed)
-    keep = ~small & chosen[part]
+    small = (np.diff(part, prepend=-1) == 0) & (shapely.area(shapely.polygons(rings)) <= max_area_px)
+    solid = shapely.polygons(rings[~small], indices=part[~small])
     filled = polygons.copy()
-    for index, solid in zip(row[chosen], shapely.polygons(rings[keep], indices=_dense(part[keep])), strict=True):
-        filled[index] = solid if filled[index] is polygons[index] else shapely.union(filled[index], solid)
+    for index in np.unique(row[part[small]]):
+        own = solid[np.searchsorted(row, index) : np.searchsorted(row, index, "right")]
+        filled[index] = own[0] if len(own) == 1 else shapely.union_all(own)
     return filled
-
-
-def _dense(index: NDArray[np.intp]) -> NDArray[np.intp]:
-    """A sorted index renumbered 0, 1, 2, ... without gaps."""
-    return np.cumsum(np.diff(index, prepend=index[:1]) > 0)

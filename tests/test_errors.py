@@ -6,7 +6,12 @@ import pytest
 from geosam import errors
 from geosam.errors import GeosamError
 
-BUILTINS = {"OSError": OSError, "ValueError": ValueError, "FileExistsError": FileExistsError, "MemoryError": MemoryError}
+BUILTINS = {
+    "OSError": OSError,
+    "ValueError": ValueError,
+    "FileExistsError": FileExistsError,
+    "MemoryError": MemoryError,
+}
 
 
 def drawn_tree():
@@ -23,7 +28,9 @@ def drawn_tree():
 
 
 DRAWN = list(drawn_tree())
-CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, GeosamError)}
+CLASSES = {
+    name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, GeosamError)
+}
 
 
 def test_the_drawing_shows_every_class_once():

@@ -207,8 +207,16 @@ def test_the_guard_against_banned_lines_bites(line):
 def test_help_and_info_load_neither_torch_nor_geopandas(command, tmp_path):
     scene = tmp_path / "tiny.tif"
     with rasterio.open(
-        scene, "w", driver="GTiff", width=8, height=6, count=3, dtype="uint8", crs="EPSG:32633",
-        transform=Affine(1, 0, 5e5, 0, -1, 5e6), photometric="rgb",
+        scene,
+        "w",
+        driver="GTiff",
+        width=8,
+        height=6,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=Affine(1, 0, 5e5, 0, -1, 5e6),
+        photometric="rgb",
     ) as file:
         file.write(np.zeros((3, 6, 8), "uint8"))
     (tmp_path / "torch.py").write_text("")  # so that an import of torch would succeed, and show

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from geosam.cli.options import POSITIVE, report_options
-from geosam.cli.report import Report
 
 if TYPE_CHECKING:
+    from geosam.cli.report import Report
     from geosam.evaluate import Evaluation
 
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def evaluate(
     report: Report,
+    *,
     predicted: str,
     reference: str,
     within: str | None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geosam.cli.options import report_options, scene_options
-from geosam.cli.report import Report
+
+if TYPE_CHECKING:
+    from geosam.cli.report import Report
 
 
 @click.command(short_help="Describe a raster as `segment` would see it.")

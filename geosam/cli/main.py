@@ -53,7 +53,8 @@ def main() -> None:
 
 def run(args: Sequence[str], report: Report, signals: Signals) -> int:
     """One call of the command: whatever happens is one exit code, at most one error line and one JSON object."""
-    error = signals.received or _call(args, report)
+    report.command = shlex.join(["geosam", *args])
+    error = _call(args, report)
     error = signals.received or error
     signals.settle()
     if isinstance(error, click.UsageError) and "--json" in args:
@@ -88,25 +89,26 @@ def _outcome(error: BaseException | None, report: Report) -> tuple[int, str | No
     """Exit code and text of an error."""
     match error:
         case None:
-            return 0, None
-        case Interrupted():
-            return error.exit_code, _stopped(error, report)
+            outcome = 0, None
         case SystemExit():  # click's answer to a stdout that nobody reads
-            return BROKEN_PIPE, None
-        case KeyboardInterrupt():
-            return Interrupted.exit_code, _stopped(Interrupted(), report)
+            outcome = BROKEN_PIPE, None
+        case Interrupted():
+            outcome = error.exit_code, _stopped(error, report)
         case GeosamError():
-            return error.exit_code, str(error)
+            outcome = error.exit_code, str(error)
         case click.UsageError(ctx=ctx):
             place = ctx.command_path if ctx else "geosam"
-            return UsageError.exit_code, f"{error.format_message()} Try '{place} --help'."
+            outcome = UsageError.exit_code, f"{error.format_message()} Try '{place} --help'."
         case MemoryError():
             found = str(error) or "an allocation failed"
-            return OutOfMemory.exit_code, f"out of memory: {found}. Lower --workers or --tile-size."
+            outcome = OutOfMemory.exit_code, f"out of memory: {found}. Lower --workers or --tile-size."
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return DiskFull.exit_code, f"no space left on device: {error.filename or error}. Free some space and run again."
+            full = error.filename or "the disk of the output or of temporary files"
+            outcome = DiskFull.exit_code, f"no space left on device: {full}. Free some space and run again."
         case _:
-            return GeosamError.exit_code, f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
+            found = f"{type(error).__name__}: {error}"
+            outcome = GeosamError.exit_code, f"internal error: {found}. {_where(error, report)}"
+    return outcome
 
 
 def _stopped(error: Interrupted, report: Report) -> str:
@@ -119,7 +121,7 @@ def _where(error: BaseException, report: Report) -> str:
     if report.debug:
         return "This is a bug in geosam; please report it with the traceback above."
     header = f"geosam {geosam.__version__}, Python {platform.python_version()}, {platform.platform()}"
-    lines = [header, shlex.join(sys.argv), "", *traceback.format_exception(error)]
+    lines = [header, report.command, "", *traceback.format_exception(error)]
     try:
         with tempfile.NamedTemporaryFile("w", prefix="geosam-crash-", suffix=".txt", delete=False) as file:
             file.write("\n".join(lines))

@@ -19,7 +19,7 @@ Decorator: TypeAlias = Callable[[Command], Command]
 
 
 class Numbers(click.ParamType):
-    """Numbers separated by commas, as many as the name has parts: ``X,Y``."""
+    """Numbers separated by commas, as many as the name has parts."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -120,15 +120,16 @@ scene_options = packed(
         help="From band values to 8 bits, once for the whole scene; p2,p98 are percentiles.",
     ),
     click.option(
-        "--resolution", type=POSITIVE, metavar="METRES", help="Ground size of a pixel to work at. [default: the scene's]"
+        "--resolution",
+        type=POSITIVE,
+        metavar="METRES",
+        help="Ground size of a pixel to work at. [default: the scene's]",
     ),
     click.option("--window", type=BOUNDS, help="Use this part only; map coordinates in the scene's CRS."),
     click.option("--gcps", is_flag=True, help="Warp a scene that is placed by ground control points only."),
     click.option("--assume-pixels", is_flag=True, help="Take a scene without georeference in plain pixels."),
     click.option("--untrusted", is_flag=True, help="Refuse formats that can make the reader open other files."),
-    click.option(
-        "--max-pixels", type=POSITIVE, default=2e11, show_default="2e11", metavar="N", help="Refuse a larger scene."
-    ),
+    click.option("--max-pixels", type=POSITIVE, default=2e11, metavar="N", help="Refuse more. [default: 2e11]"),
 )
 """Everything `open_scene` wants to know, as `opening`."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from geosam.cli.options import report_options, scene_options
-from geosam.cli.report import Report
 
 
 @click.command(short_help="Draw polygons on their scene.")
@@ -22,5 +20,14 @@ from geosam.cli.report import Report
 @scene_options
 @report_options
 @click.pass_obj
-def preview(report: Report, scene: str, polygons: str, output: Path, layer: str | None, overwrite: bool, opening: Mapping[str, Any]) -> None:
+def preview(
+    report: Report,
+    *,
+    scene: str,
+    polygons: str,
+    output: Path,
+    layer: str | None,
+    overwrite: bool,
+    opening: Mapping[str, Any],
+) -> None:
     """Draw the polygons of the vector file POLYGONS on the raster SCENE."""

@@ -16,6 +16,8 @@ class Report:
     """Collects the outcome of one call, so that ``--json`` prints exactly one object whatever happens."""
 
     def __init__(self) -> None:
+        self.command = ""
+        """The command line."""
         self.json = False
         """Whether the result is wanted as one JSON object."""
         self.quiet = False

@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
-from geosam.cli.options import BOX, CRS_TEXT, NOT_NEGATIVE, POINT, packed, report_options, scene_options
-from geosam.cli.report import Report
-from geosam.errors import PartialResult, UsageError
+from geosam.cli.options import NOT_NEGATIVE, packed, report_options, scene_options
+from geosam.cli.prompting import asked_prompts, prompt_options
+from geosam.errors import PartialResult
 
 if TYPE_CHECKING:
-    from pyproj import CRS
-
+    from geosam.cli.report import Report
     from geosam.pipeline import RunSummary
-    from geosam.prompts import Prompt
-
-prompt_options = packed(
-    "asking",
-    click.option("--prompts", "layer_path", metavar="LAYER", help="Vector layer: one object per feature or object_id."),
-    click.option("--layer", help="Layer of the prompt file, where it has several."),
-    click.option("--encoding", help="Encoding of the prompt layer's texts, where it does not say."),
-    click.option(
-        "--polygons",
-        type=click.Choice(["box", "mask"]),
-        default="box",
-        show_default=True,
-        help="What a polygon of the prompt layer stands for.",
-    ),
-    click.option("--point", "points", type=POINT, multiple=True, help="A point in the object (all describe one)."),
-    click.option("--negative", "negatives", type=POINT, multiple=True, help="A point outside the object of --point."),
-    click.option("--box", "boxes", type=BOX, multiple=True, help="A box around an object (each its own)."),
-    click.option("--prompt-crs", type=CRS_TEXT, help="CRS of points, boxes, layers without one. [default: the scene's]"),
-)
-"""What to look for, as `asking`; nothing at all means everything."""
 
 run_options = packed(
     "running",
     click.option("--tile-size", type=click.IntRange(min=3), default=1024, show_default=True, metavar="PX"),
     click.option("--overlap", type=click.IntRange(min=2), default=256, show_default=True, metavar="PX"),
-    click.option("--min-area", "min_area_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Leave out what is smaller."),
-    click.option("--fill-holes", "fill_holes_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Fill holes up to this."),
-    click.option("--simplify", "simplify_m", type=NOT_NEGATIVE, default=0, metavar="METRES", help="Largest shift of outlines."),
+    click.option(
+        "--min-area", "min_area_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Leave out what is smaller."
+    ),
+    click.option(
+        "--fill-holes", "fill_holes_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Fill holes up to this."
+    ),
+    click.option(
+        "--simplify", "simplify_m", type=NOT_NEGATIVE, default=0, metavar="METRES", help="Largest shift of outlines."
+    ),
     click.option(
         "--layout",
         type=click.Choice(["overlapping", "planar"]),
@@ -65,7 +48,9 @@ run_options = packed(
 
 @click.command(short_help="Find objects and write them as polygons.")
 @click.argument("scene")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="[default: <scene>_segments.gpkg, in this folder]")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="[default: <scene>_segments.gpkg, in this folder]"
+)
 @click.option("--model", default="regions", show_default=True, metavar="NAME", help="See `geosam models`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @prompt_options
@@ -76,6 +61,7 @@ run_options = packed(
 @click.pass_obj
 def segment(
     report: Report,
+    *,
     scene: str,
     output: Path | None,
     model: str,
@@ -87,7 +73,7 @@ def segment(
 ) -> None:
     """Find the objects of the raster SCENE and write them as polygons.
 
-    Without prompts everything in the scene is looked for. The format follows from the extension of the output:
+    Without prompts everything in the scene is looked for. The extension of the output names the format:
     .gpkg, .geojson, .shp, .parquet or .fgb.
     """
     from geosam.models.registry import load_segmenter
@@ -95,9 +81,35 @@ def segment(
     from geosam.scene import open_scene
 
     out = output or default_output(scene)
-    options = RunOptions(**running, command=shlex.join(["geosam", *sys.argv[1:]]))
-    report.resumable = True
+    options = RunOptions(**running, command=report.command)
+    segmenter = load_segmenter(model, device)
+    with closing(open_scene(scene, **opening)) as opened:
+        report.warn(opened.warnings)
+        prompts = asked_prompts(report, opened.geobox.crs, **asking)
+        report.resumable = True
+        with report.progress() as progress:
+            if prompts is None:
+                summary = segment_scene(opened, segmenter, out, options, progress=progress)
+            else:
+                summary = segment_prompts(
+                    opened, segmenter, prompts, out, options, skip_outside=skip_outside, progress=progress
+                )
+    _tell(report, summary)
 
 
 def default_output(scene: str) -> Path:
-    return Path(PurePosixPath(scene).stem + "_segments.gpkg")
+    """``scene_segments.gpkg`` in the current folder for ``some/where/scene.tif`` and ``https://host/scene.tif?key=1``."""
+    path = urlsplit(scene).path if "://" in scene else scene
+    return Path(f"{PurePath(path).stem}_segments.gpkg")
+
+
+def _tell(report: Report, summary: RunSummary) -> None:
+    report.warn(summary.warnings)
+    report.result(summary.to_json())
+    small = f", {summary.too_small} smaller ones left out" if summary.too_small else ""
+    report.note(f"{summary.output}: {summary.count} polygons{small}, {summary.tiles} tiles, {summary.seconds:.1f} s")
+    if summary.failed_tiles:
+        raise PartialResult(
+            f"{len(summary.failed_tiles)} of {summary.tiles} tiles failed and are missing: {summary.output}: "
+            f"{summary.failed_tiles[0]}"
+        )

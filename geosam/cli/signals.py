@@ -15,13 +15,16 @@ from typing import Final
 from geosam.errors import Interrupted, Terminated
 
 #: How long the call may take to clean up after itself before it is ended without asking (seconds).
-GRACE_S: Final = 1.5
+GRACE_S: Final = 1.2
 
 _ERRORS: Final = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
 
 class Signals:
-    """Turns the first of the two signals into an error in the main thread, and sees to it that the process ends.
+    """Turns the first of the two signals into an exception in the main thread, and sees to it that the process ends.
+
+    The exception is a KeyboardInterrupt for both: code on its way that turns any `Exception` of a library into a
+    damaged tile or a refused file must not do so with this one. :attr:`received` says what it means.
 
     A handler written in Python runs only when the main thread comes back from C code, which may be reading a
     large block. So a second thread hears of the signal through a socket and ends the process when the grace
@@ -30,7 +33,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: Interrupted | None = None
-        """The error that was raised, even if somebody caught it on its way."""
+        """What the signal means, once there was one."""
         self._settled = False
 
     def install(self, last_words: Callable[[Interrupted], str]) -> None:
@@ -51,7 +54,7 @@ class Signals:
     def _raise(self, number: int, _frame: FrameType | None) -> None:
         if self.received is None:
             self.received = _ERRORS[signal.Signals(number)]()
-            raise self.received
+            raise KeyboardInterrupt
 
     def _enforce(self, heard: socket.socket, last_words: Callable[[Interrupted], str]) -> None:
         number = heard.recv(1)[0]

@@ -1,11 +1,9 @@
-"""GeoPackage, FlatGeobuf and shapefile: one stream of features through GDAL, always with the same bytes."""
+"""What GeoPackage, FlatGeobuf and shapefile share: one stream of features through GDAL, always with the same bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import sqlite3
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import pyogrio
 import shapely
 from pyproj import CRS
 
-from geosam.export.schema import GEOMETRY
+from geosam.export.schema import GEOMETRY, PROVENANCE_KEY, geometries_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,93 +20,37 @@ if TYPE_CHECKING:
 
     from geosam.export.schema import Features
 
-logger = logging.getLogger(__name__)
-
-#: The date in every output: a date of its own would make two equal runs differ.
+#: The date in every output: the day it is written would make two equal runs differ.
 FIXED_DATE = "2000-01-01"
-_FIXED_TIME = f"{FIXED_DATE}T00:00:00.000Z"
-
-#: Key of the provenance in the metadata of layers and files.
-PROVENANCE_KEY = "geosam"
 
 
-def write_geopackage(folder: Path, features: Features) -> list[Path]:
-    """Write a GeoPackage; other layers of an existing one are copied along.
-
-    Returns:
-        The one file made.
-    """
-    path, layer = folder / features.target.path.name, features.target.layer
-    if other_layers(features.target.path, layer):
-        _copy_database(features.target.path, path)
-    _write_layer(
-        path,
-        features,
-        features.schema,
-        as_multi(features.renamed()),
-        driver="GPKG",
-        geometry_type="MultiPolygon",
-        dataset_options={"VERSION": "1.3"},
-        layer_metadata={PROVENANCE_KEY: features.target.provenance_json},
-    )
-    return [path]
-
-
-def geopackage_facts(path: Path, layer: str) -> tuple[int, CRS]:
-    """Number of features, counted, and CRS of a layer."""
-    quoted = layer.replace('"', '""')
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        (count,) = database.execute(f'SELECT COUNT(*) FROM "{quoted}"').fetchone()  # noqa: S608 - quoted
-    return count, layer_facts(path, layer)[1]
-
-
-def other_layers(path: Path, layer: str) -> list[str]:
-    """Tables of an existing GeoPackage, other than `layer`, that replacing the layer has to keep."""
-    if not path.exists():
-        return []
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            tables = [name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")]
-    except sqlite3.DatabaseError:
-        return []  # not a GeoPackage: there is nothing to keep
-    return [name for name in tables if name.lower() != layer.lower()]
-
-
-def layer_facts(path: Path, layer: str | None = None) -> tuple[int, CRS]:
-    """Number of features and CRS of a layer, read afresh."""
-    info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
-    return int(info["features"]), CRS.from_user_input(info["crs"])
-
-
-def layer_provenance(path: Path, layer: str | None = None) -> dict[str, Any] | None:
-    """The provenance in a layer's metadata."""
-    metadata = pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}
-    return json.loads(metadata[PROVENANCE_KEY]) if PROVENANCE_KEY in metadata else None
-
-
-def as_multi(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches with every polygon as a MultiPolygon, so that a layer has one type."""
-    for batch in batches:
-        geometries = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
-        single = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
-        geometries[single] = shapely.multipolygons(geometries[single, None])
-        yield batch.set_column(0, GEOMETRY, pa.array(shapely.to_wkb(geometries), type=pa.binary()))
-
-
-def _write_layer(
-    path: Path, features: Features, schema: pa.Schema, batches: Iterable[pa.RecordBatch], **options: Any
+def write_layer(
+    path: Path,
+    features: Features,
+    batches: Iterable[pa.RecordBatch] | None = None,
+    schema: pa.Schema | None = None,
+    **options: Any,
 ) -> None:
+    """Write one layer, replacing the layer of that name if the file exists.
+
+    Args:
+        path: The file.
+        features: What is written.
+        batches: The features, if not as MultiPolygons under the names of this format.
+        schema: Their Arrow schema, if not that of `features`.
+        options: Driver, geometry type and creation options, as `pyogrio.write_arrow` takes them.
+    """
     failures: list[BaseException] = []
 
     def guarded() -> Iterator[pa.RecordBatch]:
         try:
-            yield from batches
-        except BaseException as error:  # a C stream would lose it
+            yield from _as_multi(features.renamed()) if batches is None else batches
+        except BaseException as error:  # Ctrl-C included: a C stream would lose it
             failures.append(error)
             raise
 
-    reader = pa.RecordBatchReader.from_batches(schema, guarded())
     target = features.target
+    reader = pa.RecordBatchReader.from_batches(schema or features.schema, guarded())
     with warnings.catch_warnings(record=True) as caught, _fixed_date():
         warnings.simplefilter("always")
         try:
@@ -119,25 +61,40 @@ def _write_layer(
             if failures:
                 raise failures[0] from None
             raise
-    for warning in caught:
-        logger.warning("GDAL on %s: %s", target.path, warning.message)
+    features.warnings.extend(sorted({f"GDAL: {warning.message}" for warning in caught}))
+
+
+def layer_facts(path: Path, layer: str | None = None) -> tuple[int, CRS | None]:
+    """Number of features, as the file states it, and CRS of a layer."""
+    info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+    return int(info["features"]), CRS.from_user_input(info["crs"]) if info["crs"] else None
+
+
+def layer_provenance(path: Path) -> dict[str, Any] | None:
+    """The provenance in the metadata of the first layer that has one."""
+    for layer, _ in pyogrio.list_layers(path):
+        metadata = pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}
+        if PROVENANCE_KEY in metadata:
+            return dict(json.loads(metadata[PROVENANCE_KEY]))
+    return None
+
+
+def _as_multi(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches with every Polygon as a MultiPolygon, so that a layer has one type."""
+    for batch in batches:
+        geometries = geometries_of(batch)
+        single = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
+        geometries[single] = shapely.multipolygons(geometries[single, None])
+        yield batch.set_column(0, GEOMETRY, pa.array(shapely.to_wkb(geometries), type=pa.binary()))
 
 
 @contextlib.contextmanager
 def _fixed_date() -> Iterator[None]:
     """Keep the clock out of the file."""
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _FIXED_TIME})
+    option = "OGR_CURRENT_DATE"
+    before = pyogrio.get_gdal_config_option(option)
+    pyogrio.set_gdal_config_options({option: f"{FIXED_DATE}T00:00:00.000Z"})
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
-
-
-def _copy_database(source: Path, copy: Path) -> None:
-    """Copy a database that others may have open, with what its journal holds."""
-    with (
-        contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as old,
-        contextlib.closing(sqlite3.connect(copy)) as new,
-    ):
-        old.backup(new)
+        pyogrio.set_gdal_config_options({option: before})

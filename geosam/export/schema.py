@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import shapely
 
 from geosam.errors import ExportError
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from pyproj import CRS
 
 Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
 
 #: Name of the geometry column while features travel to the format that writes them.
 GEOMETRY = "geometry"
+
+#: Key of the provenance in the metadata of layers and files.
+PROVENANCE_KEY = "geosam"
 
 #: The Arrow type of each kind. Date-times are UTC; those without a zone are taken as UTC.
 ARROW_TYPES: dict[Kind, pa.DataType] = {
@@ -77,22 +82,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Features:
-    """Everything a format needs in order to write: the schema, facts about all features, and the features."""
+    """What a format is given to write."""
 
     target: Target
-    """What is written; its path is the final one."""
+    """What is written; its path is the final one, free of symbolic links."""
     names: tuple[str, ...]
     """Name of each column in this format."""
-    count: int
-    """Number of features."""
-    bounds: tuple[float, float, float, float] | None
-    """Envelope (xmin, ymin, xmax, ymax) of all of them; None without features."""
-    geometry_types: tuple[str, ...]
-    """"Polygon", "MultiPolygon" or both; empty without features."""
-    vertices: int
-    """Number of vertices of all geometries."""
     batches: Iterable[pa.RecordBatch]
-    """Batches with a column `geometry` (WKB, exterior rings counter-clockwise), then the columns by position."""
+    """Column `geometry` (WKB, exterior rings counter-clockwise), then the columns by position; can be read again."""
+    warnings: list[str]
+    """Where a format says what it had to change."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -112,6 +111,12 @@ def arrow_schema(columns: Sequence[Column], names: Iterable[str] | None = None) 
     return pa.schema([pa.field(GEOMETRY, pa.binary()), *fields])
 
 
+def geometries_of(batch: pa.RecordBatch) -> NDArray[np.object_]:
+    """The (N,) geometries of a batch, as shapely objects."""
+    geometries: NDArray[np.object_] = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
+    return geometries
+
+
 def plan_names(columns: Sequence[Column], *, short: bool) -> tuple[tuple[str, ...], list[str]]:
     """Names that no format refuses: none reserved, none equal to another but for its case.
 
@@ -125,7 +130,7 @@ def plan_names(columns: Sequence[Column], *, short: bool) -> tuple[tuple[str, ..
     taken: set[str] = set()
     names: list[str] = []
     for column in columns:
-        wanted = _cut(column.short or column.name, SHORT_NAME) if short else column.name
+        wanted = cut(column.short or column.name, SHORT_NAME) if short else column.name
         name = _free_name(wanted, taken, SHORT_NAME if short else None)
         taken.add(name.casefold())
         names.append(name)
@@ -189,10 +194,10 @@ def _free_name(wanted: str, taken: Collection[str], limit: int | None) -> str:
     while name.casefold() in taken or name.casefold() in RESERVED:
         number += 1
         suffix = f"_{number}"
-        name = (_cut(wanted, limit - len(suffix)) if limit else wanted) + suffix
+        name = (cut(wanted, limit - len(suffix)) if limit else wanted) + suffix
     return name
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
     """The first characters of `text` that fit into `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
+from shapely.errors import ShapelyError
 
-from geosam.errors import DiskFull, ExportError, LockHeld
+from geosam.errors import DiskFull, ExportError, GeosamError, LockHeld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,62 +45,78 @@ class Staging:
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
-        self._sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self.final.parent))
-        self._lock = _lock(self.folder)
+        with failures_reported(self.final):
+            self._sweep()
+            self.folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self.final.parent))
+            self._lock = self._claim(self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        _unlock(self._lock)
+        _release(self._lock)
 
-    def publish(self, made: Sequence[Path]) -> None:
-        """Move finished files to their final names, the one that makes the set readable last.
+    def publish(self, made: Sequence[Path], companions: Sequence[Path] = ()) -> None:
+        """Give finished files their final names.
 
         Args:
-            made: Files in the staging folder, named as they will be; the last one is the output itself.
+            made: Files in the staging folder, all with one stem; the last one is the output itself.
+            companions: Files of the previous output that must not meet the new one. They move into the staging
+                folder first, in this order, and return if anything fails before the output is in place.
         """
         for path in made:
             _sync(path)
-        if len(made) == 1:
-            os.replace(made[0], self.final)
-        else:
-            self._publish_set(made)
-        _sync(self.final.parent)
-
-    def _publish_set(self, made: Sequence[Path]) -> None:
-        """Retire the old set into the staging folder, main file first; it returns if anything fails before the end."""
         retired = self.folder / _RETIRED
         retired.mkdir()
-        old = [p for p in siblings(self.final) if p != self.final]
+        placed: list[Path] = []
         try:
-            for path in [self.final, *old]:
-                if path.exists():
-                    os.replace(path, retired / path.name)
+            for path in companions:
+                path.replace(retired / path.name)
             for path in made:
-                os.replace(path, self.final.parent / path.name)
+                placed.append(self._final_name(path, made[-1]))
+                path.replace(placed[-1])
         except BaseException:
-            _restore(self.folder, self.final)
+            for path in placed[: len(made) - 1]:
+                path.unlink(missing_ok=True)
+            self._restore(self.folder)
             raise
+        _sync(self.final.parent)
+
+    def _final_name(self, path: Path, main: Path) -> Path:
+        if path.name.startswith(main.name):
+            return self.final.with_name(self.final.name + path.name.removeprefix(main.name))
+        return self.final.with_name(self.final.stem + path.name.removeprefix(main.stem))
+
+    def _restore(self, folder: Path) -> None:
+        """Put the retired files back, the output last, unless a complete new one has taken its place."""
+        retired = folder / _RETIRED
+        if (retired / self.final.name).exists() and not self.final.exists():
+            for path in sorted(retired.iterdir(), key=lambda p: p.name == self.final.name):
+                path.replace(self.final.with_name(path.name))
 
     def _sweep(self) -> None:
         for folder in self.final.parent.glob(self._prefix + "*"):
-            lock = _lock(folder)
-            _restore(folder, self.final)
+            lock = self._claim(folder)
+            self._restore(folder)
             shutil.rmtree(folder, ignore_errors=True)
-            _unlock(lock)
+            _release(lock)
             logger.info("removed what an interrupted run left: %s", folder)
 
-
-def siblings(path: Path) -> list[Path]:
-    """The files that belong to one shapefile, those that exist, whatever their extensions' case."""
-    stem, known = path.stem, {f".{e}" for e in "shp shx dbf prj cpg qix qpj sbn sbx fbn fbx ain aih ixs".split()}
-    extra = {f"{path.name}.xml".lower(), f"{path.name}.json".lower()}
-    return sorted(
-        p
-        for p in path.parent.iterdir()
-        if (p.stem == stem and p.suffix.lower() in known) or (p.name.startswith(stem) and p.name.lower() in extra)
-    )
+    def _claim(self, folder: Path) -> int | None:
+        """Lock a staging folder; the system lets go of it when the process ends, however it ends."""
+        if sys.platform == "win32":
+            return None
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LockHeld(
+                f"another run is writing this output: {self.final}: {folder.name} is in use, no other writer wanted. "
+                "Wait for it or choose another output"
+            ) from None
+        except OSError as error:  # some network file systems know no locks
+            logger.debug("no lock on %s: %s", folder, error)
+        return descriptor
 
 
 @contextlib.contextmanager
@@ -112,9 +129,9 @@ def failures_reported(path: Path, needed: int = 0) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError, ValueError, pa.ArrowException, sqlite3.Error) as error:
-        if isinstance(error, ExportError | DiskFull | LockHeld):
-            raise
+    except (GeosamError, MemoryError):
+        raise
+    except (OSError, RuntimeError, pa.ArrowException, sqlite3.Error, ShapelyError) as error:
         raise _failure(path, error, needed) from error
 
 
@@ -133,31 +150,7 @@ def _failure(path: Path, error: Exception, needed: int) -> ExportError | DiskFul
     )
 
 
-def _restore(folder: Path, final: Path) -> None:
-    """Put a retired set back unless a complete new one has taken its place."""
-    retired = folder / _RETIRED
-    if not (retired / final.name).exists() or final.exists():
-        return
-    for path in sorted(retired.iterdir(), key=lambda p: p.name == final.name):
-        os.replace(path, final.parent / path.name)
-
-
-def _lock(folder: Path) -> int | None:
-    if sys.platform == "win32":
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise LockHeld(
-            f"another run is writing this output: {folder.parent}: {folder.name} is in use, no other writer wanted. "
-            "Wait for it or choose another output"
-        ) from None
-    return descriptor
-
-
-def _unlock(descriptor: int | None) -> None:
+def _release(descriptor: int | None) -> None:
     if descriptor is not None:
         os.close(descriptor)
 

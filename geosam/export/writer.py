@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,15 +12,19 @@ import pyarrow as pa
 import shapely
 
 from geosam.errors import ExportError
-from geosam.export.checks import check_output
-from geosam.export.formats import FORMATS, format_of
-from geosam.export.schema import Features, Target, arrow_schema, column_to_arrow, plan_names
+from geosam.export.checks import check_existing, check_facts, check_output
+from geosam.export.formats import format_of
+from geosam.export.schema import Features, arrow_schema, column_to_arrow, plan_names
+from geosam.export.spool import Spool
 from geosam.export.staging import Staging, failures_reported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from geosam.export.schema import Target
 
 _POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
@@ -29,53 +32,42 @@ _POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 class FeatureWriter:
     """Takes features in batches and, when its block ends well, puts the finished file under its final name.
 
-    Features wait in a compressed spool beside the output, so that memory does not grow with their number and every
-    format gets to know their number, extent and sizes before its first byte. If the block raises, or anything
-    fails later, what lay under the final name stays as it was.
+    Features wait in a compressed spool beside the output: memory does not grow with their number, and a format can
+    look at all of them before its first byte. If the block raises, or anything fails later, what lay under the
+    final name stays as it was.
     """
 
-    def __init__(self, target: Target, *, overwrite: bool) -> None:
-        self._format = format_of(target.path)
+    def __init__(self, target: Target, *, overwrite: bool = False) -> None:
         check_output(target.path, target.crs, target.columns, overwrite=overwrite)
-        names, self.warnings = plan_names(target.columns, short=False)
-        self._overwrite = overwrite
+        self._format = format_of(target.path)
+        self._names, self.warnings = plan_names(target.columns, short=self._format.short_names)
         self._staging = Staging(target.path)
         self._target = replace(target, path=self._staging.final)
-        self._names = names
         self._schema = arrow_schema(target.columns)
-        self._count = self._vertices = 0
-        self._types: set[int] = set()
-        self._bounds: list[NDArray[np.float64]] = []
+        self._overwrite = overwrite
+        self._count = self._bytes = 0
         self._nulls: Counter[str] = Counter()
 
     @classmethod
     def open(cls, target: Target, *, overwrite: bool = False) -> Self:
-        """A writer for `target`, after every check that needs no features.
+        """A writer for `target`; nothing is made before its block begins.
 
         Raises:
-            UnknownFormat, ExportError, OutputExists, LockHeld, UsageError: As `check_output`.
+            GeosamError: Everything that `check_output` refuses.
         """
         return cls(target, overwrite=overwrite)
 
     def __enter__(self) -> Self:
-        with failures_reported(self._target.path):
-            self._staging.__enter__()
-            self._spool_path = self._staging.folder / "features.arrow"
-            self._file = self._spool_path.open("wb")
-            self._spool = pa.ipc.new_stream(
-                self._file, self._schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
-            )
+        with contextlib.ExitStack() as stack, failures_reported(self._target.path):
+            stack.enter_context(self._staging)
+            self._spool = stack.enter_context(Spool(self._staging.folder / "features.arrow", self._schema))
+            self._cleanup = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            with failures_reported(self._target.path):
-                self._file.close() if kind else self._end_spool()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._cleanup:
             if kind is None:
                 self._finish()
-        finally:
-            self._file.close()
-            self._staging.__exit__(kind, *rest)
 
     def write(self, geometries: NDArray[np.object_], columns: Mapping[str, Sequence[Any]]) -> None:
         """Add a batch of features.
@@ -86,63 +78,36 @@ class FeatureWriter:
 
         Raises:
             ExportError: A geometry or a value cannot be written.
-            DiskFull: No space is left for the spool.
+            DiskFull: No space is left for the features.
         """
+        path, first = self._target.path, self._count
         geometries = np.asarray(geometries, dtype=object)
-        _check_polygons(geometries, self._target.path, self._count)
+        _check_polygons(geometries, path, first)
         arrays = [pa.array(shapely.to_wkb(shapely.orient_polygons(geometries)), type=pa.binary())]
         for column in self._target.columns:
-            array, nulls = column_to_arrow(column, columns[column.name], self._target.path, self._count)
+            array, nulls = column_to_arrow(column, columns[column.name], path, first)
             self._nulls[column.name] += nulls
             arrays.append(array)
-        with failures_reported(self._target.path):
-            self._spool.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._count += len(geometries)
-        self._vertices += int(shapely.get_num_coordinates(geometries).sum())
-        self._types.update(shapely.get_type_id(geometries).tolist())
-        if len(geometries):
-            self._bounds = [_union(*self._bounds, shapely.total_bounds(geometries))]
-
-    def _end_spool(self) -> None:
-        self._spool.close()
-        self._file.close()
+        batch = pa.record_batch(arrays, schema=self._schema)
+        self._count += batch.num_rows
+        self._bytes += batch.nbytes
+        with failures_reported(path, needed=self._bytes):
+            self._spool.append(batch)
 
     def _finish(self) -> None:
-        path = self._target.path
+        target = self._target
         self.warnings += [
             f'attribute "{name}": {count} values that are not finite numbers were written as null'
             for name, count in self._nulls.items()
             if count
         ]
-        features = self._features()
-        with failures_reported(path, needed=_size_of(features)):
+        with failures_reported(target.path, needed=self._bytes):
+            self._spool.end()
+            features = Features(target, self._names, self._spool, self.warnings)
             made = self._format.write(self._staging.folder, features)
-            self._verify(made[-1])
-            check_output(path, self._target.crs, self._target.columns, overwrite=self._overwrite)
-            self._staging.publish(made)
-
-    def _features(self) -> Features:
-        bounds = tuple(self._bounds[0].tolist()) if self._bounds else None
-        types = tuple(sorted("Polygon" if t == _POLYGONAL[0] else "MultiPolygon" for t in self._types))
-        return Features(self._target, self._names, self._count, bounds, types, self._vertices, self._read_spool())
-
-    def _read_spool(self) -> Iterator[pa.RecordBatch]:
-        with pa.OSFile(os.fspath(self._spool_path)) as file:
-            yield from pa.ipc.open_stream(file)
-
-    def _verify(self, made: Path) -> None:
-        count, crs = self._format.facts(made, self._target.layer)
-        if count != self._count:
-            raise ExportError(
-                f"the finished file is not complete: {self._target.path}: {count} features, {self._count} wanted. "
-                "Nothing was replaced; check the disk and run again"
-            )
-        wanted = self._target.crs
-        if not crs.equals(wanted, ignore_axis_order=True):
-            raise ExportError(
-                f"{self._format.name} cannot hold this CRS: {self._target.path}: it reads back as {crs.name!r}, "
-                f"{wanted.name!r} wanted. Choose GeoPackage or GeoParquet, or warp the scene"
-            )
+            check_facts(self._format, target, made[-1], self._count)
+            check_existing(target.path, overwrite=self._overwrite)
+            self._staging.publish(made, self._format.companions(target.path))
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
@@ -169,13 +134,3 @@ def _check_polygons(geometries: NDArray[np.object_], path: Path, first: int) -> 
             f"a feature has no place: {path}, feature {first + row}: coordinates {coordinates[~finite][0].tolist()}, "
             "finite ones wanted. Check the CRS of the scene"
         )
-
-
-def _union(*boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    stacked = np.stack(boxes)
-    return np.concatenate([stacked[:, :2].min(axis=0), stacked[:, 2:].max(axis=0)])
-
-
-def _size_of(features: Features) -> int:
-    """About the bytes of the features: coordinates, and numbers and short texts in the columns."""
-    return 16 * features.vertices + features.count * (50 + 10 * len(features.names))

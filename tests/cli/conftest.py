@@ -1,40 +1,14 @@
-import json
 import subprocess
-import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from calls import ENVIRONMENT, GEOSAM, RECTANGLES, Outcome
 
 from geosam.cli.main import run
 from geosam.cli.report import Report
 from geosam.cli.signals import Signals
-
-#: The command as a user's shell starts it.
-GEOSAM = [sys.executable, "-c", "from geosam.cli.main import main; main()"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """The one JSON object on stdout."""
-        (line,) = self.out.splitlines()
-        return json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-    def error(self):
-        """The one line on stderr that starts with ``error: ``, without it."""
-        (line,) = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert "Traceback" not in self.err
-        return line.removeprefix("error: ")
 
 
 @pytest.fixture
@@ -57,14 +31,12 @@ def geosam_process(tmp_path):
 
     def call(*args, **options):
         command = [*GEOSAM, *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60, **options)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False, timeout=60, **options
+        )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
-
-
-#: Rectangles (x, y, width, height) of the tiny scene, each of its own colour on black.
-RECTANGLES = ((4, 3, 20, 10), (30, 6, 25, 30), (8, 20, 15, 18))
 
 
 @pytest.fixture
@@ -78,9 +50,3 @@ def tiny(tmp_path):
     with rasterio.open(path, "w", crs="EPSG:32633", transform=Affine(2, 0, 5e5, 0, -2, 5e6), **profile) as file:
         file.write(pixels)
     return path
-
-
-def centre(rectangle):
-    """Map coordinates of the middle of one of the rectangles, as the command line takes them."""
-    x, y, width, height = rectangle
-    return f"{5e5 + 2 * (x + width / 2)},{5e6 - 2 * (y + height / 2)}"

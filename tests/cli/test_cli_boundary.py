@@ -3,15 +3,12 @@
 import errno
 import os
 import re
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import click
 import pytest
-from conftest import GEOSAM
+from calls import ENVIRONMENT, GEOSAM
 
 from geosam import errors
 from geosam.cli import main as boundary
@@ -64,7 +61,9 @@ def test_a_message_stays_one_line(failing, geosam):
 
 def test_numbers_that_are_not_finite_become_null(failing, geosam, monkeypatch):
     failing(None)
-    monkeypatch.setattr(boundary.Report, "result", lambda self, facts, lines: self._facts.update(a=[float("nan"), {1: float("inf")}]))
+    monkeypatch.setattr(
+        boundary.Report, "result", lambda self, facts, lines: self._facts.update(a=[float("nan"), {1: float("inf")}])
+    )
     assert geosam("fail", "--json").json["a"] == [None, {"1": None}]
 
 
@@ -155,7 +154,9 @@ def test_a_usage_error_is_json_as_well(geosam):
 
 
 def test_stdout_that_nobody_reads_is_no_error():
-    process = subprocess.Popen([*GEOSAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*GEOSAM, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     process.stdout.close()
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (141, "")

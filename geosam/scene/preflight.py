@@ -45,7 +45,7 @@ class Source:
     """A raster that passed the pre-flight."""
 
     name: str
-    """Absolute path or URL, for messages."""
+    """The path as the user wrote it, or the URL; for messages."""
     uri: str
     """What GDAL opens."""
     driver: str | None
@@ -71,21 +71,21 @@ def check_source(path: str | os.PathLike[str], *, untrusted: bool = False) -> So
         if untrusted:
             raise UnreadableScene(f"a URL is not allowed with --untrusted: {text}. Download the file first.")
         return _check_url(text)
-    name, head = _check_file(text)
+    path, head = _check_file(text)
     driver = _driver_of(head)
     if b"<VRTDataset" in head:
         if untrusted:
             raise UnreadableScene(
-                f"a VRT is not allowed with --untrusted: {name}: it may read any file of this machine. "
+                f"a VRT is not allowed with --untrusted: {text}: it may read any file of this machine. "
                 "Convert it with gdal_translate first."
             )
-        _check_vrt(name, name, set())
+        _check_vrt(path, text, set())
     elif untrusted and driver is None:
         raise UnreadableScene(
-            f"not a self-contained raster: {name}: {describe_bytes(head)}, wanted TIFF, PNG, JPEG or JPEG 2000 "
+            f"not a self-contained raster: {text}: {describe_bytes(head)}, wanted TIFF, PNG, JPEG or JPEG 2000 "
             "with --untrusted. Convert it with gdal_translate first."
         )
-    return Source(name, name, driver if untrusted else None, alone=untrusted)
+    return Source(text, path, driver if untrusted else None, alone=untrusted)
 
 
 def describe_bytes(head: bytes) -> str:
@@ -166,7 +166,9 @@ def _check_vrt_text(xml: bytes, name: str, scene: str, seen: set[str]) -> None:
         if path in seen or re.match(r"(/vsi|[\w+.-]{2,}:)", path):
             continue
         if not os.path.exists(path):  # noqa: PTH110
-            raise UnreadableScene(f"a source of the VRT is missing: {scene}: {path}. Put it back or build the VRT again.")
+            raise UnreadableScene(
+                f"a source of the VRT is missing: {scene}: {path}. Put it back or build the VRT again."
+            )
         if os.path.isfile(path) and b"<VRTDataset" in read_head(path):  # noqa: PTH113
             _check_vrt(path, scene, seen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,30 +25,29 @@ class BandPlan:
 
     indexes: tuple[int, ...]
     """Bands of the picture, counted from 1: three, or one that is shown in grey or through its palette."""
-    dtype: np.dtype[Any]
-    """The type that holds the values of all these bands."""
     nodata: tuple[float | None, ...]
-    """The value of each of these bands that means no data."""
+    """The value of each of these bands that means no data, as the band's type stores it."""
     reason: str
     """Why these bands, in words."""
     is_picture: bool
     """Whether uint8 values are meant to be looked at as they are."""
     alpha: int | None = None
     """The band that is the alpha channel."""
-    has_mask: bool = False
-    """Whether the file's mask band decides which pixels are valid."""
+    mask_bands: tuple[int, ...] = ()
+    """The bands whose mask bands decide which pixels are valid; one stands for all where the file has one mask."""
     palette: NDArray[np.uint8] | None = None
     """(4, N) red, green, blue, alpha of every value of a paletted band."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
     """What the user should know."""
 
     @property
     def validity(self) -> str:
         """What decides which pixels are valid, in words."""
         by_nodata = any(value is not None for value in self.nodata)
-        if self.has_mask:
+        if self.mask_bands:
             return "mask band"
-        return " and ".join([f"alpha band {self.alpha}"] * (self.alpha is not None) + ["nodata value"] * by_nodata) or "all valid"
+        said = [f"alpha band {self.alpha}"] * (self.alpha is not None) + ["nodata value"] * by_nodata
+        return " and ".join(said) or "all valid"
 
 
 def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> BandPlan:
@@ -66,28 +65,20 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
     chosen, reason = _automatic(ds, name, warnings) if bands is None else _given(ds, name, bands)
     for index in chosen:
         _check_dtype(ds.dtypes[index - 1], name, index)
-    color = ds.colorinterp
-    rgb = tuple(color[i - 1] for i in chosen) == _RGB
-    flags = ds.mask_flag_enums[chosen[0] - 1]
-    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags and MaskFlags.nodata not in flags
-    has_mask = has_mask or not flags
-    nodata = tuple(ds.nodatavals[i - 1] for i in chosen)
-    if has_mask and any(value is not None for value in nodata):
-        warnings.append(f"{name} has a mask band and the nodata value {nodata[0]:g}: the mask band is used")
-    alpha = next((i for i, c in enumerate(color, 1) if c == ColorInterp.alpha and i not in chosen), None)
-    bits = [ds.tags(i, ns="IMAGE_STRUCTURE").get("NBITS", "8") for i in chosen]
+    mask_bands = _mask_bands(ds, chosen)
+    nodata = tuple(_as_stored(ds.nodatavals[i - 1], ds.dtypes[i - 1]) for i in chosen)
+    if mask_bands and any(value is not None for value in nodata):
+        warnings.append(f"{name} has a mask band and a nodata value: the mask band says which pixels are valid")
+    alpha = next((i for i, c in enumerate(ds.colorinterp, 1) if c == ColorInterp.alpha and i not in chosen), None)
     return BandPlan(
         indexes=chosen,
-        dtype=np.result_type(*(ds.dtypes[i - 1] for i in chosen)),
-        nodata=(None,) * len(chosen) if has_mask else nodata,
+        nodata=(None,) * len(chosen) if mask_bands else nodata,
         reason=reason,
-        is_picture=all(ds.dtypes[i - 1] == "uint8" for i in chosen)
-        and (rgb or len(chosen) == ds.count - (alpha is not None))
-        and set(bits) == {"8"},
-        alpha=None if has_mask else alpha,
-        has_mask=has_mask,
-        palette=_palette(ds, chosen[0]) if len(chosen) == 1 and color[chosen[0] - 1] == ColorInterp.palette else None,
-        warnings=warnings,
+        is_picture=_is_picture(ds, chosen, alpha),
+        alpha=None if mask_bands else alpha,
+        mask_bands=mask_bands,
+        palette=_palette(ds, chosen),
+        warnings=tuple(warnings),
     )
 
 
@@ -120,7 +111,9 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
     if len(data) == 3:
         return tuple(data), "the only three bands, taken for red, green and blue"
     if count == 4:
-        warnings.append(f"{name} has four bands without colour interpretation: bands 1, 2, 3 are taken for red, green, blue")
+        warnings.append(
+            f"{name} has four bands without colour interpretation: bands 1, 2, 3 are taken for red, green, blue"
+        )
         return (1, 2, 3), "the first three of four bands without colour interpretation"
     raise UnsupportedBands(f"cannot choose bands: {name}: {count} bands without red, green and blue. {_WANTED}")
 
@@ -132,8 +125,40 @@ def _check_dtype(dtype: str, name: str, band: int) -> None:
         raise UnsupportedBands(f"unknown data type: {name}, band {band}: {dtype}. Convert it with gdal_translate -ot.")
 
 
-def _palette(ds: DatasetReader, band: int) -> NDArray[np.uint8]:
-    entries = ds.colormap(band)
+def _mask_bands(ds: DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
+    flags = set(ds.mask_flag_enums[chosen[0] - 1])
+    if MaskFlags.per_dataset in flags and not flags & {MaskFlags.alpha, MaskFlags.nodata}:
+        return chosen[:1]
+    return () if flags else chosen
+
+
+def _as_stored(nodata: float | None, dtype: str) -> float | None:
+    """The nodata value as the type of the band holds it; None where it cannot, or where it is not a number."""
+    if nodata is None or not np.isfinite(nodata):
+        return None
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(kind.type(nodata))
+    limits = np.iinfo(kind)
+    return int(nodata) if nodata == int(nodata) and limits.min <= nodata <= limits.max else None
+
+
+def _is_picture(ds: DatasetReader, chosen: tuple[int, ...], alpha: int | None) -> bool:
+    """uint8 bands that are shown as they are: red, green and blue, or all that the file has."""
+    color = [ds.colorinterp[i - 1] for i in chosen]
+    full = all(
+        ds.dtypes[i - 1] == "uint8" and int(ds.tags(i, ns="IMAGE_STRUCTURE").get("NBITS", 8)) == 8 for i in chosen
+    )
+    return color == [ColorInterp.palette] or (
+        full and (color == list(_RGB) or len(chosen) == ds.count - (alpha is not None))
+    )
+
+
+def _palette(ds: DatasetReader, chosen: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    if [ds.colorinterp[i - 1] for i in chosen] != [ColorInterp.palette]:
+        return None
+    entries = ds.colormap(chosen[0])
     table = np.zeros((4, max(256, max(entries) + 1)), np.uint8)
     for value, rgba in entries.items():
         table[:, value] = rgba

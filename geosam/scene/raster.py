@@ -24,15 +24,15 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as FileWindow
 
-from geosam.errors import GeosamError, UnreadableScene
+from geosam.errors import GeosamError, UnreadableScene, UsageError
 from geosam.geobox import Window
-from geosam.preflight import HTTP_PAUSES, HTTP_TIMEOUT, describe_bytes, read_head
+from geosam.scene.preflight import HTTP_PAUSES, HTTP_TIMEOUT, describe_bytes, read_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
-    from geosam.preflight import Source
+    from geosam.scene.preflight import Source
 
 #: Pixels that one call into GDAL may read: it cannot be interrupted before it returns.
 _MAX_CALL_PX = 2**24
@@ -87,11 +87,10 @@ class Raster:
         """
         return self._retried(window, lambda: self._chunked(window, lambda ds, part: _bands(ds, indexes, part)))
 
-    def read_mask(self, window: Window) -> NDArray[np.bool_]:
-        """What GDAL's mask bands say (H, W): valid where any of them does."""
-        return self._retried(window, lambda: self._chunked(window, lambda ds, part: ds.read_masks(window=part)))[
-            :
-        ].any(axis=0)
+    def read_masks(self, indexes: Sequence[int], window: Window) -> NDArray[np.uint8]:
+        """GDAL's mask bands (B, H, W) of the bands `indexes` in a window of file pixels; 0 is invalid."""
+        masks = lambda ds, part: ds.read_masks(list(indexes), window=part)  # noqa: E731
+        return self._retried(window, lambda: self._chunked(window, masks))
 
     def close(self) -> None:
         """Close the handles of all threads; none of them may be reading. The next read opens a new one."""
@@ -128,7 +127,7 @@ class Raster:
                 return ds
             points, crs = ds.gcps
             if not points:
-                return ds
+                raise UsageError(f"--gcps: {self.source.name} has no ground control points. Leave the option out.")
             return WarpedVRT(
                 ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=True, tolerance=0, warp_mem_limit=64
             )
@@ -165,7 +164,9 @@ class Raster:
             error = error.__cause__
         text = " ".join(str(error).split()).removeprefix(f"{self.source.uri}: ").rstrip(".") or type(error).__name__
         if "not recognized" in text and not self.source.remote:
-            return f"it {describe_bytes(read_head(self.source.name))}; wanted a raster that GDAL can open. Check the file."
+            return (
+                f"it {describe_bytes(read_head(self.source.name))}; wanted a raster that GDAL can open. Check the file."
+            )
         if self.source.remote:
             return f"{text}. Check the connection, or download the file first."
         return f"{text}. The file is damaged or incomplete: copy it again."
@@ -189,28 +190,47 @@ def size_block_cache(ds: DatasetReader) -> bool:
         if wanted != _cache_bytes:
             set_gdal_config("GDAL_CACHEMAX", wanted)
             _cache_bytes = wanted
-    return needed <= _MAX_CACHE
+    return bool(needed <= _MAX_CACHE)
 
 
-def holes(ds: DatasetReader, indexes: Sequence[int], window: Window, is_zero: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Pixels (H, W) of blocks that a sparse TIFF never wrote, or None; only blocks that read as zero are looked up."""
-    if ds.driver != "GTiff":
-        return None
-    height, width = ds.block_shapes[indexes[0] - 1]
+def unwritten(
+    ds: DatasetReader, indexes: Sequence[int], window: Window, bands: NDArray[Any]
+) -> NDArray[np.bool_] | None:
+    """Pixels (H, W) in blocks that a sparse TIFF never wrote, or None; `bands` (B, H, W): what the window reads as."""
     found: NDArray[np.bool_] | None = None
-    for row in range(window.row_off // height, -(-window.row_end // height)):
-        for col in range(window.col_off // width, -(-window.col_end // width)):
-            block = window.intersection(Window(col * width, row * height, width, height))
-            if block is None:
-                continue
-            rows, cols = block.relative_to(window).slices_rc
-            if is_zero[rows.start, cols.start] and is_hole(ds, indexes, col, row):
-                found = np.zeros(window.shape_hw, bool) if found is None else found
-                found[rows, cols] = True
+    for col, row, block in _blocks(ds, indexes[0], window):
+        rows, cols = block.relative_to(window).slices_rc
+        if not bands[:, rows.start, cols.start].any() and _is_hole(ds, indexes, col, row):
+            found = np.zeros(window.shape_hw, bool) if found is None else found
+            found[rows, cols] = True
     return found
 
 
-def is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
+def is_unwritten(ds: DatasetReader, indexes: Sequence[int], window: Window) -> bool:
+    """Whether a TIFF has no block at all in the window; False where that cannot be known without reading."""
+    blocks = list(_blocks(ds, indexes[0], window))
+    return bool(blocks) and all(_is_hole(ds, indexes, col, row) for col, row, _ in blocks)
+
+
+def has_holes(ds: DatasetReader, indexes: Sequence[int]) -> bool:
+    """Whether a TIFF has blocks that were never written."""
+    whole = Window(0, 0, ds.width, ds.height)
+    return any(_is_hole(ds, indexes, col, row) for col, row, _ in _blocks(ds, indexes[0], whole))
+
+
+def _blocks(ds: DatasetReader, index: int, window: Window) -> Iterator[tuple[int, int, Window]]:
+    """(column, row, part inside the window) of the blocks of a TIFF's base level; nothing for other files."""
+    if ds.driver != "GTiff" or isinstance(ds, WarpedVRT):
+        return
+    height, width = ds.block_shapes[index - 1]
+    for row in range(window.row_off // height, -(-window.row_end // height)):
+        for col in range(window.col_off // width, -(-window.col_end // width)):
+            block = window.intersection(Window(col * width, row * height, width, height))
+            if block is not None:
+                yield col, row, block
+
+
+def _is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
     """Whether a block of a TIFF was never written in any of the bands."""
     tag = f"BLOCK_OFFSET_{col}_{row}"
     return all(ds.get_tag_item(tag, "TIFF", bidx=index) is None for index in indexes)

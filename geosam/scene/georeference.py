@@ -10,7 +10,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geosam.errors import MissingCRS, UsageError
-from geosam.geobox import GeoBox, Window
+from geosam.geobox import GeoBox
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -24,7 +24,7 @@ PIXEL_CRS = CRS.from_wkt(
 
 @dataclass(frozen=True)
 class Georeference:
-    """The grid of a file, presented north-up, and how file pixels are found from it."""
+    """The grid of a file, presented north-up, and the flips that present it so."""
 
     geobox: GeoBox
     """The grid, its axis flips undone."""
@@ -35,16 +35,14 @@ class Georeference:
     kind: str
     """Where it comes from, in words."""
 
-    def file_window(self, window: Window) -> Window:
-        """Scene pixels -> pixels of the file."""
-        col = self.geobox.width - window.col_end if self.flip_x else window.col_off
-        row = self.geobox.height - window.row_end if self.flip_y else window.row_off
-        return Window(col, row, window.width, window.height)
+
+def crs_name(crs: CRS) -> str:
+    """The authority's code of a CRS where it has one, else its name."""
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else crs.name
 
 
-def georeference(
-    ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, assume_pixels: bool
-) -> Georeference:
+def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, assume_pixels: bool) -> Georeference:
     """The georeference of an open dataset (already a warped one if `gcps`).
 
     Raises:
@@ -56,11 +54,11 @@ def georeference(
     placed = not _is_identity(t)
     if assume_pixels:
         if own is not None and placed:
-            raise UsageError(f"--assume-pixels: {name} is georeferenced ({_short(own)}). Leave the option out.")
+            raise UsageError(f"--assume-pixels: {name} is georeferenced ({crs_name(own)}). Leave the option out.")
         return Georeference(GeoBox(ds.width, ds.height, Affine(1, 0, 0, 0, -1, 0), PIXEL_CRS), False, False, "pixels")
     if crs is not None and own is not None and not own.equals(crs, ignore_axis_order=True):
         raise UsageError(
-            f"--crs {_short(crs)}: {name} has the CRS {_short(own)} already. Leave the option out, or reproject "
+            f"--crs {crs_name(crs)}: {name} has the CRS {crs_name(own)} already. Leave the option out, or reproject "
             "the file with gdalwarp."
         )
     if not placed:
@@ -72,7 +70,9 @@ def georeference(
         )
     grid = _grid(ds, t, own or crs, name)
     flip_x, flip_y = _flips(t)
-    kind = "ground control points" if gcps else "transform and CRS" if own else "transform of the file, CRS given by --crs"
+    kind = (
+        "ground control points" if gcps else "transform and CRS" if own else "transform of the file, CRS given by --crs"
+    )
     return Georeference(_unflipped(grid, flip_x=flip_x, flip_y=flip_y), flip_x, flip_y, kind)
 
 
@@ -82,7 +82,9 @@ def _own_crs(ds: DatasetReader, name: str) -> CRS | None:
     try:
         return CRS.from_wkt(ds.crs.to_wkt())
     except CRSError as error:
-        raise MissingCRS(f"the CRS cannot be understood: {name}: {error}. Assign another with gdal_edit -a_srs.") from error
+        raise MissingCRS(
+            f"the CRS cannot be understood: {name}: {error}. Assign another with gdal_edit -a_srs."
+        ) from error
 
 
 def _unplaced(ds: DatasetReader, name: str, own: CRS | None) -> MissingCRS:
@@ -98,12 +100,12 @@ def _unplaced(ds: DatasetReader, name: str, own: CRS | None) -> MissingCRS:
         )
     if own is not None:
         return MissingCRS(
-            f"has a CRS but no transform: {name}: {_short(own)} with the identity transform, which places it at the "
+            f"has a CRS but no transform: {name}: {crs_name(own)} with the identity transform, which places it at the "
             "origin of the CRS. Set the extent (gdal_edit -a_ullr) or add a world file, or pass --assume-pixels."
         )
     return MissingCRS(
-        f"has no CRS and no transform: {name}. Set both (gdal_edit -a_srs -a_ullr), or add a world file and pass --crs; "
-        "--assume-pixels uses pixel coordinates instead."
+        f"has no CRS and no transform: {name}. Set both (gdal_edit -a_srs -a_ullr), or add a world file and pass "
+        "--crs; --assume-pixels uses pixel coordinates instead."
     )
 
 
@@ -111,7 +113,9 @@ def _grid(ds: DatasetReader, transform: Affine, crs: CRS | None, name: str) -> G
     try:
         return GeoBox(ds.width, ds.height, Affine(*transform[:6]), crs or PIXEL_CRS)
     except ValueError as error:
-        raise MissingCRS(f"the transform is unusable: {name}: {error}. Set the extent with gdal_edit -a_ullr.") from None
+        raise MissingCRS(
+            f"the transform is unusable: {name}: {error}. Set the extent with gdal_edit -a_ullr."
+        ) from None
 
 
 def _is_identity(t: Affine) -> bool:
@@ -125,14 +129,10 @@ def _flips(t: Affine) -> tuple[bool, bool]:
 
 
 def _unflipped(grid: GeoBox, *, flip_x: bool, flip_y: bool) -> GeoBox:
-    t = grid.transform
+    """The grid counted from the other end of its axes."""
+    a, b, c, d, e, f = grid.transform[:6]
     if flip_x:
-        t = t * Affine.translation(grid.width, 0) * Affine.scale(-1, 1)
+        a, c, d, f = -a, c + a * grid.width, -d, f + d * grid.width
     if flip_y:
-        t = t * Affine.translation(0, grid.height) * Affine.scale(1, -1)
-    return GeoBox(grid.width, grid.height, Affine(*(value + 0.0 for value in t[:6])), grid.crs)  # no -0.0
-
-
-def _short(crs: CRS) -> str:
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else crs.name
+        b, c, e, f = -b, c + b * grid.height, -e, f + e * grid.height
+    return GeoBox(grid.width, grid.height, Affine(a, b + 0.0, c, d + 0.0, e, f), grid.crs)  # + 0.0 turns -0.0 into 0.0

@@ -25,7 +25,7 @@ _DECIMALS = 6
 
 @dataclass(frozen=True)
 class AxisScale:
-    """One axis of the output grid over `size` input pixels: output pixel i covers input ``i * scale .. (i + 1) * scale``."""
+    """One axis of the output grid: output pixel i covers the input pixels ``i * scale .. (i + 1) * scale``."""
 
     scale: float
     """Input pixels per output pixel."""
@@ -42,16 +42,20 @@ class AxisScale:
     def weights(self, begin: int, end: int) -> sparse.csr_matrix:
         """Weights (end - begin, inputs of :meth:`support`); a row sums to 1, less where the pixel leaves the input."""
         low, high = self.support(begin, end)
-        outputs = np.arange(begin, end, dtype=np.float64)[:, None]
-        inputs = np.arange(low, high, dtype=np.float64)[None, :]
+        outputs = np.arange(begin, end, dtype=np.float64)
         if self.scale >= 1:
             first, last = outputs * self.scale, (outputs + 1) * self.scale
-            covered = np.minimum(last, inputs + 1) - np.maximum(first, inputs)
-            dense = np.maximum(covered, 0.0) / self.scale
+            inputs = np.floor(first)[:, None] + np.arange(math.ceil(self.scale) + 1)
+            covered = np.minimum(last[:, None], inputs + 1) - np.maximum(first[:, None], inputs)
+            values = np.maximum(covered, 0.0) / self.scale
         else:
-            centre = np.clip((outputs + 0.5) * self.scale, 0.5, self.size - 0.5)
-            dense = np.maximum(0.0, 1.0 - np.abs(inputs + 0.5 - centre))
-        return sparse.csr_matrix(dense)
+            centre = np.clip((outputs + 0.5) * self.scale, 0.5, self.size - 0.5) - 0.5
+            inputs = np.floor(centre)[:, None] + np.arange(2)
+            values = 1.0 - np.abs(inputs - centre[:, None])
+        values[(inputs < low) | (inputs >= high)] = 0.0
+        columns = np.clip(inputs - low, 0, high - low - 1).astype(np.int32)
+        ends = np.arange(0, values.size + 1, values.shape[1])
+        return sparse.csr_matrix((values.ravel(), columns.ravel(), ends), shape=(end - begin, high - low))
 
 
 def resample(
@@ -68,12 +72,13 @@ def resample(
     Returns:
         (B, H, W) means and (H, W) whether enough of the pixel is valid.
     """
+    full = bool(valid.all())
     share = _weighted(valid.astype(np.float64), rows, cols)
     divisor = np.where(share > 0, share, 1.0)
     means = np.empty((len(bands), *share.shape))
     for mean, band in zip(means, bands, strict=True):
-        values = np.where(valid & np.isfinite(band), band, 0).astype(np.float64)
-        np.round(_weighted(values, rows, cols) / divisor, _DECIMALS, out=mean)
+        known = band if full and band.dtype.kind in "iu" else np.where(valid & np.isfinite(band), band, 0)
+        np.round(_weighted(known.astype(np.float64), rows, cols) / divisor, _DECIMALS, out=mean)
     return means, np.round(share, _DECIMALS) >= MIN_VALID_SHARE
 
 

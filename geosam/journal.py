@@ -1,0 +1,168 @@
+"""Journal: what an unfinished run has done already, so that the next one goes on from there.
+
+One SQLite file beside the output, ``.<output>.journal``, holds the result of every finished task. A task is written
+in one transaction, so a kill at any moment loses at most the task in flight; the lock that SQLite keeps on the file
+is the run's claim on its output and vanishes with the process. The journal is removed when the output is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from geosam.errors import DiskFull, ExportError, JournalMismatch, LockHeld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, result BLOB NOT NULL);
+"""
+
+
+class Journal:
+    """The journal of one output; a context manager that keeps the file only if there is something to resume.
+
+    Args:
+        output: the file the run will write.
+        identity: everything the results of the tasks depend on, JSON-able.
+        restart: drop what an earlier run has done.
+
+    Raises:
+        JournalMismatch: an unfinished run with another identity owns the output.
+        LockHeld: another process is at work on the output.
+        ExportError: the journal cannot be read.
+    """
+
+    def __init__(self, output: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+        self._output = output
+        self._path = output.with_name(f".{output.name}.journal")
+        self._connection = self._connect()
+        try:
+            with self._guarded():
+                self._begin(json.dumps(identity, sort_keys=True), restart=restart)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(sqlite3.Error):
+            if not self._one("SELECT EXISTS (SELECT 1 FROM tasks)"):
+                self.remove()
+        self._connection.close()
+
+    def __len__(self) -> int:
+        return int(self._one("SELECT count(*) FROM tasks"))
+
+    @property
+    def published(self) -> bool:
+        """Whether an earlier run may already have put this very output under its final name."""
+        return bool(self._one("SELECT EXISTS (SELECT 1 FROM facts WHERE name = 'published')"))
+
+    def results(self) -> Iterator[tuple[int, bytes]]:
+        """(number, result) of the tasks that are done, by number."""
+        with closing(self._connection.execute("SELECT number, result FROM tasks ORDER BY number")) as rows:
+            yield from rows
+
+    def numbers(self) -> set[int]:
+        """Numbers of the tasks that are done."""
+        return {number for (number,) in self._connection.execute("SELECT number FROM tasks")}
+
+    def record(self, number: int, result: bytes) -> None:
+        """Keep the result of a task.
+
+        Raises:
+            DiskFull: no space is left beside the output.
+        """
+        with self._guarded():
+            self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (number, result))
+
+    def mark_published(self) -> None:
+        """Note that the output is about to get its final name."""
+        with self._guarded():
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('published', 'yes')")
+
+    def remove(self) -> None:
+        """Forget the run: its output is complete, or there is nothing to resume."""
+        self._connection.close()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._guarded():
+            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _begin(self, identity: str, *, restart: bool) -> None:
+        self._connection.execute("BEGIN")
+        for statement in _SCHEMA.strip().split("\n"):
+            self._connection.execute(statement)
+        if restart:
+            self._connection.execute("DELETE FROM tasks")
+            self._connection.execute("DELETE FROM facts")
+        known = self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()
+        if known is None:
+            self._connection.execute("INSERT INTO facts VALUES ('identity', ?)", (identity,))
+        self._connection.execute("COMMIT")
+        if known is not None and known[0] != identity:
+            raise JournalMismatch(
+                f"An unfinished run with other inputs or options owns the output: {self._output}: "
+                f"{_difference(json.loads(known[0]), json.loads(identity))}. "
+                "Pass --restart to drop what it has done, or choose another output."
+            )
+
+    def _one(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()[0]
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise LockHeld(
+                    f"Another run is writing this output: {self._output}. Wait for it, or choose another output."
+                ) from error
+            if "full" in str(error) or "disk I/O" in str(error):
+                raise DiskFull(
+                    f"No space is left for the journal of the run: {self._path}. "
+                    "Free some space and start again; finished tiles are kept."
+                ) from error
+            raise ExportError(
+                f"The journal of the run cannot be written: {self._path}: {error}. Choose another output folder."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise ExportError(
+                f"The journal of an unfinished run is damaged: {self._path}: {error}. Delete that file and start again."
+            ) from error
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The fields in which two identities differ, for people."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}" for name in names)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,196 @@
+"""Finished objects -> rows of the output: layout, holes, simplification, measures, attributes.
+
+Everything that looks at a whole object happens here, after stitching: size filters and hole filling would otherwise
+depend on the tiles. Geometry stays in integer scene pixels until the last step.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geosam.export import Column
+from geosam.measure import areas_perimeters
+from geosam.planar import merge_pieces, planar_blocks
+from geosam.polygonize import place, polygonize
+from geosam.simplify import fill_holes, simplify_alone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from geosam.export import FeatureWriter
+    from geosam.geobox import GeoBox
+    from geosam.masks import SceneObject
+    from geosam.prompts import Prompt
+    from geosam.spool import Spool
+
+    Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
+
+#: Features handed to the writer at once: at most this many, and no more after this many vertices.
+_BATCH_FEATURES, _BATCH_VERTICES = 1000, 500_000
+
+COLUMNS = (
+    Column("id", "int", "id"),
+    Column("score", "float", "score"),
+    Column("stability", "float", "stab_score"),
+    Column("area_m2", "float", "area_m2"),
+    Column("perimeter_m", "float", "perim_m"),
+    Column("model", "text", "model"),
+    Column("n_tiles", "int", "n_tiles"),
+    Column("touches_edge", "bool", "touch_edge"),
+    Column("truncated", "bool", "truncated"),
+)
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """What is done to finished objects before they are written; ground metres."""
+
+    layout: Literal["overlapping", "planar"] = "overlapping"
+    """Objects as found, or without overlaps and with shared borders."""
+    min_area_m2: float = 0.0
+    """Objects smaller than this are left out."""
+    simplify_m: float = 0.0
+    """Tolerance of the simplification."""
+    fill_holes_m2: float = 0.0
+    """Holes up to this size are filled."""
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """The prompts' columns in the output."""
+
+    prompts: Sequence[Prompt]
+    """The prompts; `SceneObject.prompt_index` counts in them."""
+    columns: tuple[Column, ...] = field(init=False)
+    """`prompt_id`, then the attributes that the prompts carry, renamed where the result has such a column."""
+    _names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(dict.fromkeys(name for prompt in self.prompts for name in prompt.attributes))
+        columns = [Column("prompt_id", "text", "prompt_id")]
+        taken = {column.name.lower() for column in (*COLUMNS, *columns)}
+        for name in names:
+            free = name if name.lower() not in taken else f"prompt_{name}"
+            while free.lower() in taken:
+                free += "_"
+            taken.add(free.lower())
+            columns.append(Column(free, _kind([prompt.attributes.get(name) for prompt in self.prompts]), ""))
+        object.__setattr__(self, "columns", tuple(columns))
+        object.__setattr__(self, "_names", names)
+
+    def values(self, indices: Sequence[int]) -> dict[str, list[Any]]:
+        """The columns for rows made from the prompts `indices`."""
+        table: dict[str, list[Any]] = {"prompt_id": [str(self.prompts[i].id) for i in indices]}
+        for column, name in zip(self.columns[1:], self._names, strict=True):
+            values = [self.prompts[i].attributes.get(name) for i in indices]
+            table[column.name] = [str(v) if column.kind == "text" and v is not None else v for v in values]
+        return table
+
+
+def write_results(
+    spool: Spool,
+    writer: FeatureWriter,
+    geobox: GeoBox,
+    gsd_xy: tuple[float, float],
+    shaping: Shaping,
+    *,
+    model: str,
+    table: PromptTable | None = None,
+) -> tuple[int, int]:
+    """Write the spool's objects in their order; returns how many were written, and how many were too small.
+
+    Args:
+        spool: sealed.
+        writer: takes the features, in the CRS of `geobox`.
+        geobox: the scene's grid.
+        gsd_xy: ground metres per pixel along x and y.
+        shaping: what is done to the objects.
+        model: name written into every row.
+        table: the prompts, where there are any.
+    """
+    written = dropped = 0
+    for found, polygons in _shaped(spool, gsd_xy, shaping):
+        placed = place(polygons, geobox)
+        areas, perimeters = areas_perimeters(placed, geobox.crs)
+        keep = np.flatnonzero(areas >= shaping.min_area_m2)
+        dropped += len(found) - len(keep)
+        rows = [found[i] for i in keep]
+        columns: dict[str, Sequence[Any]] = {
+            "id": range(written + 1, written + len(rows) + 1),
+            "score": [round(row.score, 6) for row in rows],
+            "stability": [round(row.stability, 6) for row in rows],
+            "area_m2": areas[keep].tolist(),
+            "perimeter_m": perimeters[keep].tolist(),
+            "model": [model] * len(rows),
+            "n_tiles": [row.n_tiles for row in rows],
+            "touches_edge": [row.touches_edge for row in rows],
+            "truncated": [row.truncated for row in rows],
+        }
+        if table is not None:
+            columns |= table.values([row.prompt_index for row in rows])
+        writer.write(placed[keep], columns)
+        written += len(rows)
+    return written, dropped
+
+
+def _shaped(
+    spool: Spool, gsd_xy: tuple[float, float], shaping: Shaping
+) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
+    """Batches of objects and their polygons in integer scene pixels, in the order of their numbers."""
+    px_area = gsd_xy[0] * gsd_xy[1]
+    tolerance_px, fill_px = shaping.simplify_m / math.sqrt(px_area), shaping.fill_holes_m2 / px_area
+    if shaping.layout == "planar":
+        spool.index_boxes()
+        for number, piece in planar_blocks(spool, tolerance_px=tolerance_px, fill_px=fill_px):
+            spool.add_piece(number, piece)
+    for numbers, batch in _batches(spool):
+        if shaping.layout == "planar":
+            pieces = [spool.pieces(number) for number in numbers]
+            left = [i for i, parts in enumerate(pieces) if parts]
+            polygons = np.empty(len(left), object)
+            polygons[:] = [merge_pieces(pieces[i]) for i in left]
+            yield [batch[i] for i in left], polygons
+        else:
+            polygons = fill_holes(polygonize([item.corners for item in batch]), fill_px)
+            yield batch, simplify_alone(polygons, tolerance_px)
+
+
+def _batches(spool: Spool) -> Iterator[tuple[list[int], list[SceneObject]]]:
+    numbers: list[int] = []
+    batch: list[SceneObject] = []
+    vertices = 0
+    for number, item in spool.objects():
+        numbers.append(number)
+        batch.append(item)
+        vertices += len(item.corners)
+        if len(batch) >= _BATCH_FEATURES or vertices >= _BATCH_VERTICES:
+            yield numbers, batch
+            numbers, batch, vertices = [], [], 0
+    if batch:
+        yield numbers, batch
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    """The narrowest kind of column that holds all the values."""
+    kinds = {type(value) for value in values if value is not None}
+    ladders: tuple[tuple[Kind, tuple[type, ...]], ...] = (
+        ("bool", (bool, np.bool_)),
+        ("int", (int, np.integer)),
+        ("float", (float, int, np.floating, np.integer)),
+        ("datetime", (dt.datetime,)),
+        ("date", (dt.date,)),
+    )
+    for kind, types in ladders:
+        if kinds and all(
+            issubclass(found, types) and not (kind in {"int", "float"} and found is bool) for found in kinds
+        ):
+            return kind
+    return "text"

@@ -1,0 +1,60 @@
+"""Fingerprints: whether two files hold the same content, and whether a file changed while it was used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Files up to this size are hashed completely, larger ones in blocks spread evenly from the first byte to the last.
+_WHOLE_BYTES = 64 * 2**20
+_BLOCKS, _BLOCK_BYTES = 256, 64 * 2**10
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What changes when a file is replaced or rewritten."""
+
+    path: str
+    """Absolute path."""
+    inode: int
+    """Inode number."""
+    size: int
+    """Size in bytes."""
+    mtime_ns: int
+    """Time of the last modification."""
+
+    @classmethod
+    def of(cls, path: str) -> FileStamp:
+        """The stamp of a file as it is now.
+
+        Raises:
+            OSError: the file is gone.
+        """
+        info = os.stat(path)  # noqa: PTH116
+        return cls(path, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def content_fingerprint(paths: Iterable[str]) -> str:
+    """SHA-256 (hex) of the content of files; neither names of folders nor times enter it."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{Path(path).suffix}:{Path(path).stat().st_size}:".encode())
+        digest.update(_file_digest(path))
+    return digest.hexdigest()
+
+
+def _file_digest(path: str) -> bytes:
+    digest = hashlib.sha256()
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+        else:
+            for block in range(_BLOCKS):
+                file.seek(block * (size - _BLOCK_BYTES) // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK_BYTES))
+    return digest.digest()

@@ -1,0 +1,178 @@
+"""Scene: an opened raster at a stated ground resolution. It owns bands, valid mask and stretch, and reads tiles."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geosam.errors import UnreadableScene
+from geosam.geobox import GeoBox, Window
+from geosam.scene.fingerprint import FileStamp, content_fingerprint
+from geosam.scene.georeference import crs_name
+from geosam.scene.preflight import check_source
+from geosam.scene.resample import AxisScale, resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam.radiometry import Stretch
+    from geosam.scene.pixels import PixelReader
+
+#: Side of the input that is resampled at once (pixels).
+_RESAMPLE_PX = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """The picture of one window."""
+
+    rgb: NDArray[np.uint8]
+    """(3, H, W); 0 where invalid."""
+    valid: NDArray[np.bool_]
+    """(H, W)."""
+    geobox: GeoBox
+    """The window's grid."""
+    window: Window
+    """Where it lies in the scene."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """An opened raster; picklable, usable from any number of threads (each opens its own handle)."""
+
+    path: str
+    """The path or URL as it was given."""
+    geobox: GeoBox
+    """The grid at the scene's resolution, presented north-up."""
+    bands: tuple[int, ...]
+    """Bands of the picture, counted from 1: three, or one."""
+    stretch: Stretch
+    """From band values to the picture."""
+    region: Window
+    """What is to be segmented, in scene pixels."""
+    gsd_xy: tuple[float, float]
+    """Metres on the ground per pixel, along x and y, at the centre."""
+    resolution: float | None
+    """The ground resolution asked for in metres; None is native."""
+    warnings: tuple[str, ...]
+    """What the user should know."""
+    facts: Mapping[str, Any]
+    """What :meth:`describe` says about the file."""
+    reader: PixelReader
+    """The level that is read."""
+    axes: tuple[AxisScale, AxisScale] | None
+    """Resampling along x and y; None reads native pixels."""
+    stamps: tuple[FileStamp, ...]
+    """The files as they were when the scene was opened."""
+
+    def read(self, window: Window) -> Tile:
+        """The picture of a window, which must lie inside the grid.
+
+        Raises:
+            UnreadableScene: the file is damaged there; names the file and the window.
+            ValueError: the window leaves the grid; :meth:`Window.intersection` clips it.
+        """
+        bands, valid = self._values(self._checked(window))
+        return Tile(self.stretch.apply(bands, valid), valid, self.geobox.crop(window), window)
+
+    def is_empty(self, window: Window) -> bool:
+        """Whether a window has no valid pixel; known without reading where a sparse file has no block."""
+        self._checked(window)
+        if self.axes is None and self.reader.is_unwritten(window):
+            return True
+        return not self._values(window)[1].any()
+
+    def close(self) -> None:
+        """Close the handles of all threads; no thread may be reading. A later read opens them again."""
+        self.reader.raster.close()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the content of the file and its sidecars; a copy or a touch does not change it."""
+        source = self.reader.raster.source
+        if source.remote:
+            return hashlib.sha256(f"{source.uri}|{source.version}".encode()).hexdigest()
+        return content_fingerprint(stamp.path for stamp in self.stamps)
+
+    def verify_unchanged(self) -> None:
+        """Check that every file of the scene is the one that was opened.
+
+        Raises:
+            UnreadableScene: one was replaced, rewritten or removed.
+        """
+        source = self.reader.raster.source
+        if source.remote and check_source(source.name).version != source.version:
+            raise UnreadableScene(f"changed while reading: {source.name}. Run again.")
+        for stamp in self.stamps:
+            try:
+                same = FileStamp.of(stamp.path) == stamp
+            except OSError:
+                same = False
+            if not same:
+                raise UnreadableScene(f"changed while reading: {stamp.path}. Run again when nothing writes to it.")
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result must say about its scene."""
+        return {
+            "scene": self.path,
+            "bands": list(self.bands),
+            "stretch": self.stretch.to_json(),
+            "resolution": self.resolution or list(self.gsd_xy),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that `geosam info` shows, ready for JSON."""
+        return {
+            **self.facts,
+            "width": self.geobox.width,
+            "height": self.geobox.height,
+            "crs": crs_name(self.geobox.crs),
+            "transform": list(self.geobox.transform[:6]),
+            "bounds": list(self.geobox.bounds),
+            "gsd_m": list(self.gsd_xy),
+            "region": [self.region.col_off, self.region.row_off, self.region.width, self.region.height],
+            "stretch": self.stretch.to_json(),
+            "warnings": list(self.warnings),
+        }
+
+    def _checked(self, window: Window) -> Window:
+        for value in (window.col_off, window.row_off, window.width, window.height):
+            index(value)
+        if not self.geobox.window.contains(window):
+            raise ValueError(f"{window} leaves the scene of {self.geobox.width} x {self.geobox.height} px")
+        return window
+
+    def _values(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if self.axes is None:
+            return self.reader.read(window)
+        parts = [[self._resampled(part) for part in row] for row in _parts(window, self.axes)]
+        bands = np.concatenate([np.concatenate([values for values, _ in row], axis=2) for row in parts], axis=1)
+        valid = np.concatenate([np.concatenate([mask for _, mask in row], axis=1) for row in parts], axis=0)
+        return bands, valid
+
+    def _resampled(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        assert self.axes is not None  # noqa: S101 - the caller looked
+        across, down = self.axes
+        col, col_end = across.support(window.col_off, window.col_end)
+        row, row_end = down.support(window.row_off, window.row_end)
+        bands, valid = self.reader.read(Window(col, row, col_end - col, row_end - row))
+        rows = down.weights(window.row_off, window.row_end)
+        return resample(bands, valid, rows, across.weights(window.col_off, window.col_end))
+
+
+def _parts(window: Window, axes: tuple[AxisScale, AxisScale]) -> list[list[Window]]:
+    """The window in pieces whose input is small enough to be resampled at once, row by row."""
+    width, height = (max(1, int(_RESAMPLE_PX / axis.scale)) for axis in axes)
+    return [
+        [
+            Window(col, row, min(width, window.col_end - col), min(height, window.row_end - row))
+            for col in range(window.col_off, window.col_end, width)
+        ]
+        for row in range(window.row_off, window.row_end, height)
+    ]
