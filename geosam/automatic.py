@@ -84,19 +84,23 @@ def _single_points(points: NDArray[np.float64]) -> PixelPrompts:
 
 
 def _without_duplicates(masks: MaskSet, max_iou: float) -> MaskSet:
-    """The best of every set of masks whose boxes agree; ties go to the first box, then the larger mask."""
+    """The best of every set of masks whose boxes agree; ties go to the first box, then the larger mask.
+
+    Equal masks are one mask at any `max_iou`; different ones may share a box when it is 1.
+    """
     boxes = masks.boxes_xyxy.astype(np.float64)
     order = np.lexsort((-masks.areas_px, *boxes.T[[2, 3, 0, 1]], -masks.predicted_iou.astype(np.float64)))
     tree = shapely.STRtree(shapely.box(*boxes.T))
     dropped = np.zeros(len(masks), bool)
-    kept = []
+    kept: dict[tuple[bytes, bytes], int] = {}
     for row in order:
-        if dropped[row]:
+        mask = boxes[row].tobytes(), masks.masks[row].tobytes()
+        if dropped[row] or mask in kept:
             continue
-        kept.append(row)
+        kept[mask] = row
         near = tree.query(tree.geometries[row])
         dropped[near[_box_iou(boxes[row], boxes[near]) > max_iou]] = True
-    return masks.select(np.array(kept, np.intp))
+    return masks.select(np.array(list(kept.values()), np.intp))
 
 
 def _box_iou(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,11 +29,16 @@ NO_CORNERS: Corners = np.zeros((0, 3), np.int32)
 
 def corners_of(mask: BoolArray, col_off: int, row_off: int) -> Corners:
     """Corners of a mask (H, W) whose first pixel is scene pixel (`col_off`, `row_off`)."""
-    framed = np.pad(mask.view(np.int8), 1)
+    height, width = mask.shape
+    framed = np.zeros((height + 2, width + 2), np.int8)
+    framed[1:-1, 1:-1] = mask
     rows = framed[1:] - framed[:-1]
     weights = rows[:, 1:] - rows[:, :-1]
-    y, x = np.nonzero(weights)
-    return np.stack([x + col_off, y + row_off, weights[y, x]], axis=1).astype(np.int32)
+    found = np.flatnonzero(weights != 0)
+    y, x = np.divmod(found, width + 1)
+    corners = np.empty((len(found), 3), np.int32)
+    corners[:, 0], corners[:, 1], corners[:, 2] = x + col_off, y + row_off, weights.ravel()[found]
+    return corners
 
 
 def add(parts: Sequence[Corners]) -> Corners:

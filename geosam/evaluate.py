@@ -75,7 +75,7 @@ class BoundaryScore:
     """Share of the length of the reference outlines that lies within the tolerance of a predicted outline."""
     f1: float | None
     """Harmonic mean of the two."""
-    tolerance_m: float | None
+    tolerance_m: float
     """The tolerance in ground metres."""
 
 
@@ -186,8 +186,9 @@ def _scores(found: _Judged, wanted: _Judged, iou: float, tolerance_m: float | No
     best_iou = np.zeros(len(wanted))
     best_iou[pairs.reference[best]] = pairs.iou[best]
     found_m2, wanted_m2 = (areas_perimeters(layer.polygons, layer.crs)[0] for layer in (found, wanted))
-    if tolerance_m is None and len(wanted):
-        tolerance_m = RELATIVE_TOLERANCE * math.sqrt(float(np.median(wanted_m2)))
+    if tolerance_m is None:
+        sizes = np.sqrt(wanted_m2 if len(wanted) else found_m2)
+        tolerance_m = max(MIN_TOLERANCE_M, RELATIVE_TOLERANCE * float(np.median(sizes))) if len(sizes) else 1.0
     return Evaluation(
         predicted=len(found),
         reference=len(wanted),
@@ -346,10 +347,8 @@ def _by_object(
     return tuple(ObjectScore(name, partner.get(row), value) for row, (name, value) in enumerate(scores))
 
 
-def _boundary(found: _Judged, wanted: _Judged, tolerance: float | None) -> BoundaryScore:
-    if tolerance is None:  # no reference object: neither a size to derive it from nor an outline to be near to
-        return BoundaryScore(None, None, None, None)
-    ground = to_ground(wanted.crs, shapely.total_bounds(np.append(found.outlines, wanted.outlines)))
+def _boundary(found: _Judged, wanted: _Judged, tolerance: float) -> BoundaryScore:
+    ground = to_ground(wanted.crs, np.append(found.outlines, wanted.outlines))
     found_arcs, wanted_arcs = arcs(found.outlines, ground), arcs(wanted.outlines, ground)
     precision = near_share(found_arcs, wanted_arcs, tolerance)
     recall = near_share(wanted_arcs, found_arcs, tolerance)

@@ -167,14 +167,14 @@ class GeoBox:
         """The part of the grid that `window` covers; the window must lie inside."""
         if not self.window.contains(window):
             raise ValueError(f"{window} is not inside a grid of {self.width} x {self.height} pixels")
-        transform = self.transform * Affine.translation(window.col_off, window.row_off)
+        transform = self.transform @ Affine.translation(window.col_off, window.row_off)
         return GeoBox(window.width, window.height, transform, self.crs)
 
     def zoom(self, scale_x: float, scale_y: float) -> GeoBox:
         """The same origin with pixels `scale` times as large; the last column and row may reach beyond the extent."""
         width = max(1, math.ceil(self.width / scale_x - SNAP_PX))
         height = max(1, math.ceil(self.height / scale_y - SNAP_PX))
-        return GeoBox(width, height, self.transform * Affine.scale(scale_x, scale_y), self.crs)
+        return GeoBox(width, height, self.transform @ Affine.scale(scale_x, scale_y), self.crs)
 
     def window_of_bounds(self, bounds: tuple[float, float, float, float]) -> Window | None:
         """The smallest window around map `bounds` (xmin, ymin, xmax, ymax), clipped to the grid; None if outside."""

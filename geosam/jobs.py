@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geosam.automatic import segment_tile
+from geosam.corners import NO_CORNERS
 from geosam.grow import segment_prompted
 from geosam.masks import SceneObject
+from geosam.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,25 +112,23 @@ def within(masks: MaskSet, tile: Tile) -> MaskSet:
 
 def pack_objects(objects: Sequence[SceneObject]) -> bytes:
     """Objects as bytes; the inverse of :func:`unpack_objects`."""
-    buffer = io.BytesIO()
-    columns = {name: np.array([getattr(item, name) for item in objects]) for name in _COLUMNS}
-    outlines = np.concatenate([item.corners for item in objects]) if objects else np.zeros((0, 3), np.int32)
+    outlines = np.concatenate([item.corners for item in objects]) if objects else NO_CORNERS
     counts = np.array([len(item.corners) for item in objects], np.int64)
-    np.savez_compressed(buffer, allow_pickle=False, corners=outlines, counts=counts, **columns)
-    return buffer.getvalue()
+    columns = {name: np.array([getattr(item, name) for item in objects]) for name in _COLUMNS}
+    return pack({"corners": outlines, "counts": counts, **columns})
 
 
 def unpack_objects(data: bytes) -> list[SceneObject]:
     """Read what :func:`pack_objects` wrote; nothing from nothing."""
     if not data:
         return []
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        outlines = np.split(stored["corners"], np.cumsum(stored["counts"])[:-1])
-        columns: dict[str, list[Any]] = {name: stored[name].tolist() for name in _COLUMNS}
-    rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    stored = unpack(data)
+    ends = np.cumsum(stored["counts"])
+    rows = zip(*(stored[name].tolist() for name in _COLUMNS), strict=True)
+    outlines = np.split(stored["corners"], ends[:-1]) if len(ends) else []
     return [
         SceneObject(outline, **dict(zip(_COLUMNS, row, strict=True)))
-        for outline, row in zip(outlines, rows, strict=False)
+        for outline, row in zip(outlines, rows, strict=True)
     ]
 
 

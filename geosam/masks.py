@@ -5,8 +5,6 @@ Masks are cropped to their boxes and stay window-local until they are polygons: 
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -16,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from geosam.geobox import Edge
+from geosam.packing import pack, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,26 +165,24 @@ class MaskSet:
 
     def to_bytes(self) -> bytes:
         """Everything but the logits, compressed; the inverse of :meth:`from_bytes`."""
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _COLUMNS}
+        arrays: dict[str, NDArray[Any]] = {"shape_hw": np.array(self.shape_hw)}
+        arrays |= {name: getattr(self, name) for name in _COLUMNS}
         arrays |= {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
         bits = np.concatenate([mask.ravel() for mask in self.masks]) if self.masks else np.zeros(0, bool)
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, shape_hw=self.shape_hw, bits=np.packbits(bits), **arrays)
-        return zlib.compress(buffer.getvalue(), 1)
+        return pack(arrays | {"bits": np.packbits(bits)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MaskSet:
         """Read what :meth:`to_bytes` wrote."""
-        with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        height, width = arrays.pop("shape_hw").tolist()
-        boxes = arrays["boxes_xyxy"]
-        shapes = np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1).astype(np.int64)
-        ends = np.cumsum(shapes.prod(axis=1))
-        bits = np.unpackbits(arrays.pop("bits"), count=int(ends[-1]) if len(ends) else 0).astype(bool)
+        columns: dict[str, Any] = unpack(data)
+        height, width = columns.pop("shape_hw").tolist()
+        x0, y0, x1, y1 = columns["boxes_xyxy"].T.astype(np.int64)
+        ends = np.cumsum((y1 - y0) * (x1 - x0))
+        bits = np.unpackbits(columns.pop("bits"), count=int(ends[-1]) if len(ends) else 0).view(bool)
         pieces = np.split(bits, ends[:-1]) if len(ends) else []
-        masks = tuple(piece.reshape(shape) for piece, shape in zip(pieces, shapes.tolist(), strict=True))
-        return cls((height, width), masks=masks, **arrays)
+        shapes = zip((y1 - y0).tolist(), (x1 - x0).tolist(), strict=True)
+        masks = tuple(piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True))
+        return cls((height, width), masks=masks, **columns)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,12 @@ _LINES_AT_ONCE = 10_000
 _PIECES_AT_ONCE = 500_000
 
 
-def to_ground(crs: CRS, bounds: tuple[float, float, float, float]) -> ToGround:
-    """From coordinates (N, 2) in `crs` to metres (N, 2) around the middle of `bounds` (xmin, ymin, xmax, ymax).
+def to_ground(crs: CRS, around: Geometries) -> ToGround:
+    """From coordinates (N, 2) in `crs` to metres (N, 2), truest around the middle of some geometries (K,).
 
     The azimuthal equal-area projection is used: within 500 km of the middle, lengths are true to 0.1 %.
     """
+    bounds = shapely.total_bounds(around) if len(around) else np.full(4, np.nan)
     if np.isnan(bounds).any() or not reaches_wgs84(crs):
         unit = metres_per_unit(crs)
         return lambda xy: xy * unit

@@ -111,7 +111,7 @@ def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
 def _place(
     parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool
 ) -> tuple[Floats, NDArray[np.object_]]:
-    """Envelopes (G, 4) in pixels, NaN where the scene's CRS cannot express what may be skipped; polygons or None (G,)."""
+    """Envelopes (G, 4) and polygons (G,) in pixels; NaN for what may be skipped and the scene's CRS cannot express."""
     envelopes, polygons = np.empty((len(parts.owner), 4)), np.full(len(parts.owner), None, object)
     for crs, members in _by_crs(prompts):
         way = _Way.between(crs, geobox)
@@ -151,7 +151,7 @@ class _Way:
             return cls(geobox, Transformer.from_crs(crs, geobox.crs, always_xy=True))
         except ProjError as error:
             raise CRSMismatch(
-                f"No way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
+                f"no way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
                 "Pass the CRS of the prompts with --prompt-crs, or of the scene with --crs."
             ) from error
 
@@ -269,7 +269,7 @@ def _outside(
         distance, unit = distance * geobox.crs.axis_info[0].unit_conversion_factor, "m"
     others = len(np.unique(owners)) - 1
     return PromptOutsideScene(
-        f"Prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
+        f"prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
         f"{distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
         f"0 <= x < {size[0]} and 0 <= y < {size[1]} wanted. "
         "Check the CRS of the prompts, or leave them out with --skip-outside."
@@ -278,12 +278,12 @@ def _outside(
 
 def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
     if beyond_degrees(prompt.crs, xy[None]).any():
-        wanted = "outside -180..180, -90..90, longitude and latitude wanted"
+        wanted = "longitude in -180..180 and latitude in -90..90 wanted"
     else:
-        wanted = f"lost or moved by the way to {geobox.crs.name}, less than {ROUND_TRIP_PX} px wanted"
+        wanted = f"what {geobox.crs.name} can express to {ROUND_TRIP_PX} px wanted"
     return CRSMismatch(
-        f"Coordinates do not fit their CRS: {prompt.source}: {xy[0]:.10g}, {xy[1]:.10g} in {prompt.crs.name} {wanted}. "
-        "Pass the right CRS with --prompt-crs."
+        f"coordinates do not fit their CRS: {prompt.source}: {xy[0]:.10g}, {xy[1]:.10g} as {prompt.crs.name}, "
+        f"{wanted}. Pass the right CRS with --prompt-crs."
     )
 
 

@@ -95,7 +95,7 @@ def merge_pieces(pieces: Sequence[BaseGeometry]) -> BaseGeometry:
     parts = shapely.get_parts(np.array(pieces, object))
     is_points = shapely.get_type_id(parts) == shapely.GeometryType.MULTIPOINT
     polygons, passing_xy = parts[~is_points], shapely.get_coordinates(parts[is_points])
-    whole = pieces[0] if len(pieces) == 1 else shapely.coverage_union_all(polygons)
+    whole = pieces[0] if len(pieces) == 1 else shapely.union_all(polygons)
     return shapely.normalize(_straightened(whole, passing_xy) if len(passing_xy) else whole)
 
 
@@ -144,8 +144,8 @@ def _paint(labels: Labels, window: Window, polygons: NDArray[Any], values: Label
 def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Iterator[tuple[int, BaseGeometry]]:
     """The faces of a block, grouped by object; `labels` reaches one pixel beyond it on every side."""
     across, down = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    lines = np.concatenate([_runs(across[:, 1:-1], down), _runs(down[1:-1].T, across.T)[:, :, ::-1]])
-    faces = shapely.get_parts(shapely.polygonize(shapely.linestrings(lines.astype(np.float64))))
+    runs = np.concatenate([_runs(across[:, 1:-1], down), _runs(down[1:-1].T, across.T)[:, :, ::-1]])
+    faces = shapely.get_parts(shapely.polygonize(_arcs(runs)))
     owner = labels[tuple(_pixel_inside(faces).T[::-1] + 1)]
     if tolerance_px > 0:
         faces = shapely.coverage_simplify(faces, tolerance_px, simplify_boundary=False)
@@ -175,6 +175,41 @@ def _runs(border: BoolArray, crossing: BoolArray) -> NDArray[np.intp]:
     y, x0 = np.nonzero(begins)
     x1 = np.nonzero(ends)[1] + 1
     return np.stack([x0, y, x1, y], axis=1).reshape(-1, 2, 2)
+
+
+def _arcs(runs: NDArray[np.intp]) -> NDArray[Any]:
+    """The runs strung together into linestrings from junction to junction, or around when there is none.
+
+    Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing their runs.
+    """
+    count = len(runs)
+    directed = np.concatenate([runs, runs[:, ::-1]])  # run i forwards is i, backwards it is i + count
+    begin = directed[:, 0, 0] << 32 | directed[:, 0, 1]
+    order = np.argsort(begin, kind="stable")
+    first = np.flatnonzero(np.diff(begin[order], prepend=-1))
+    two = first[np.diff(first, append=2 * count) == 2]
+    one, other = order[two], order[two + 1]  # the runs that leave a mere corner, no junction
+    after = np.full(2 * count, -1, np.int64)
+    after[one - count], after[other - count] = other, one  # a negative index turns a run around
+    at_junction = np.ones(2 * count, bool)
+    at_junction[one] = at_junction[other] = False
+
+    follow, seen = memoryview(after.data), bytearray(2 * count)
+    path: list[int] = []
+    stops = []
+    for start in [*np.flatnonzero(at_junction).tolist(), *range(count)]:
+        if seen[start]:
+            continue
+        run = start
+        while run >= 0 and not seen[run]:
+            seen[run] = seen[run - count] = 1
+            path.append(run)
+            run = follow[run]
+        stops.append(len(path))
+    xy = np.insert(directed[path, 0], stops, directed[np.array(path)[np.array(stops) - 1], 1], axis=0)
+    arc = np.repeat(np.arange(len(stops)), np.diff(stops, prepend=0) + 1)
+    lines: NDArray[Any] = shapely.linestrings(xy.astype(np.float64), indices=arc)
+    return lines
 
 
 def _pixel_inside(faces: NDArray[Any]) -> NDArray[np.intp]:

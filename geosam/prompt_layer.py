@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyogrio
 import shapely
 
-from geosam.errors import CRSMismatch, EmptyPrompt, OutputExists, PromptError, UnknownFormat
+from geosam.errors import CRSMismatch, EmptyPrompt, ExportError, PromptError, UnknownFormat
+from geosam.export.checks import check_existing
+from geosam.export.geopackage import companions, facts
 from geosam.export.staging import Staging, failures_reported
 from geosam.placement import beyond_degrees
 from geosam.prompts import DETAILS, NAMED, Prompt
@@ -86,42 +88,44 @@ def write_prompts(path: str | Path, prompts: Sequence[Prompt], *, overwrite: boo
     Raises:
         OutputExists: the file exists and `overwrite` is not set; with it, the whole file is replaced.
         UnknownFormat: the extension is not .gpkg.
+        EmptyPrompt: there are no prompts.
         CRSMismatch: the prompts are not in one CRS.
         ExportError: the file cannot be written.
     """
     final = Path(path)
     if final.suffix.lower() != ".gpkg":
         raise UnknownFormat(f"prompts are written as a GeoPackage: {path}: {final.suffix!r}, .gpkg wanted. Rename it.")
-    if final.exists() and not overwrite:
-        raise OutputExists(f"the output exists: {path}: a file, no file wanted. Remove it or pass --overwrite.")
+    if not prompts:
+        raise EmptyPrompt(f"no prompts to write: {path}: none given, at least one wanted. Click or draw one first.")
     crss = list(dict.fromkeys(prompt.crs for prompt in prompts))
-    if len(crss) != 1:
+    if len(crss) > 1:
         raise CRSMismatch(
-            f"prompts in one CRS can be written: {path}: {len(crss)} CRSs, one wanted. Write one file for each."
+            f"prompts do not fit one layer: {path}: {len(crss)} CRSs, one wanted. Write one file for each."
         )
+    check_existing(final, overwrite=overwrite)
+    if not final.parent.is_dir():
+        raise ExportError(f"the output's folder does not exist: {path}: {final.parent}, a folder wanted. Create it.")
+    rows = _to_arrow(path, prompts)
     with failures_reported(final), Staging(final) as staging:
-        made = staging.folder / "prompts.gpkg"
-        pyogrio.write_arrow(
-            _to_arrow(prompts),
-            made,
-            layer=final.stem,
-            driver="GPKG",
-            geometry_name="geometry",
-            geometry_type="Unknown",
-            crs=crss[0].to_wkt(),
-        )
-        staging.publish([made])
+        made, about = staging.folder / "prompts.gpkg", {"layer": final.stem, "crs": crss[0].to_wkt()}
+        pyogrio.write_arrow(rows, made, driver="GPKG", geometry_name="geometry", geometry_type="Unknown", **about)
+        found, _ = facts(made, final.stem)
+        if found != len(rows):
+            raise ExportError(
+                f"the file is not complete: {path}: {found} features, {len(rows)} wanted. Check the disk."
+            )
+        staging.publish([made], companions(staging.final))
 
 
-def _to_arrow(prompts: Sequence[Prompt]) -> pa.Table:
+def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
     """One row for each box, mask and point, in this order."""
     rows: list[tuple[Prompt, int, str, int, Any]] = []
     for prompt in prompts:
-        shapes = [("box", 1, shapely.box(*prompt.box_xyxy))] if prompt.box_xyxy is not None else []
-        shapes += [("mask", 1, prompt.polygon)] if prompt.polygon is not None else []
+        parts = [("box", 1, shapely.box(*prompt.box_xyxy))] if prompt.box_xyxy is not None else []
+        parts += [("mask", 1, prompt.polygon)] if prompt.polygon is not None else []
         points = zip(prompt.labels.tolist(), shapely.points(prompt.points_xy), strict=True)
-        shapes += [("point", label, point) for label, point in points]
-        rows += [(prompt, step, *shape) for step, shape in enumerate(shapes)]
+        parts += [("point", label, point) for label, point in points]
+        rows += [(prompt, step, *shape) for step, shape in enumerate(parts)]
     owners, steps, kinds, labels, shapes = zip(*rows, strict=True)
     ids = [prompt.id for prompt in owners]
     columns: dict[str, Any] = {
@@ -132,14 +136,19 @@ def _to_arrow(prompts: Sequence[Prompt]) -> pa.Table:
         "label": labels,
         "granularity": [prompt.granularity for prompt in owners],
     }
-    taken = {"fid", *columns}
+    taken = {"fid", "geom", *columns}
     for name in dict.fromkeys(name for prompt in prompts for name in prompt.attributes):
         free = name
         while free.casefold() in taken:
             free += "_"
         taken.add(free.casefold())
         values = [prompt.attributes.get(name) for prompt in owners]
-        columns[free] = pa.array(values, None if any(value is not None for value in values) else pa.string())
+        try:
+            columns[free] = pa.array(values, None if any(value is not None for value in values) else pa.string())
+        except pa.ArrowException as error:
+            raise ExportError(
+                f'an attribute mixes types: {path}, field "{name}": {error}, one type wanted. Convert or drop it.'
+            ) from error
     return pa.table(columns)
 
 
@@ -300,9 +309,15 @@ def _parsed(
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, str | bool) or value != int(value):
+    number = _number(value)
+    if isinstance(number, bool) or number != int(number):
         raise ValueError(value)
-    return int(value)
+    return int(number)
+
+
+def _number(value: Any) -> Any:
+    """The value itself, or the whole number that a text says: KML has no numbers."""
+    return int(value) if isinstance(value, str) else value
 
 
 def _name(value: Any) -> str | int:
@@ -310,11 +325,11 @@ def _name(value: Any) -> str | int:
 
 
 def _label(value: Any) -> int:
-    return (0, 1).index(value)
+    return (0, 1).index(_number(value))
 
 
 def _including(value: Any) -> int:
-    return (1, None).index(value)
+    return (1, None).index(_number(value))
 
 
 def _kind(value: Any) -> int:

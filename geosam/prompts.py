@@ -73,23 +73,23 @@ class Prompt:
             raise ValueError(f"points (K, 2) and labels (K,) expected, got {self.points_xy.shape} and {count} labels")
         if count > MAX_POINTS_PER_OBJECT:
             raise PromptError(
-                f"Too many points for one object: {self.source}: {count}, at most {MAX_POINTS_PER_OBJECT} wanted. "
+                f"too many points for one object: {self.source}: {count}, at most {MAX_POINTS_PER_OBJECT} wanted. "
                 "Give every object its own object_id, or thin its points out."
             )
         if not np.isfinite(self.points_xy).all():
             bad = self.points_xy[~np.isfinite(self.points_xy).all(axis=1)][0].tolist()
-            raise PromptError(f"Coordinates are not finite: {self.source}: {bad}, finite numbers wanted. Correct them.")
+            raise PromptError(f"coordinates are not finite: {self.source}: {bad}, finite numbers wanted. Correct them.")
         if ((self.labels != 0) & (self.labels != 1)).any():
-            raise PromptError(f"Unknown label: {self.source}: {self.labels.max()}, 1 (include) or 0 (exclude) wanted.")
+            raise PromptError(f"unknown label: {self.source}: {self.labels.max()}, 1 (include) or 0 (exclude) wanted.")
         if self.granularity not in DETAILS:
-            raise PromptError(f"Unknown granularity: {self.source}: {self.granularity!r}, one of {DETAILS} wanted.")
+            raise PromptError(f"unknown granularity: {self.source}: {self.granularity!r}, one of {DETAILS} wanted.")
         if self.box_xyxy is not None:
             _check_box(self.box_xyxy, self.source)
         if self.polygon is not None:
             _check_polygon(self.polygon, self.source)
         if self.box_xyxy is None and self.polygon is None and not self.labels.any():
             raise EmptyPrompt(
-                f"Nothing to select: {self.source}: {count} excluding points only, at least one including point "
+                f"nothing to select: {self.source}: {count} excluding points only, at least one including point "
                 "or a box wanted. Add one (label 1); points of one object share its object_id."
             )
 
@@ -166,8 +166,8 @@ def prompts_from_options(
         labels = np.repeat(np.array([1, 0], np.int8), [len(points), len(negatives)])
         prompts.append(Prompt(1, crs, points_xy, labels, source="--point / --negative"))
     for box in boxes:
-        x0, y0, x1, y1 = box
-        upright = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        (x0, x1), (y0, y1) = sorted(box[::2]), sorted(box[1::2])
+        upright = (x0, y0, x1, y1)
         name = "--box " + ",".join(f"{value:.15g}" for value in box)
         if upright != tuple(box) and np.isfinite(box).all():
             warnings.append(f"{name}: corners were swapped, XMIN,YMIN,XMAX,YMAX is the order")
@@ -187,15 +187,15 @@ def _burn(polygon: Any, window: Window) -> BoolArray:
 
 def _check_box(box: Box, source: str) -> None:
     if not np.isfinite(box).all():
-        raise PromptError(f"Coordinates are not finite: {source}: box {box}, finite numbers wanted. Correct them.")
+        raise PromptError(f"coordinates are not finite: {source}: box {box}, finite numbers wanted. Correct them.")
     xmin, ymin, xmax, ymax = box
     if not (xmin < xmax and ymin < ymax):
-        raise EmptyPrompt(f"The box has no area: {source}: {box}, XMIN < XMAX and YMIN < YMAX wanted. Correct it.")
+        raise EmptyPrompt(f"the box has no area: {source}: {box}, XMIN < XMAX and YMIN < YMAX wanted. Correct it.")
 
 
 def _check_polygon(polygon: Any, source: str) -> None:
     if shapely.get_type_id(polygon) not in {shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON}:
-        raise PromptError(f"Not a mask: {source}: {polygon.geom_type}, Polygon or MultiPolygon wanted.")
+        raise PromptError(f"not a mask: {source}: {polygon.geom_type}, Polygon or MultiPolygon wanted.")
     if not (shapely.is_valid(polygon) and shapely.area(polygon) > 0):
         reason = shapely.is_valid_reason(polygon)
-        raise EmptyPrompt(f"The polygon has no area or is not valid: {source}: {reason}. Repair the polygon.")
+        raise EmptyPrompt(f"the polygon has no area or is not valid: {source}: {reason}. Repair the polygon.")

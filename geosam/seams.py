@@ -68,11 +68,6 @@ class TileMasks:
         return np.asarray(self.masks.boxes_xyxy + np.array(offset), np.int64)
 
     @cached_property
-    def areas_px(self) -> NDArray[np.int64]:
-        """(N,) pixels of each mask."""
-        return self.masks.areas_px
-
-    @cached_property
     def whole(self) -> BoolArray:
         """(N,) whether the mask touches no inner edge."""
         return np.asarray((self.masks.touches & int(self.inner)) == 0)
@@ -85,18 +80,20 @@ class TileMasks:
             union[y0:y1, x0:x1] |= mask
         return union
 
-    def view(self, row: int) -> View:
-        """One mask, placed in the scene."""
-        x0, y0, x1, y1 = self.boxes_xyxy[row].tolist()
-        class_id = -1 if self.masks.class_id is None else int(self.masks.class_id[row])
-        area, whole = int(self.areas_px[row]), bool(self.whole[row])
-        return View((self.index, row), Window(x0, y0, x1 - x0, y1 - y0), self.masks.masks[row], area, whole, class_id)
+    @cached_property
+    def views(self) -> list[View]:
+        """The masks one by one, placed in the scene, by row."""
+        classes = np.full(len(self.masks), -1) if self.masks.class_id is None else self.masks.class_id
+        boxes = [Window(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in self.boxes_xyxy.tolist()]
+        columns = (self.masks.areas_px.tolist(), self.whole.tolist(), classes.tolist())
+        names = [(self.index, row) for row in range(len(boxes))]
+        return [View(*view) for view in zip(names, boxes, self.masks.masks, *columns, strict=True)]
 
     def views_in(self, window: Window) -> list[View]:
         """The masks whose boxes share a pixel with `window`, by row."""
         x0, y0, x1, y1 = self.boxes_xyxy.T
         meets = (x0 < window.col_end) & (x1 > window.col_off) & (y0 < window.row_end) & (y1 > window.row_off)
-        return [self.view(int(row)) for row in np.flatnonzero(meets)]
+        return [self.views[row] for row in np.flatnonzero(meets).tolist()]
 
 
 class View(NamedTuple):
@@ -190,7 +187,8 @@ def _join(a: TileMasks, b: TileMasks, strip: Window, rule: SeamRule, findings: F
     border = _core_border(a.core, b.core)
     if border is None:
         return
-    parts_a, parts_b = _strip_parts(a, strip, border), _strip_parts(b, strip, border)
+    views_a, views_b = _near(a, b, strip, border), _near(b, a, strip, border)
+    parts_a, parts_b = _strip_parts(a, views_a, strip, border), _strip_parts(b, views_b, strip, border)
     scored = []
     for i, j in _meeting([part.box for part in parts_a], [part.box for part in parts_b]):
         p, q = parts_a[i], parts_b[j]
@@ -250,11 +248,22 @@ def _strays(tile: TileMasks, other: TileMasks) -> Iterator[tuple[Name, int, Corn
             yield view.name, other.index, corners_of(unseen, common.col_off, common.row_off)
 
 
-def _strip_parts(tile: TileMasks, strip: Window, border: _Border) -> list[_Part]:
-    """Components of the tile's pieces inside the strip."""
+def _near(tile: TileMasks, other: TileMasks, strip: Window, border: _Border) -> list[View]:
+    """Pieces that may cross the core border, or meet a piece of the other tile that may."""
+    pieces = [view for view in tile.views_in(strip) if not view.whole]
+    crossing = [view.box for view in other.views_in(border.line) if not view.whole]
+    return [
+        view
+        for view in pieces
+        if view.box.intersection(border.line) or any(view.box.intersection(box) for box in crossing)
+    ]
+
+
+def _strip_parts(tile: TileMasks, views: list[View], strip: Window, border: _Border) -> list[_Part]:
+    """Components of pieces inside the strip."""
     parts = []
-    for view in tile.views_in(strip):
-        common = None if view.whole else view.box.intersection(strip)
+    for view in views:
+        common = view.box.intersection(strip)
         if common is None:
             continue
         labels, _ = ndimage.label(view.within(common))

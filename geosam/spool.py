@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -23,13 +24,21 @@ if TYPE_CHECKING:
 
     from geosam.geobox import Window
 
-_COLUMNS = "corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id"
-_TABLES = f"""
-CREATE TABLE arrived (x INTEGER, y INTEGER, area INTEGER, tie TEXT, {_COLUMNS});
-CREATE TABLE ordered (number INTEGER PRIMARY KEY, x INTEGER, y INTEGER, area INTEGER, tie TEXT, {_COLUMNS});
+_TABLES = """
+CREATE TABLE objects (
+    x INTEGER, y INTEGER, area INTEGER, tie TEXT, score REAL, stability REAL, n_tiles INTEGER, touches_edge INTEGER,
+    truncated INTEGER, prompt_index INTEGER, class_id INTEGER, digest BLOB, corners BLOB
+);
+CREATE TABLE numbers (number INTEGER PRIMARY KEY, place INTEGER);
 CREATE VIRTUAL TABLE boxes USING rtree_i32(number, x0, x1, y0, y1);
 CREATE TABLE pieces (number INTEGER, wkb BLOB);
 CREATE INDEX piece_numbers ON pieces (number);
+"""
+# The outline comes last in a row, so that sorting does not touch it; its digest stands for it.
+_SEAL = """
+INSERT INTO numbers
+SELECT row_number() OVER (ORDER BY y, x, area, tie, digest, score, stability, n_tiles, prompt_index) - 1, rowid
+FROM objects
 """
 
 
@@ -57,7 +66,7 @@ class Spool:
         self._db.close()
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM ordered").fetchone()[0])
+        return int(self._db.execute("SELECT count(*) FROM numbers").fetchone()[0])
 
     @property
     def region(self) -> Window:
@@ -66,28 +75,26 @@ class Spool:
 
     def add(self, objects: Iterable[SceneObject], tie: str = "") -> None:
         """Take finished objects; `tie` orders those with equal pixels (the id of their prompt)."""
-        self._db.executemany(
-            "INSERT INTO arrived VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (_row(item, tie) for item in objects)
-        )
+        rows = (_row(item, tie) for item in objects)
+        self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def seal(self) -> None:
         """Number the objects; no more can be added."""
-        order = f"y, x, area, tie, {_COLUMNS}"
-        self._db.execute(
-            f"INSERT INTO ordered SELECT row_number() OVER (ORDER BY {order}) - 1, * FROM arrived ORDER BY {order}"  # noqa: S608 - column names of this module
-        )
-        self._db.execute("DROP TABLE arrived")
+        self._db.execute(_SEAL)
 
     def objects(self) -> Iterator[tuple[int, SceneObject]]:
         """(number, object) in the order of the numbers."""
-        query = f"SELECT number, {_COLUMNS} FROM ordered ORDER BY number"  # noqa: S608 - column names of this module
+        query = """SELECT number, corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id
+                   FROM numbers JOIN objects ON objects.rowid = place ORDER BY number"""
         with closing(self._db.execute(query)) as rows:
             for number, *row in rows:
                 yield number, _object(row)
 
     def index_boxes(self) -> None:
         """Prepare :meth:`meeting`."""
-        with closing(self._db.execute("SELECT number, corners FROM ordered")) as rows:
+        with closing(
+            self._db.execute("SELECT number, corners FROM numbers JOIN objects ON objects.rowid = place")
+        ) as rows:
             for number, blob in rows:
                 box = corners.bounds(_corners(blob))
                 ends = (number, box.col_off, box.col_end, box.row_off, box.row_end)
@@ -95,8 +102,9 @@ class Spool:
 
     def meeting(self, window: Window) -> Iterator[PlanarInput]:
         """The objects whose boxes share a pixel with `window`, by number."""
-        query = """SELECT ordered.number, score, area, corners FROM boxes JOIN ordered USING (number)
-                   WHERE x0 < ? AND x1 > ? AND y0 < ? AND y1 > ? ORDER BY ordered.number"""
+        query = """SELECT boxes.number, score, area, corners
+                   FROM boxes JOIN numbers USING (number) JOIN objects ON objects.rowid = place
+                   WHERE x0 < ? AND x1 > ? AND y0 < ? AND y1 > ? ORDER BY boxes.number"""
         ends = (window.col_end, window.col_off, window.row_end, window.row_off)
         with closing(self._db.execute(query, ends)) as rows:
             for number, score, area, blob in rows:
@@ -114,19 +122,12 @@ class Spool:
 
 def _row(item: SceneObject, tie: str) -> tuple[Any, ...]:
     x, y, _ = item.corners[0].tolist()
+    outline = item.corners.tobytes()
     return (
-        x,
-        y,
-        corners.area(item.corners),
-        tie,
-        item.corners.tobytes(),
-        item.score,
-        item.stability,
-        item.n_tiles,
-        item.touches_edge,
-        item.truncated,
-        item.prompt_index,
-        item.class_id,
+        *(x, y, corners.area(item.corners), tie),
+        *(item.score, item.stability, item.n_tiles, item.touches_edge),
+        *(item.truncated, item.prompt_index, item.class_id),
+        *(hashlib.blake2b(outline, digest_size=16).digest(), outline),
     )
 
 

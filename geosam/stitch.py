@@ -124,12 +124,9 @@ class Stitcher:
 
     def _admit(self, tile: TileMasks) -> None:
         scores, stabilities = tile.masks.predicted_iou, tile.masks.stability_score
-        for row in range(len(tile.masks)):
-            view = tile.view(row)
+        for view, score, stability in zip(tile.views, scores.tolist(), stabilities.tolist(), strict=True):
             self._clusters[view.name] = _Cluster([view.name])
-            self._members[view.name] = _Member(
-                view.name, view.whole, view.area, float(scores[row]), float(stabilities[row]), view.class_id
-            )
+            self._members[view.name] = _Member(view.name, view.whole, view.area, score, stability, view.class_id)
 
     def _note(self, findings: Findings) -> None:
         for join in findings.joins:
@@ -161,8 +158,7 @@ class Stitcher:
     def _retire(self, tile: TileMasks) -> list[SceneObject]:
         """Turn the tile's masks into outlines, drop its rasters, release what is complete."""
         finished = []
-        for row in range(len(tile.masks)):
-            view = tile.view(row)
+        for view in tile.views:
             outline = view.corners(tile.window if view.whole else tile.core)
             self._members[view.name].outline = self._outlines.keep(outline)
             cluster = self._clusters[view.name]
@@ -209,8 +205,8 @@ class Stitcher:
         if not len(outline) or (alone and 2 * corners.area(outline) < members[0].area):
             return None  # most of it lies where a better placed tile sees something else
         weights = [corners.area(outlines[member.name]) for member in members]
-        if not any(weights):
-            weights = [member.area for member in members]
+        if not any(weights):  # nothing in any of their cores: all of it is stray
+            weights = [1] * len(members)
         return SceneObject(
             outline,
             score=float(np.average([member.score for member in members], weights=weights)),

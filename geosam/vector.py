@@ -33,6 +33,8 @@ FORMATS = "a GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML"
 _STARTS = re.compile(rb"SQLite format 3\0|fgb|\0\0\x27\x0a|(\xef\xbb\xbf)?\s*([\x1e{\[]|(?=<)(?s:.*?)<(\w+:)?kml[\s>])")
 _LEADS_ELSEWHERE = re.compile(rb"<OGR\w+DataSource|gdal_streamed_alg")
 _HEAD_BYTES = 65536
+#: Bytes of a shapefile that state its length, in units of two bytes.
+_SHP_LENGTH = slice(24, 28)
 #: Byte of a dBase file that names its code page, 0 when nothing does.
 _CODE_PAGE_BYTE = 29
 
@@ -133,13 +135,19 @@ def _checked_path(path: Path) -> str:
 
 
 def _check_siblings(path: Path) -> None:
-    """A shapefile is several files; without the attributes GDAL would read the points as if nothing were missing."""
+    """A shapefile is several files; GDAL reads one without attributes, or half a file, as if nothing were missing."""
     present = {p.suffix.lower() for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()}
     missing = [suffix for suffix in (".shx", ".dbf") if suffix not in present]
     if missing:
         raise PromptError(
             f"the shapefile is incomplete: {path}: no {' and no '.join(missing)} beside it, both wanted. "
             "Copy all files of the shapefile, or export it again as a GeoPackage."
+        )
+    with path.open("rb") as file:
+        stated = 2 * int.from_bytes(file.read(_SHP_LENGTH.stop)[_SHP_LENGTH], "big")
+    if path.stat().st_size < stated:
+        raise PromptError(
+            f"the shapefile is cut off: {path}: {path.stat().st_size} bytes, {stated} wanted. Copy or export it again."
         )
 
 
@@ -181,7 +189,10 @@ def _choose_layer(path: str | Path, wanted: str | None, layers: NDArray[Any]) ->
 
 def _read(place: str, full: str, layer: str, encoding: str | None) -> tuple[VectorTable, list[str]]:
     meta, fids, wkb, data = read(full, layer=layer, encoding=encoding, force_2d=True, return_fids=True)
-    geometries = shapely.force_2d(shapely.from_wkb(wkb))
+    stated = 0 if len(fids) else pyogrio.read_info(full, layer=layer)["features"]
+    if stated > 0:  # a FlatGeobuf cut off in its index reads as empty
+        raise PromptError(f"the layer is cut off: {place}: no features, {stated} wanted. Copy or export it again.")
+    geometries = shapely.from_wkb(wkb)
     columns = {}
     left_out = []
     for name, declared, values in zip(meta["fields"], meta["dtypes"], data, strict=True):

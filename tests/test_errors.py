@@ -15,7 +15,7 @@ BUILTINS = {
 
 
 def drawn_tree():
-    """(class name, exit code, name of the builtin it also is) for every name of the drawing in the module's docstring."""
+    """(class name, exit code, name of the builtin it also is) for every name of the drawing in the docstring."""
     for line in (errors.__doc__ or "").splitlines():
         family = re.match(r" +(\w+) \((\d+)\)(.*)", line)
         if family is None:

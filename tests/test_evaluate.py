@@ -127,7 +127,7 @@ def test_empty_layers_have_undefined_numbers_and_no_crash():
     )
     nothing_there = evaluate(one, none)
     assert (nothing_there.precision, nothing_there.recall, nothing_there.f1) == (0, None, 0)
-    assert nothing_there.boundary.tolerance_m is None
+    assert nothing_there.boundary.tolerance_m == pytest.approx(0.25, rel=1e-3)
     assert evaluate(one, none, tolerance_m=1).boundary.precision == 0
     both = evaluate(none, none)
     assert (both.precision, both.recall, both.f1, both.mean_iou_matched) == (None,) * 4

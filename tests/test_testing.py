@@ -1,10 +1,10 @@
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from geosam.prompts import PixelPrompts
 from geosam.segmenter import KeepRule, Segmenter
 from geosam.testing import PALETTE, NullSegmenter, ThresholdSegmenter, flat_scene
 
@@ -16,22 +16,15 @@ def embed(rgb, valid=None):
     return EXACT.embed(rgb[None], valid[None])[0]
 
 
-def prompt(shape_hw, points=(), labels=None, box=None, mask=None):
-    """One prompt in the shape of PixelPrompts."""
+def prompt(points=(), labels=None, box=None, mask=None):
     points = np.array(points, np.float64).reshape(-1, 2)
     labels = np.ones(len(points), np.int8) if labels is None else np.array(labels, np.int8)
     box = np.full(4, np.nan) if box is None else np.array(box, np.float64)
-    return SimpleNamespaceWithLen(points=(points,), labels=(labels,), boxes_xyxy=box[None], masks=(mask,))
-
-
-class SimpleNamespaceWithLen(SimpleNamespace):
-    def __len__(self):
-        return len(self.points)
+    return PixelPrompts((points,), (labels,), box[None], (mask,))
 
 
 def decode(rgb, valid=None, **kwargs):
-    embedding = embed(rgb, valid)
-    return EXACT.decode(embedding, prompt(embedding.input_hw, **kwargs), multimask=False, keep=None)
+    return EXACT.decode(embed(rgb, valid), prompt(**kwargs), multimask=False, keep=None)
 
 
 def components_by_colour(rgb, valid):
@@ -131,7 +124,7 @@ def test_p02_a_prompt_on_invalid_pixels_gives_no_row(four_fields):
 def test_segmenters_keep_the_protocol_and_survive_pickling(four_fields):
     for segmenter in (EXACT, NullSegmenter(seed=3)):
         assert isinstance(segmenter, Segmenter)
-        assert pickle.loads(pickle.dumps(segmenter)) == segmenter
+        assert pickle.loads(pickle.dumps(segmenter)) == segmenter  # noqa: S301 our own bytes
         embedding = segmenter.embed(four_fields[None], np.ones((1, 10, 10), bool))[0]
         assert embedding.fingerprint == segmenter.spec.fingerprint
         assert embedding.input_hw == (10, 10)
@@ -147,7 +140,7 @@ def test_null_segmenter_gives_the_same_masks_with_holes_for_every_tile():
     assert min(holes) >= 1
     assert any(first.touches)
     embedding = null.embed(blank, np.ones((2, 256, 192), bool))[0]
-    prompts = prompt((256, 192), points=[(1, 1)])
+    prompts = prompt(points=[(1, 1)])
     decoded = null.decode(embedding, prompts, multimask=True, keep=None)
     assert decoded.prompt_index.tolist() == [0]
     assert np.array_equal(decoded.full(0), first.full(0))

@@ -60,7 +60,7 @@ def _lines(found: Evaluation) -> Iterator[str]:
         ("mean best IoU of the reference", found.mean_iou_reference),
         ("over-segmentation", found.segmentation.over),
         ("under-segmentation", found.segmentation.under),
-        (f"boundary F within {found.boundary.tolerance_m:.2g} m", found.boundary.f),
+        (f"boundary F within {found.boundary.tolerance_m:.2g} m", found.boundary.f1),
     )
     for name, value in rows:
         yield f"  {name:32} {'-' if value is None else f'{value:.3f}'}"

@@ -30,13 +30,17 @@ def info(report: Report, scene: str, opening: Mapping[str, Any]) -> None:
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    width = max(map(len, facts))
-    return (f"{name:{width}}  {_text(value)}" for name, value in facts.items())
+    """What stderr has not said already, a fact a line."""
+    shown = {name.replace("_", " "): value for name, value in facts.items() if name != "warnings"}
+    width = max(map(len, shown))
+    return (f"{name:{width}}  {_text(value)}" for name, value in shown.items())
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+        return "; ".join(f"{key} {_text(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_text, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return "-" if value is None else str(value)

@@ -47,7 +47,7 @@ for command in (segment, info, models, evaluate, preview):
 def main() -> None:
     """Run the command with the arguments of this process, and end the process."""
     report, signals = Report(), Signals()
-    signals.install(lambda stop: _stopped(stop, report))
+    signals.install(lambda stop: report.close(*_outcome(stop, report)))
     sys.exit(run(sys.argv[1:], report, signals))
 
 
@@ -64,6 +64,7 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     try:
         report.close(exit_code, text)
+        sys.stdout.flush()
     except OSError as closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(closed, BrokenPipeError):
@@ -79,7 +80,10 @@ def _call(args: Sequence[str], report: Report) -> BaseException | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            cli.main(list(args) or ["--help"], prog_name="geosam", obj=report, standalone_mode=False)
+            with cli.make_context("geosam", list(args) or ["--help"], obj=report) as context:
+                cli.invoke(context)
+        except click.exceptions.Exit:  # --help and --version
+            return None
         except BaseException as error:  # noqa: BLE001 - this is the boundary: every error ends here
             return error
     return None
@@ -87,10 +91,11 @@ def _call(args: Sequence[str], report: Report) -> BaseException | None:
 
 def _outcome(error: BaseException | None, report: Report) -> tuple[int, str | None]:
     """Exit code and text of an error."""
+    outcome: tuple[int, str | None]
     match error:
         case None:
             outcome = 0, None
-        case SystemExit():  # click's answer to a stdout that nobody reads
+        case BrokenPipeError():  # nobody reads stdout
             outcome = BROKEN_PIPE, None
         case Interrupted():
             outcome = error.exit_code, _stopped(error, report)
@@ -121,10 +126,10 @@ def _where(error: BaseException, report: Report) -> str:
     if report.debug:
         return "This is a bug in geosam; please report it with the traceback above."
     header = f"geosam {geosam.__version__}, Python {platform.python_version()}, {platform.platform()}"
-    lines = [header, report.command, "", *traceback.format_exception(error)]
+    text = "\n".join([header, report.command, "", *traceback.format_exception(error)])
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="geosam-crash-", suffix=".txt", delete=False) as file:
-            file.write("\n".join(lines))
+        with tempfile.NamedTemporaryFile("wb", prefix="geosam-crash-", suffix=".txt", delete=False) as file:
+            file.write(text.encode(errors="backslashreplace"))
     except OSError:
         return "This is a bug in geosam; please run again with --debug and report it."
     return f"This is a bug in geosam; please report it with {file.name}."

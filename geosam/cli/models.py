@@ -12,10 +12,13 @@ from geosam.cli.report import Report
 @report_options
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List the models that `geosam segment --model` knows."""
-    if ctx.invoked_subcommand is None:
-        from geosam.models.registry import registry
+    """List the models that `geosam segment --model` knows, the default first."""
+    from geosam.models.registry import registry
 
-        report = ctx.ensure_object(Report)
-        width = max(map(len, registry))
-        report.result({"models": list(registry)}, (f"{name:{width}}" for name in registry))
+    facts = [
+        {"name": name, "description": info.description, "devices": list(info.devices)}
+        for name, info in registry.items()
+    ]
+    width = max(map(len, registry))
+    lines = (f"{name:{width}}  {info.description} ({', '.join(info.devices)})" for name, info in registry.items())
+    ctx.ensure_object(Report).result({"models": facts}, lines)

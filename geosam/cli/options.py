@@ -18,7 +18,7 @@ Command: TypeAlias = Callable[..., Any]
 Decorator: TypeAlias = Callable[[Command], Command]
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """Numbers separated by commas, as many as the name has parts."""
 
     def __init__(self, name: str) -> None:
@@ -49,7 +49,7 @@ class Bounds(Numbers):
         return bounds
 
 
-class Bands(click.ParamType):
+class Bands(click.ParamType):  # type: ignore[type-arg]
     """Band numbers separated by commas, counted from 1."""
 
     name = "R,G,B"
@@ -64,7 +64,7 @@ class Bands(click.ParamType):
         return tuple(int(part) for part in parts)
 
 
-class Crs(click.ParamType):
+class Crs(click.ParamType):  # type: ignore[type-arg]
     """Any description of a CRS that PROJ understands."""
 
     name = "CRS"

@@ -106,10 +106,17 @@ def default_output(scene: str) -> Path:
 def _tell(report: Report, summary: RunSummary) -> None:
     report.warn(summary.warnings)
     report.result(summary.to_json())
-    small = f", {summary.too_small} smaller ones left out" if summary.too_small else ""
-    report.note(f"{summary.output}: {summary.count} polygons{small}, {summary.tiles} tiles, {summary.seconds:.1f} s")
+    left_out = f" ({summary.too_small} smaller than --min-area left out)" if summary.too_small else ""
+    report.note(
+        f"{summary.output}: {_counted(summary.count, 'polygon')}{left_out} from {_counted(summary.tiles, 'tile')} "
+        f"in {summary.seconds:.1f} s"
+    )
     if summary.failed_tiles:
         raise PartialResult(
-            f"{len(summary.failed_tiles)} of {summary.tiles} tiles failed and are missing: {summary.output}: "
-            f"{summary.failed_tiles[0]}"
+            f"{len(summary.failed_tiles)} of {_counted(summary.tiles, 'tile')} failed and are missing: "
+            f"{summary.output}: {summary.failed_tiles[0]}"
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

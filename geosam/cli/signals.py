@@ -15,7 +15,9 @@ from typing import Final
 from geosam.errors import Interrupted, Terminated
 
 #: How long the call may take to clean up after itself before it is ended without asking (seconds).
-GRACE_S: Final = 1.2
+GRACE_S: Final = 1.5
+#: How long saying so may take: nobody may be reading (seconds).
+_LAST_WORDS_S: Final = 0.2
 
 _ERRORS: Final = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
@@ -36,8 +38,8 @@ class Signals:
         """What the signal means, once there was one."""
         self._settled = False
 
-    def install(self, last_words: Callable[[Interrupted], str]) -> None:
-        """Listen from now on; `last_words` gives the line to end with if the main thread does not get to it."""
+    def install(self, last_words: Callable[[Interrupted], None]) -> None:
+        """Listen from now on; `last_words` says how the call ended if the main thread does not get to it."""
         heard, wakeup = socket.socketpair()
         wakeup.setblocking(False)
         signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
@@ -56,7 +58,7 @@ class Signals:
             self.received = _ERRORS[signal.Signals(number)]()
             raise KeyboardInterrupt
 
-    def _enforce(self, heard: socket.socket, last_words: Callable[[Interrupted], str]) -> None:
+    def _enforce(self, heard: socket.socket, last_words: Callable[[Interrupted], None]) -> None:
         number = heard.recv(1)[0]
         while number not in _ERRORS:
             number = heard.recv(1)[0]
@@ -64,7 +66,9 @@ class Signals:
         time.sleep(GRACE_S)
         error = _ERRORS[signal.Signals(number)]()
         if not self._settled:
-            os.write(sys.stderr.fileno(), f"error: {last_words(error)}\n".encode())
+            words = threading.Thread(target=last_words, args=(error,), daemon=True)
+            words.start()
+            words.join(_LAST_WORDS_S)
         os._exit(error.exit_code)
 
 

@@ -25,8 +25,8 @@ KINDS: dict[str, str | None] = {
     "field": "field",
     "bank": None,
     "water": "water",
-    "yard": None,
     "lawn": None,
+    "yard": None,
     "terrace": None,
     "bed": None,
     "pool": "water",
@@ -58,8 +58,8 @@ class Thing:
     """Direction of its rows or long side, radians from the x axis."""
     tone: float = 0.0
     """Which of the colours of its kind it has, in [0, 1)."""
-    wings: tuple[Polygon, ...] = ()
-    """The rectangles a building is made of, each with a roof of its own, the lower ones first."""
+    parts: tuple[Polygon, ...] = ()
+    """The rectangles a building is made of, each with a roof of its own; the markings of a road."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,13 @@ def compose(width: float, height: float, seed: int) -> list[Thing]:
     return sorted(layout.things, key=lambda thing: order.index(thing.kind))
 
 
+def long_axis(shape: BaseGeometry) -> float:
+    """Direction of the long side of the smallest rectangle around a shape, radians from the x axis."""
+    ring = shapely.get_coordinates(shape.minimum_rotated_rectangle)
+    x, y = max(ring[1] - ring[0], ring[2] - ring[1], key=lambda step: math.hypot(*step))
+    return math.atan2(y, x)
+
+
 def _wave(width: float, height: float, shape: tuple[float, float, float, float, float]) -> LineString:
     """A line across the scene: start, drop and amplitude as shares of the height, waves and phase."""
     start, drop, amplitude, waves, phase = shape
@@ -167,7 +174,7 @@ def _water(layout: Layout, river: LineString) -> None:
 
 def _streets(layout: Layout, main: LineString, side: LineString) -> None:
     road = main.buffer(MAIN_WIDTH / 2).union(side.buffer(SIDE_WIDTH / 2))
-    layout.add("road", road.buffer(4).buffer(-4))
+    layout.add("road", road.buffer(4).buffer(-4), parts=tuple(_markings(main, side)))
     layout.add("kerb", road.buffer(5.8).buffer(-4))
     layout.taken = layout.taken.union(road.buffer(1.8))
     for lane, direction in ((1.75, 1), (-1.75, -1)):
@@ -176,6 +183,17 @@ def _streets(layout: Layout, main: LineString, side: LineString) -> None:
             frame = _frame(main, at, lane, direction)
             layout.add("car", _rounded_box(frame, 0, 0, 4.5, 1.9), height=1.5, angle=frame.angle)
             at += layout.between(30, 130)
+
+
+def _markings(main: LineString, side: LineString) -> Iterator[Polygon]:
+    """Dashes in the middle of the main street, its edges but for the junction, and a crossing in the side street."""
+    for at in np.arange(3, main.length - 3, 9.0):
+        yield _frame(main, at, 0, 1).box(0, 0, 4.0, 0.2)
+    for edge in (-1, 1):
+        line = main.parallel_offset(edge * (MAIN_WIDTH / 2 - 0.4)).difference(side.buffer(SIDE_WIDTH / 2 + 2))
+        yield from shapely.get_parts(line.buffer(0.09))
+    for u in np.arange(-1.75, 2, 1.1):
+        yield _frame(side, 9.0, u, 1).box(0, 0, 3.2, 0.5)
 
 
 def _frame(line: LineString, at: float, away: float, side: int) -> Frame:
@@ -200,7 +218,8 @@ def _plots(layout: Layout, main: LineString, side: LineString) -> None:
                 width, depth = _FARM if is_farm else _PLOT
                 frame = _frame(line, at + width / 2, hand * (half + 1.9), hand)
                 if layout.claim(frame.box(0, depth / 2, width, depth)):
-                    (_farm if is_farm else _plot)(layout, frame)
+                    if is_farm or layout.chance(0.94):  # some plots are still meadows
+                        (_farm if is_farm else _plot)(layout, frame)
                     at += width + 0.6
                 else:
                     at += 3.0
@@ -217,14 +236,19 @@ def _plot(layout: Layout, frame: Frame) -> None:
     wings = [along]
     if layout.chance(0.4):
         wings.insert(0, frame.box(u + layout.between(-1.5, 1.5), v + 7.5, layout.between(5.2, 6.2), 6.5))
-    layout.add("house", shapely.union_all(wings), height=layout.between(5.5, 7.5), angle=frame.angle, wings=tuple(wings))
+    else:
+        layout.add("terrace", frame.box(u, v + 6.8, 6.5, 5.5), angle=frame.angle)
+    layout.add(
+        "house", shapely.union_all(wings), height=layout.between(5.5, 7.5), angle=frame.angle, parts=tuple(wings)
+    )
     layout.add("drive", frame.box(hand * 9, 5.6, 3.4, 12), angle=frame.angle)
     if layout.chance(0.75):
         garage = frame.box(hand * 9, 15.2, 4.0, 7.0)
-        layout.add("hall", garage, height=2.8, angle=frame.angle, wings=(garage,))
+        layout.add("hall", garage, height=2.8, angle=frame.angle, parts=(garage,))
     if layout.chance(0.55):
-        layout.add("car", _rounded_box(frame, hand * 9, layout.between(4.5, 8), 1.9, 4.4), height=1.5, angle=frame.angle)
-    layout.add("terrace", frame.box(u, v + 6.8, 6.5, 5.5), angle=frame.angle)
+        layout.add(
+            "car", _rounded_box(frame, hand * 9, layout.between(4.5, 8), 1.9, 4.4), height=1.5, angle=frame.angle
+        )
     if layout.chance(0.3):
         layout.add("pool", _rounded_box(frame, -hand * 5.5, 29, 4.5, 8.5))
     elif layout.chance(0.5):
@@ -249,10 +273,10 @@ def _farm(layout: Layout, frame: Frame) -> None:
         ("house", frame.box(-2, 40, 40, 14), 9.0),
         ("hall", frame.box(25, 21, 15, 30), 7.0),
     ):
-        layout.add(kind, box, height=height, angle=frame.angle, wings=(box,))
+        layout.add(kind, box, height=height, angle=frame.angle, parts=(box,))
     for v in (30.0, 39.5):
         silo = Point(frame.at(-29, v)).buffer(3.6)
-        layout.add("hall", silo, height=10.0, wings=(silo,))
+        layout.add("hall", silo, height=10.0, parts=(silo,))
     for u, v in ((0, 18), (6, 27)):
         layout.add("car", _rounded_box(frame, u, v, 5.5, 2.6), height=2.8, angle=frame.angle)
 
@@ -266,10 +290,8 @@ def _fields(layout: Layout) -> None:
     for number, parcel in enumerate(parcels):
         shape = parcel.buffer(-4.2).buffer(3)
         if shape.geom_type == "Polygon" and shape.area > 500:
-            ring = shapely.get_coordinates(shape.minimum_rotated_rectangle)
-            long_side = max(ring[1] - ring[0], ring[2] - ring[1], key=lambda step: math.hypot(*step))
             tone = (tones[number % 8] + 0.5) / 8
-            layout.things.append(Thing("field", shape, angle=math.atan2(long_side[1], long_side[0]), tone=tone))
+            layout.things.append(Thing("field", shape, angle=long_axis(shape), tone=tone))
 
 
 def _parcels(layout: Layout, ground: Polygon) -> Iterator[Polygon]:
@@ -278,7 +300,9 @@ def _parcels(layout: Layout, ground: Polygon) -> Iterator[Polygon]:
         yield ground
         return
     corners = shapely.get_coordinates(ground.minimum_rotated_rectangle)[:4]
-    a, b, c, d = corners if math.dist(corners[0], corners[1]) > math.dist(corners[1], corners[2]) else np.roll(corners, 1, 0)
+    a, b, c, d = (
+        corners if math.dist(corners[0], corners[1]) > math.dist(corners[1], corners[2]) else np.roll(corners, 1, 0)
+    )
     near, far = layout.between(0.42, 0.58), layout.between(0.42, 0.58)
     cut = LineString([a + (b - a) * near, d + (c - d) * far])
     for half in shapely.get_parts(shapely.polygonize([ground.boundary.union(_longer(cut))])):
@@ -295,12 +319,16 @@ def _trees(layout: Layout, river: LineString) -> None:
     """Trees along the river, an orchard, and some along the fields."""
     standing = [thing.shape for thing in layout.things if thing.kind in {"house", "hall", "tree", "road", "pool"}]
     fields = sorted((thing for thing in layout.things if thing.kind == "field"), key=lambda thing: thing.shape.area)
-    spots = [_frame(river, at, side * layout.between(9.5, 12), 1) for at in np.arange(4, river.length, 7.0) for side in (-1, 1)]
+    spots = [
+        _frame(river, at, side * layout.between(9.5, 12), 1)
+        for at in np.arange(4, river.length, 7.0)
+        for side in (-1, 1)
+    ]
     places = [(spot.x, spot.y, layout.between(2.2, 4.6)) for spot in spots if layout.chance(0.6)]
-    orchard = fields[len(fields) // 2]
-    frame = Frame(*shapely.get_coordinates(orchard.shape.centroid)[0], orchard.angle, 1)
-    grid = [frame.at(u, v) for u in np.arange(-120, 121, 8.5) for v in np.arange(-120, 121, 8.5)]
-    places += [(x, y, layout.between(1.9, 2.6)) for x, y in grid if orchard.shape.buffer(-3).contains(Point(x, y))]
+    for orchard in fields[len(fields) // 2 :][:1]:
+        frame = Frame(orchard.shape.centroid.x, orchard.shape.centroid.y, orchard.angle, 1)
+        grid = [frame.at(u, v) for u in np.arange(-119, 120, 8.5) for v in np.arange(-119, 120, 8.5)]
+        places += [(x, y, layout.between(1.9, 2.6)) for x, y in grid if orchard.shape.buffer(-3).contains(Point(x, y))]
     for thing in fields[::3]:
         line = thing.shape.exterior
         for at in np.arange(0, line.length, 9.0):

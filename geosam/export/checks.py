@@ -58,6 +58,7 @@ def check_output(
             "Create it first"
         )
     _check_fit(form, path, crs, columns)
+    form.kept(final, final.stem)
     _try_empty(form, Target(final, crs, tuple(columns), final.stem, {}, 1.0))
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def write(folder: Path, features: Features) -> list[Path]:
-    """Write a FlatGeobuf file. Dates come back as date-times: the format knows no dates.
+    """Write a FlatGeobuf file.
+
+    Dates come back as date-times: the format knows no dates. Its index takes up to 100 bytes of memory a feature.
 
     Returns:
         The file made.

@@ -21,6 +21,10 @@ def _none(_path: Path) -> list[Path]:
     return []
 
 
+def _nothing(_path: Path, _layer: str) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Format:
     """One output format."""
@@ -35,6 +39,8 @@ class Format:
     """The provenance a file holds."""
     companions: Callable[[Path], list[Path]] = _none
     """Existing files that must go before the output is replaced, in this order."""
+    kept: Callable[[Path, str], list[str]] = _nothing
+    """What an existing file holds besides a layer; refuses a file in which the layer cannot be replaced."""
     short_names: bool = False
     """Whether field names are limited to ten bytes."""
     wgs84: bool = False
@@ -43,7 +49,14 @@ class Format:
     """Whether GDAL gets to see the path."""
 
 
-_GEOPACKAGE = Format("GeoPackage", geopackage.write, geopackage.facts, gdal.layer_provenance, geopackage.companions)
+_GEOPACKAGE = Format(
+    "GeoPackage",
+    geopackage.write,
+    geopackage.facts,
+    gdal.layer_provenance,
+    geopackage.companions,
+    geopackage.other_tables,
+)
 _GEOJSON = Format("GeoJSON", geojson.write, geojson.facts, geojson.provenance, wgs84=True, through_gdal=False)
 _SHAPEFILE = Format(
     "shapefile", shapefile.write, shapefile.facts, shapefile.provenance, shapefile.companions, short_names=True

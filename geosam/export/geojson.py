@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import shapely
 
-from geosam.export.schema import geometries_of
-from geosam.export.wgs84 import WGS84, ToWgs84
+from geosam.errors import ExportError
+from geosam.export.schema import GEOMETRY, geometries_of
+from geosam.export.wgs84 import WGS84, ToWgs84, UnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
     from pyproj import CRS
 
-    from geosam.export.schema import Features
+    from geosam.export.schema import Features, Target
 
 _FEATURE = '{"type": "Feature", "properties": '
 _END = "]}\n"
+#: The provenance is looked for in this many characters.
+_HEAD = 1 << 24
 
 
 def write(folder: Path, features: Features) -> list[Path]:
@@ -37,8 +43,8 @@ def write(folder: Path, features: Features) -> list[Path]:
         file.write(_dumps(head)[:-1] + ', "features": [\n')
         separator = ""
         for batch in features.renamed():
-            geometries = shapely.to_geojson(to_wgs84(geometries_of(batch)))
-            for geometry, row in zip(geometries, batch.drop_columns(["geometry"]).to_pylist(), strict=True):
+            geometries = _placed(to_wgs84, batch, target)
+            for geometry, row in zip(geometries, batch.drop_columns([GEOMETRY]).to_pylist(), strict=True):
                 file.write(f'{separator}{_FEATURE}{_dumps(row)}, "geometry": {geometry}}}')
                 separator = ",\n"
         file.write("\n" * bool(separator) + _END)
@@ -57,12 +63,24 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
 def provenance(path: Path) -> dict[str, Any] | None:
     """The foreign member "provenance", if it stands on the first line, where geosam writes it."""
     with path.open(encoding="utf-8") as file:
-        head = file.readline()
+        head = file.readline(_HEAD)
     try:
         found = json.loads(head.rstrip().removesuffix("]}") + "]}").get("provenance")
     except (ValueError, AttributeError):
         return None
     return dict(found) if isinstance(found, dict) else None
+
+
+def _placed(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> NDArray[np.object_]:
+    try:
+        polygons = to_wgs84(geometries_of(batch))
+    except UnreachableError:
+        raise ExportError(
+            f"features have no longitude and latitude: {target.path}: coordinates outside the area of "
+            f"{target.crs.name!r}, inside it wanted. Choose GeoPackage (.gpkg), or check the scene's CRS"
+        ) from None
+    texts: NDArray[np.object_] = shapely.to_geojson(polygons)
+    return texts
 
 
 def _dumps(value: Any) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from geosam.export.schema import Features
 
+#: Seconds to wait for another program that is writing the file.
+PATIENCE_S = 5.0
+
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -27,14 +30,15 @@ def write(folder: Path, features: Features) -> list[Path]:
         The file made.
     """
     path, existing = folder / "result.gpkg", features.target.path
-    if existing.exists():
-        _copy_others(existing, path, features.target.layer)
+    if other_tables(existing, features.target.layer):
+        _copy(existing, path)
     write_layer(
         path,
         features,
         driver="GPKG",
         geometry_type="MultiPolygon",
         dataset_options={} if path.exists() else {"VERSION": "1.3"},
+        layer_options={"OVERWRITE": "YES"},
         layer_metadata={PROVENANCE_KEY: features.target.provenance_json},
     )
     return [path]
@@ -54,45 +58,49 @@ def companions(path: Path) -> list[Path]:
     return [name for name in names if name.exists()]
 
 
-def _copy_others(existing: Path, copy: Path, layer: str) -> None:
-    """Copy a GeoPackage that holds more than `layer`, with what its journals hold; nothing happens to others."""
+def other_tables(path: Path, layer: str) -> list[str]:
+    """Tables of an existing GeoPackage, other than `layer`, that replacing the layer has to keep.
+
+    What its write-ahead log holds moves into the file, so that replacing the file later loses nothing.
+
+    Raises:
+        ExportError: The file is damaged, another program is writing it, or `layer` is no vector layer there.
+    """
+    if not path.exists():
+        return []
     try:
-        with contextlib.closing(sqlite3.connect(existing)) as old:
-            if _settled(old) and _other_tables(old, existing, layer):
-                with contextlib.closing(sqlite3.connect(copy)) as new:
-                    old.backup(new)
+        with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_S)) as database:
+            (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise _in_use(path)
+            known = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
+            tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if known else []
     except sqlite3.DatabaseError as error:
-        code = error.sqlite_errorcode & 0xFF
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
-            return  # there are no layers to keep
+            return []
         if code in _BUSY:
-            raise _in_use(existing) from error
+            raise _in_use(path) from error
         raise ExportError(
-            f"the existing output cannot be read, so its other layers cannot be kept: {existing}: {error}, "
+            f"the existing output cannot be read, so its other layers cannot be kept: {path}: {error}, "
             "a GeoPackage wanted. Remove the file or choose another output"
         ) from error
-
-
-def _settled(database: sqlite3.Connection) -> bool:
-    """Move what the write-ahead log holds into the file; a later replacement loses nothing then."""
-    (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        error = sqlite3.OperationalError("database is locked")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        raise error
-    return True
-
-
-def _other_tables(database: sqlite3.Connection, path: Path, layer: str) -> list[str]:
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
-    tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if known else []
-    same = [kind for name, kind in tables if name.lower() == layer.lower()]
-    if same and same != ["features"]:
-        raise ExportError(
-            f"a table of that name is no vector layer: {path}, layer {layer}: {same[0]}, features wanted. "
-            "Choose another output"
-        )
+    for name, kind in tables:
+        if name.lower() == layer.lower() and kind != "features":
+            raise ExportError(
+                f"a table of that name is no vector layer: {path}, layer {layer}: {kind}, features wanted. "
+                "Choose another output"
+            )
     return [name for name, _ in tables if name.lower() != layer.lower()]
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """Copy a database that others may have open."""
+    with (
+        contextlib.closing(sqlite3.connect(source, timeout=PATIENCE_S)) as old,
+        contextlib.closing(sqlite3.connect(copy)) as new,
+    ):
+        old.backup(new)
 
 
 def _in_use(path: Path) -> ExportError:

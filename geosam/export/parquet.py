@@ -14,17 +14,18 @@ from pyproj import CRS
 from geosam.export.schema import GEOMETRY, PROVENANCE_KEY, geometries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from geosam.export.schema import Features
 
-#: Rows of a row group; fixed, so that the bytes do not depend on the size of the batches.
-ROW_GROUP = 32768
+
+#: Size from which batches make a row group of their own, before compression.
+ROW_GROUP_BYTES = 32_000_000
 
 
 def write(folder: Path, features: Features) -> list[Path]:
-    """Write a GeoParquet file: WKB, exterior rings counter-clockwise, the provenance in the footer.
+    """Write a GeoParquet file, several batches to a row group: WKB, the provenance in the footer.
 
     Returns:
         The file made.
@@ -33,11 +34,12 @@ def write(folder: Path, features: Features) -> list[Path]:
     bounds: list[list[float]] = []
     types: set[str] = set()
     with pq.ParquetWriter(path, features.schema, compression="zstd") as writer:
-        for batch in _row_groups(features):
-            geometries = geometries_of(batch)
-            bounds.append(shapely.total_bounds(geometries).tolist())
-            types.update(geometry.geom_type for geometry in geometries)
-            writer.write_batch(batch, row_group_size=ROW_GROUP)
+        for table in _row_groups(features.renamed()):
+            writer.write_table(table)
+            for batch in table.to_batches():
+                geometries = geometries_of(batch)
+                bounds.append(shapely.total_bounds(geometries).tolist())
+                types.update(geometry.geom_type for geometry in geometries)
         geo = json.dumps(_geo_metadata(features.target.crs, bounds, types))
         writer.add_key_value_metadata({"geo": geo, PROVENANCE_KEY: features.target.provenance_json})
     return [path]
@@ -55,18 +57,15 @@ def provenance(path: Path) -> dict[str, Any] | None:
     return None if text is None else dict(json.loads(text))
 
 
-def _row_groups(features: Features) -> Iterator[pa.RecordBatch]:
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
-    for batch in features.renamed():
+    for batch in batches:
         waiting.append(batch)
-        if sum(b.num_rows for b in waiting) >= ROW_GROUP:
-            rows = pa.Table.from_batches(waiting).combine_chunks()
-            full = rows.num_rows // ROW_GROUP * ROW_GROUP
-            for start in range(0, full, ROW_GROUP):
-                yield rows.slice(start, ROW_GROUP).to_batches()[0]
-            waiting = rows.slice(full).to_batches()
+        if sum(b.nbytes for b in waiting) >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
     if waiting:
-        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+        yield pa.Table.from_batches(waiting)
 
 
 def _geo_metadata(crs: CRS, bounds: list[list[float]], types: set[str]) -> dict[str, Any]:

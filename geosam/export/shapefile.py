@@ -86,6 +86,7 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
 
 def provenance(path: Path) -> dict[str, Any] | None:
     """The provenance in the file beside it."""
+    path.stat()
     sidecar = path.with_name(path.name + ".json")
     return dict(json.loads(sidecar.read_text(encoding="utf-8"))) if sidecar.exists() else None
 
@@ -144,11 +145,17 @@ def _field(name: str, kind: Kind, width: int) -> pa.Field:
 def _narrowed(features: Features, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The batches with the types of `schema`, long texts cut."""
     for batch in features.batches:
-        arrays = [array.cast(field.type) for array, field in zip(batch.columns, schema, strict=True)]
+        arrays = [_as_type(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]
         for i, array in enumerate(arrays[1:], start=1):
             if pa.types.is_string(array.type) and (pc.max(pc.binary_length(array)).as_py() or 0) > MAX_TEXT:
                 arrays[i] = pa.array([v and cut(v, MAX_TEXT) for v in array.to_pylist()], type=pa.string())
         yield pa.record_batch(arrays, schema=schema)
+
+
+def _as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(array.type):
+        return pc.strftime(array, format="%Y-%m-%dT%H:%M:%SZ")
+    return array.cast(kind)
 
 
 def _shape_bytes(batch: pa.RecordBatch) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: Rows of a batch read from a spool; fixed, so that no output's bytes depend on the size of the batches appended.
+ROWS = 4096
+
+
 class Spool:
     """An Arrow stream on disk: appended to batch by batch, then read as often as needed."""
 
@@ -19,20 +24,29 @@ class Spool:
         self._path = path
         self._file = path.open("wb")
         self._stream = pa.ipc.new_stream(self._file, schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
-
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Add a batch."""
-        self._stream.write_batch(batch)
-
-    def end(self) -> None:
-        """No more batches: complete the file."""
-        self._stream.close()
-        self._file.close()
+        self._waiting: list[pa.RecordBatch] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # of a spool that nobody will read; end() reports for the others
+            self._file.close()
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add a batch."""
+        self._waiting.append(batch)
+        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS:
+            rows = pa.Table.from_batches(self._waiting).combine_chunks()
+            full = rows.num_rows // ROWS * ROWS
+            self._stream.write_table(rows.slice(0, full), max_chunksize=ROWS)
+            self._waiting = rows.slice(full).to_batches()
+
+    def end(self) -> None:
+        """No more batches: complete the file."""
+        if self._waiting:
+            self._stream.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
+        self._stream.close()
         self._file.close()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = re.compile("no space left|disk is full|disk quota|file too large", re.IGNORECASE)
 _RETIRED = "retired"
+#: A failure on a disk with more free space than this many times the output's size has other reasons.
+_AMPLE = 2
 
 
 class Staging:
@@ -87,16 +89,15 @@ class Staging:
         return self.final.with_name(self.final.stem + path.name.removeprefix(main.stem))
 
     def _restore(self, folder: Path) -> None:
-        """Put the retired files back, the output last, unless a complete new one has taken its place."""
-        retired = folder / _RETIRED
-        if (retired / self.final.name).exists() and not self.final.exists():
-            for path in sorted(retired.iterdir(), key=lambda p: p.name == self.final.name):
-                path.replace(self.final.with_name(path.name))
+        """Put the retired files back, the output last."""
+        for path in sorted((folder / _RETIRED).glob("*"), key=lambda p: p.name == self.final.name):
+            path.replace(self.final.with_name(path.name))
 
     def _sweep(self) -> None:
         for folder in self.final.parent.glob(self._prefix + "*"):
             lock = self._claim(folder)
-            self._restore(folder)
+            if (folder / _RETIRED / self.final.name).exists() and not self.final.exists():
+                self._restore(folder)
             shutil.rmtree(folder, ignore_errors=True)
             _release(lock)
             logger.info("removed what an interrupted run left: %s", folder)
@@ -136,8 +137,12 @@ def failures_reported(path: Path, needed: int = 0) -> Iterator[None]:
 
 
 def _failure(path: Path, error: Exception, needed: int) -> ExportError | DiskFull:
-    if getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error)):
+    try:
         free = shutil.disk_usage(path.parent).free
+    except OSError:
+        free = sys.maxsize
+    told = getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error))
+    if told or free < _AMPLE * needed:  # GDAL often says no more than "I/O failure"
         wanted = f"about {needed / 1e6:,.1f} MB wanted" if needed else "more wanted"
         return DiskFull(
             f"no space left for the output: {path}: {free / 1e6:,.1f} MB free, {wanted}. "
@@ -159,7 +164,7 @@ def _sync(path: Path) -> None:
     """Bring a file, or the names in a folder, to the disk."""
     if sys.platform == "win32" and path.is_dir():
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -39,6 +39,10 @@ _ALL_DECIMALS = 14
 _MAX_HALVINGS = 24
 
 
+class UnreachableError(ValueError):
+    """Some coordinates lie outside the area that the CRS covers."""
+
+
 class ToWgs84:
     """Takes polygons from one CRS to WGS84."""
 
@@ -50,19 +54,32 @@ class ToWgs84:
         self._decimals = min(max(math.ceil(-math.log10(unit_deg)), 0), _ALL_DECIMALS)
 
     def __call__(self, polygons: Polygons) -> Polygons:
-        """(N,) polygons in the scene's CRS -> (N,) in WGS84, exterior rings counter-clockwise, rounded."""
+        """Place polygons.
+
+        Args:
+            polygons: (N,) in the scene's CRS, exterior rings counter-clockwise.
+
+        Returns:
+            (N,) in WGS84, rounded, exterior rings counter-clockwise.
+
+        Raises:
+            UnreachableError: A vertex has no longitude and latitude.
+        """
         kind, xy, (rings, *outer) = shapely.to_ragged_array(polygons)
         lonlat, rings = self._bent(xy, rings)
-        if not np.isfinite(lonlat).all():
-            raise ValueError("some coordinates lie where the scene's CRS cannot be placed on Earth")
         placed = shapely.from_ragged_array(kind, lonlat, (rings, *outer))
+        single = shapely.get_num_geometries(placed) == 1  # a Polygon among MultiPolygons has become one
+        placed[single] = shapely.get_geometry(placed[single], 0)
         odd = _leaves_the_map(lonlat, rings, placed)
         placed[odd] = [_folded(polygon) for polygon in placed[odd]]
         oriented: Polygons = shapely.orient_polygons(self._rounded(placed))
         return oriented
 
     def _transform(self, xy: Floats) -> Floats:
-        return np.stack(self._transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
+        lonlat = np.stack(self._transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
+        if not np.isfinite(lonlat).all():
+            raise UnreachableError
+        return lonlat
 
     def _bent(self, xy: Floats, rings: Ints) -> tuple[Floats, Ints]:
         """Vertices in WGS84, with new ones on edges that are not straight there, and the rings' new offsets."""

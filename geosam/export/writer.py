@@ -115,8 +115,15 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
     Raises:
         UnknownFormat: The extension names no format that geosam writes.
+        ExportError: The file cannot be read.
     """
-    return format_of(path).provenance(path)
+    try:
+        return format_of(path).provenance(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().rstrip(".").replace("\n", "; ")
+        raise ExportError(
+            f"the provenance cannot be read: {path}: {reason}, a file that geosam has written wanted. Check the path"
+        ) from error
 
 
 def _check_polygons(geometries: NDArray[np.object_], path: Path, first: int) -> None:

@@ -51,7 +51,7 @@ def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, a
     """
     own = _own_crs(ds, name)
     t = ds.transform
-    placed = not _is_identity(t)
+    placed = t[:6] != Affine.identity()[:6]  # what GDAL says of a file without transform
     if assume_pixels:
         if own is not None and placed:
             raise UsageError(f"--assume-pixels: {name} is georeferenced ({crs_name(own)}). Leave the option out.")
@@ -116,10 +116,6 @@ def _grid(ds: DatasetReader, transform: Affine, crs: CRS | None, name: str) -> G
         raise MissingCRS(
             f"the transform is unusable: {name}: {error}. Set the extent with gdal_edit -a_ullr."
         ) from None
-
-
-def _is_identity(t: Affine) -> bool:
-    return bool(t[:6] in ((1, 0, 0, 0, 1, 0), (1, 0, 0, 0, -1, 0)))
 
 
 def _flips(t: Affine) -> tuple[bool, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Most pixels of a region, unless the caller allows more.
 MAX_PIXELS = 2e11
+#: Finest and coarsest resolution that makes any sense, relative to the scene's own.
+_MAX_SCALE = 1e5
 
 
 def open_scene(
@@ -71,15 +74,11 @@ def open_scene(
     raster = Raster(check_source(path, untrusted=untrusted), gcps=gcps)
     name = raster.source.name
     with raster.handle() as ds:
-        place = georeference(ds, name, crs=_crs(crs), gcps=gcps, assume_pixels=assume_pixels)
         plan = plan_bands(ds, name, bands)
-        stamps = () if raster.source.remote else tuple(FileStamp.of(file) for file in ds.files)
-        facts = _facts(ds, name, place)
-        notes = (
-            []
-            if size_block_cache(ds)
-            else [f"{name} is stored in long strips: reading is slow; a tiled copy is faster"]
-        )
+        place = georeference(ds, name, crs=_crs(crs), gcps=gcps, assume_pixels=assume_pixels)
+        stamps = () if raster.source.remote else _stamps(raster.source.uri, ds.files)
+        facts = _facts(ds, place)
+        slow = _slow_note(ds, name)
     base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
     base, alpha_notes = _with_real_alpha(base, name)
     limits, stretch_notes = _stretch(base, rule, name)
@@ -92,8 +91,8 @@ def open_scene(
         region=_region(grid, window, name, max_pixels),
         gsd_xy=ground_sample_distance(grid),
         resolution=resolution,
-        warnings=(*plan.warnings, *alpha_notes, *stretch_notes, *level_notes, *notes),
-        facts={**facts, "used_bands": list(plan.indexes), "why": plan.reason, "valid_pixels": base.plan.validity},
+        warnings=(*plan.warnings, *alpha_notes, *stretch_notes, *level_notes, *slow),
+        facts=facts,
         reader=level,
         axes=axes,
         stamps=stamps,
@@ -105,6 +104,16 @@ def _crs(crs: CRS | str | None) -> CRS | None:
         return None if crs is None else map_crs(crs)
     except CRSError:
         raise UsageError(f'--crs "{crs}": not a CRS that PROJ knows. Wanted for example EPSG:32633.') from None
+
+
+def _stamps(path: str, files: Sequence[str]) -> tuple[FileStamp, ...]:
+    """Stamps of a file, its sidecars and, for a VRT, its sources as far as they are files."""
+    return tuple(FileStamp.of(file) for file in sorted({path, *files}) if Path(file).is_file())
+
+
+def _slow_note(ds: DatasetReader, name: str) -> list[str]:
+    fits = size_block_cache(ds)
+    return [] if fits else [f"{name} is stored in blocks that do not fit into memory: a tiled copy is read much faster"]
 
 
 def _with_real_alpha(base: PixelReader, name: str) -> tuple[PixelReader, list[str]]:
@@ -139,6 +148,11 @@ def _at_resolution(
         raise UsageError(f"--resolution {resolution:g}: wanted a positive number of metres per pixel.")
     gsd_x, gsd_y = ground_sample_distance(grid)
     scale_xy = resolution / gsd_x, resolution / gsd_y
+    if not all(1 / _MAX_SCALE <= scale <= _MAX_SCALE for scale in scale_xy):
+        raise UsageError(
+            f"--resolution {resolution:g}: the scene's pixels are {gsd_x:.3g} x {gsd_y:.3g} m, wanted at most "
+            f"{_MAX_SCALE:g} times finer or coarser. Check the transform with geosam info."
+        )
     level, axes, notes = choose_level(base, scale_xy)
     return grid.zoom(*scale_xy), level, axes, notes
 
@@ -170,10 +184,9 @@ def _numbers(values: Sequence[float]) -> str:
     return ",".join(f"{value:.10g}" for value in values)
 
 
-def _facts(ds: DatasetReader, name: str, place: Georeference) -> dict[str, Any]:
+def _facts(ds: DatasetReader, place: Georeference) -> dict[str, Any]:
     structure = ds.tags(ns="IMAGE_STRUCTURE")
     return {
-        "scene": name,
         "driver": ds.driver,
         "native_width": ds.width,
         "native_height": ds.height,

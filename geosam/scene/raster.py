@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.vrt import WarpedVRT
@@ -101,8 +101,11 @@ class Raster:
     def _options(self) -> dict[str, Any]:
         if self.source.remote:
             return {
-                "GDAL_HTTP_TIMEOUT": HTTP_TIMEOUT,
                 "GDAL_HTTP_CONNECTTIMEOUT": HTTP_TIMEOUT,
+                "GDAL_HTTP_LOW_SPEED_TIME": HTTP_TIMEOUT,
+                "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+                "GDAL_HTTP_MAX_RETRY": len(HTTP_PAUSES),
+                "GDAL_HTTP_RETRY_DELAY": HTTP_PAUSES[0],
                 "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
                 "CPL_VSIL_CURL_NON_CACHED": self.source.uri,
             }
@@ -123,16 +126,20 @@ class Raster:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by georeference.py
             ds = rasterio.open(self.source.uri, driver=self.source.driver, **level)
-            if not self.gcps:
-                return ds
-            points, crs = ds.gcps
-            if not points:
-                raise UsageError(f"--gcps: {self.source.name} has no ground control points. Leave the option out.")
-            return WarpedVRT(
-                ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=True, tolerance=0, warp_mem_limit=64
+            return self._warped(ds) if self.gcps else ds
+
+    def _warped(self, ds: DatasetReader) -> DatasetReader:
+        points, crs = ds.gcps
+        if not points or not crs:
+            found = "has no ground control points" if not points else "has ground control points without a CRS"
+            raise UsageError(
+                f"--gcps: {self.source.name} {found}. Leave the option out, or set them with gdal_translate."
             )
+        has_alpha = ColorInterp.alpha in ds.colorinterp
+        return WarpedVRT(ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=not has_alpha, tolerance=0)
 
     def _retried(self, window: Window, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """A read, tried again with a new handle where the file is remote."""
         for pause in HTTP_PAUSES if self.source.remote else ():
             try:
                 return read()

@@ -45,7 +45,7 @@ class AxisScale:
         outputs = np.arange(begin, end, dtype=np.float64)
         if self.scale >= 1:
             first, last = outputs * self.scale, (outputs + 1) * self.scale
-            inputs = np.floor(first)[:, None] + np.arange(math.ceil(self.scale) + 1)
+            inputs = np.floor(first)[:, None] + np.arange(min(math.ceil(self.scale), self.size) + 1)
             covered = np.minimum(last[:, None], inputs + 1) - np.maximum(first[:, None], inputs)
             values = np.maximum(covered, 0.0) / self.scale
         else:

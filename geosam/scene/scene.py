@@ -128,8 +128,13 @@ class Scene:
 
     def describe(self) -> dict[str, Any]:
         """Everything that `geosam info` shows, ready for JSON."""
+        plan = self.reader.plan
         return {
+            "scene": self.path,
             **self.facts,
+            "used_bands": list(self.bands),
+            "why": plan.reason,
+            "valid_pixels": plan.validity,
             "width": self.geobox.width,
             "height": self.geobox.height,
             "crs": crs_name(self.geobox.crs),

@@ -15,7 +15,7 @@ from geosam.cli.signals import Signals
 def geosam(capfd, tmp_path, monkeypatch):
     """``geosam("info", path)`` in this process, in a folder of its own; signals stay as they are."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Signals, "settle", lambda self: None)
+    monkeypatch.setattr(Signals, "settle", lambda _: None)
 
     def call(*args):
         capfd.readouterr()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import pytest
@@ -19,12 +20,12 @@ from geosam.cli.options import report_options
 def failing(monkeypatch):
     """A command `geosam fail` that raises what it is told to."""
 
-    def register(error):
+    def register(error, facts=MappingProxyType({"count": 3})):
         @click.command()
         @report_options
         @click.pass_obj
         def fail(report):
-            report.result({"count": 3}, ["three"])
+            report.result(facts, ["three"])
             report.warn(["first", "second", "first"])
             if error is not None:
                 raise error
@@ -59,11 +60,8 @@ def test_a_message_stays_one_line(failing, geosam):
     assert geosam("fail").error() == "one two three"
 
 
-def test_numbers_that_are_not_finite_become_null(failing, geosam, monkeypatch):
-    failing(None)
-    monkeypatch.setattr(
-        boundary.Report, "result", lambda self, facts, lines: self._facts.update(a=[float("nan"), {1: float("inf")}])
-    )
+def test_numbers_that_are_not_finite_become_null(failing, geosam):
+    failing(None, {"a": [float("nan"), {1: float("inf")}]})
     assert geosam("fail", "--json").json["a"] == [None, {"1": None}]
 
 
@@ -107,7 +105,7 @@ def test_f06_lack_of_memory_ends_in_8_with_what_to_lower(failing, geosam):
 def test_an_interruption_that_a_library_swallowed_still_counts(failing, geosam, monkeypatch):
     failing(errors.UnreadableScene("tile r0 c0 cannot be read: x.tif: found nothing, wanted pixels. Check it."))
     monkeypatch.setattr(boundary.Signals, "received", errors.Terminated(), raising=False)
-    monkeypatch.setattr(boundary.Signals, "__init__", lambda self: None)
+    monkeypatch.setattr(boundary.Signals, "__init__", lambda _: None)
     done = geosam("fail")
     assert (done.code, done.error()) == (143, "terminated.")
 

@@ -32,7 +32,7 @@ def swallowing():
     while True:
         try:
             time.sleep(60)
-        except Exception:
+        except BaseException:
             pass
 
 @click.command()

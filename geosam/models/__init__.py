@@ -1,0 +1,1 @@
+"""The segmenters that geosam ships, and the names they are loaded by."""

@@ -1,0 +1,304 @@
+"""From file to polygons with the exact segmenter: every property is an equality of bytes.
+
+Rows of FAULTS: Q5-Q12, L01 in small, R16-R18 and R21 as far as they concern whole runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+from scipy import ndimage
+from shapely.affinity import affine_transform
+
+from geosam.corners import corners_of
+from geosam.pipeline import RunOptions, segment_prompts, segment_scene
+from geosam.polygonize import polygonize
+from geosam.prompts import Prompt
+from geosam.scene import open_scene
+from geosam.testing import ThresholdSegmenter, flat_scene
+from tests.scenes import NORTH_UP, SCENES, UTM, rotated, write_scene
+
+ONE = np.ones(1, np.int8)
+
+
+def colours(picture):
+    """(H, W) one integer for each colour."""
+    return (picture.astype(np.int64) * [[[65536]], [[256]], [[1]]]).sum(axis=0)
+
+
+def truth(picture, valid=None):
+    """Label map of the 4-connected components of equal colour, and how many there are."""
+    grey = colours(picture)
+    if valid is not None:
+        grey[~valid] = -1
+    labels, top = np.zeros(grey.shape, np.int32), 0
+    for value in np.unique(grey[grey >= 0]):
+        found, count = ndimage.label(grey == value)
+        labels[found > 0] = found[found > 0] + top
+        top += count
+    return labels, top
+
+
+def truth_polygons(picture, valid=None):
+    labels, count = truth(picture, valid)
+    return polygonize([corners_of(labels == value, 0, 0) for value in range(1, count + 1)])
+
+
+def run(path, out, **options):
+    opening = {name: options.pop(name) for name in ("window", "resolution", "crs", "stretch") if name in options}
+    scene = open_scene(path, **opening)
+    summary = segment_scene(scene, ThresholdSegmenter(), out, RunOptions(**options))
+    return scene, summary, read(out)
+
+
+def read(out):
+    _, _, wkb, columns = pyogrio.raw.read(out)
+    names = pyogrio.read_info(out)["fields"]
+    return shapely.from_wkb(wkb), dict(zip(names, columns, strict=True))
+
+
+def pixels(scene, polygons):
+    """Polygons of the file back in scene pixels, which they must hit to 1e-6 px; normalized WKB, sorted."""
+    moved = shapely.transform(polygons, scene.geobox.to_pixel)
+    xy = shapely.get_coordinates(moved)
+    assert np.abs(xy - np.round(xy)).max() < 1e-6
+    return sorted(shapely.to_wkb(shapely.normalize(_single(p))) for p in moved)
+
+
+def _single(polygon):
+    parts = shapely.get_parts(shapely.set_precision(polygon, 1))
+    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+
+
+def expected(polygons):
+    return sorted(shapely.to_wkb(shapely.normalize(_single(p))) for p in polygons)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return flat_scene(np.random.default_rng(11), 190, 230, 40)
+
+
+GRIDS = [(1024, 256), (64, 16), (100, 37), (64, 44), (128, 2), (70, 50)]
+
+
+@pytest.mark.parametrize(("tile_size", "overlap"), GRIDS)
+def test_q6_bytes_do_not_depend_on_tile_size_and_overlap(tmp_path, picture, tile_size, overlap):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    scene, summary, (polygons, _) = run(path, tmp_path / "out.gpkg", tile_size=tile_size, overlap=overlap)
+    assert pixels(scene, polygons) == expected(truth_polygons(picture))
+    _, _, (whole, _) = run(path, tmp_path / "whole.gpkg")
+    assert shapely.to_wkb(polygons).tolist() == shapely.to_wkb(whole).tolist()
+    assert summary.count == len(polygons)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), tile_size=st.integers(24, 90), data=st.data())
+def test_q6_random_scenes_random_grids(tmp_path_factory, seed, tile_size, data):
+    rng = np.random.default_rng(seed)
+    scenery = flat_scene(rng, int(rng.integers(20, 120)), int(rng.integers(20, 120)), int(rng.integers(1, 25)))
+    folder = tmp_path_factory.mktemp("random")
+    path = write_scene(folder / "scene.tif", scenery, photometric="rgb")
+    overlap = data.draw(st.integers(2, tile_size * 2 // 3))
+    scene, _, (polygons, columns) = run(path, folder / "out.gpkg", tile_size=tile_size, overlap=overlap)
+    assert pixels(scene, polygons) == expected(truth_polygons(scenery))
+    assert not columns["truncated"].any()
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"tiled": True, "blockxsize": 64, "blockysize": 32, "compress": "deflate"},
+        {"compress": "lzw", "interleave": "band"},
+        {"BIGTIFF": "YES"},
+        {"blockysize": 1},
+    ],
+    ids=["tiled", "bands apart", "BigTIFF", "strips"],
+)
+def test_q9_layout_and_compression_of_the_file_do_not_matter(tmp_path, picture, profile):
+    plain = run(
+        write_scene(tmp_path / "a.tif", picture, photometric="rgb"), tmp_path / "a.gpkg", tile_size=90, overlap=20
+    )[2]
+    other = run(
+        write_scene(tmp_path / "b.tif", picture, photometric="rgb", **profile),
+        tmp_path / "b.gpkg",
+        tile_size=90,
+        overlap=20,
+    )[2]
+    assert shapely.to_wkb(plain[0]).tolist() == shapely.to_wkb(other[0]).tolist()
+
+
+@pytest.mark.parametrize("kind", ["south_up", "east_west_flipped"])
+def test_r16_r17_q9_flipped_copies_give_the_same_polygons(tmp_path, picture, kind):
+    north = run(SCENES["north_up"](tmp_path, picture), tmp_path / "a.gpkg", tile_size=90, overlap=20)
+    flipped = run(SCENES[kind](tmp_path, picture), tmp_path / "b.gpkg", tile_size=90, overlap=20)
+    assert pixels(north[0], north[2][0]) == pixels(flipped[0], flipped[2][0])
+    assert shapely.equals_exact(north[2][0], flipped[2][0], tolerance=0.5e-6).all()
+
+
+@pytest.mark.parametrize("kind", sorted(set(SCENES) - {"no_crs"}))
+def test_q5_area_raster_and_validity_on_every_kind_of_grid(tmp_path, kind):
+    scene, _, (polygons, columns) = run(SCENES[kind](tmp_path), tmp_path / "out.gpkg", tile_size=48, overlap=12)
+    tile = scene.read(scene.region)
+    labels, count = truth(tile.rgb, tile.valid)
+    assert len(polygons) == count
+    assert shapely.is_valid(polygons).all()
+    counted = np.bincount(labels.ravel())[1:]
+    assert np.sort(shapely.area(polygons)) == pytest.approx(np.sort(counted) * scene.geobox.pixel_area, rel=1e-6)
+    back = rasterize(
+        list(zip(polygons, columns["id"].tolist(), strict=True)),
+        tile.valid.shape,
+        transform=scene.geobox.transform,
+        dtype="int32",
+    )
+    assert ((back > 0) == tile.valid).all()
+    pairs = np.unique(np.stack([back.ravel(), labels.ravel()]), axis=1).T
+    assert len(pairs) == count + (not tile.valid.all())
+
+
+def test_r18_rotated_polygons_are_the_north_up_ones_turned(tmp_path, picture):
+    north = run(SCENES["north_up"](tmp_path, picture), tmp_path / "a.gpkg")
+    turned = run(SCENES["rotated"](tmp_path, picture), tmp_path / "b.gpkg")
+    change = rotated() @ ~NORTH_UP
+    matrix = [change.a, change.b, change.d, change.e, change.c, change.f]
+    for before, after in zip(north[2][0], turned[2][0], strict=True):
+        assert affine_transform(before, matrix).symmetric_difference(after).area < 1e-3 * after.area
+
+
+def test_workers_and_one_process_write_the_same_bytes(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    outputs = [tmp_path / name / "out.fgb" for name in ("serial", "pool")]
+    for workers, out in enumerate(outputs, start=1):
+        out.parent.mkdir()
+        run(path, out, tile_size=64, overlap=16, workers=workers)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_an_object_across_fifty_tiles_and_the_background_are_one_polygon_each(tmp_path):
+    scenery = np.full((3, 40, 50 * 48 + 16), 50, np.uint8)
+    scenery[:, 7, 3:-3] = 200
+    scenery[:, 7:30, 10::24] = 200
+    path = write_scene(tmp_path / "scene.tif", scenery, photometric="rgb")
+    scene, _, (polygons, columns) = run(path, tmp_path / "out.gpkg", tile_size=64, overlap=16)
+    assert pixels(scene, polygons) == expected(truth_polygons(scenery))
+    assert columns["n_tiles"].min() >= 50
+
+
+def test_rows_follow_the_first_pixel_and_ids_count_them(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    scene, _, (polygons, columns) = run(path, tmp_path / "out.gpkg", tile_size=64, overlap=16)
+    assert columns["id"].tolist() == list(range(1, len(polygons) + 1))
+    firsts = [min((y, x) for x, y in np.round(scene.geobox.to_pixel(shapely.get_coordinates(p)))) for p in polygons]
+    assert firsts == sorted(firsts)
+
+
+def test_q10_objects_are_disjoint_and_inside_the_raster(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    _, _, (polygons, _) = run(path, tmp_path / "out.gpkg", tile_size=64, overlap=16)
+    assert shapely.area(polygons).sum() == pytest.approx(shapely.area(shapely.union_all(polygons)))
+
+
+def test_q11_a_window_gives_what_the_whole_scene_gives_away_from_its_border(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    scene, _, (polygons, _) = run(path, tmp_path / "all.gpkg", tile_size=64, overlap=16)
+    left, bottom, right, top = scene.geobox.bounds
+    bounds = (left + 20, bottom + 15, right - 30, top - 10)
+    _, _, (inside, columns) = run(path, tmp_path / "part.gpkg", tile_size=64, overlap=16, window=bounds)
+    whole = {shapely.to_wkb(p) for p in polygons}
+    untouched = inside[~columns["touches_edge"].astype(bool)]
+    assert len(untouched)
+    assert {shapely.to_wkb(p) for p in untouched} <= whole
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_resampled_scene_is_as_independent_of_its_tiles(tmp_path, seed):
+    scenery = flat_scene(np.random.default_rng(seed), 200, 260, 30)
+    path = write_scene(tmp_path / "scene.tif", scenery, photometric="rgb")
+    results = [
+        run(path, tmp_path / f"{tile}.gpkg", tile_size=tile, overlap=tile // 3, resolution=0.83)[2][0]
+        for tile in (1024, 50)
+    ]
+    assert shapely.to_wkb(results[0]).tolist() == shapely.to_wkb(results[1]).tolist()
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "parquet", "fgb"])
+def test_planar_equals_overlapping_for_disjoint_objects_in_every_format(tmp_path, picture, suffix):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    counts = []
+    for layout in ("overlapping", "planar"):
+        summary = run_quietly(path, tmp_path / f"{layout}.{suffix}", tile_size=90, overlap=20, layout=layout)
+        counts.append((summary.count, summary.too_small))
+    assert counts[0] == counts[1]
+
+
+def run_quietly(path, out, **options):
+    return segment_scene(open_scene(path), ThresholdSegmenter(), out, RunOptions(**options))
+
+
+def test_o33_min_area_is_ground_metres_after_stitching_and_counted(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    _, every, (_, columns) = run(path, tmp_path / "all.gpkg", tile_size=64, overlap=16)
+    limit = float(np.median(columns["area_m2"]))
+    _, summary, (_, kept) = run(path, tmp_path / "large.gpkg", tile_size=64, overlap=16, min_area_m2=limit)
+    assert summary.count == (columns["area_m2"] >= limit).sum()
+    assert summary.count + summary.too_small == every.count
+    assert kept["area_m2"].min() >= limit
+
+
+def test_holes_up_to_a_size_are_filled(tmp_path):
+    scenery = np.full((3, 60, 60), 30, np.uint8)
+    scenery[:, 10:12, 10:12] = 90  # 1 m2
+    scenery[:, 30:40, 30:40] = 150  # 25 m2
+    path = write_scene(tmp_path / "scene.tif", scenery, photometric="rgb")
+    _, _, (polygons, _) = run(path, tmp_path / "out.gpkg", tile_size=24, overlap=6, fill_holes_m2=5)
+    assert sorted(shapely.get_num_interior_rings(shapely.get_parts(polygons)).tolist()) == [0, 0, 1]
+
+
+def clicks(scene, points):
+    crs = scene.geobox.crs
+    return [Prompt(str(i), crs, scene.geobox.to_map([(x + 0.5, y + 0.5)]), ONE) for i, (x, y) in enumerate(points)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_prompts_give_the_components_they_lie_on(tmp_path, picture, workers):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb", crs=UTM)
+    scene = open_scene(path)
+    labels, _ = truth(picture)
+    points = [(int(x), int(y)) for x, y in np.random.default_rng(2).integers(0, [230, 190], (25, 2))]
+    out = tmp_path / "out.gpkg"
+    options = RunOptions(tile_size=40, overlap=10, workers=workers)
+    summary = segment_prompts(scene, ThresholdSegmenter(), clicks(scene, points), out, options)
+    assert summary.count == len(points)
+    polygons, columns = read(out)
+    wanted = [corners_of(labels == labels[y, x], 0, 0) for x, y in points]
+    assert pixels(scene, polygons) == expected(polygonize(wanted))
+    assert not columns["truncated"].any()
+
+
+def test_q8_p33_order_of_prompts_does_not_matter(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    scene = open_scene(path)
+    prompts = clicks(scene, [(20, 30), (100, 100), (20, 30), (200, 150)])
+    prompts = [replace(prompt, id=name) for prompt, name in zip(prompts, "abcd", strict=True)]
+    for name, order in (("a", [0, 1, 2, 3]), ("b", [3, 2, 1, 0])):
+        chosen = [prompts[i] for i in order]
+        segment_prompts(
+            scene, ThresholdSegmenter(), chosen, tmp_path / f"{name}.fgb", RunOptions(tile_size=64, overlap=9)
+        )
+    first, second = (read(tmp_path / f"{name}.fgb") for name in "ab")
+    assert shapely.to_wkb(first[0]).tolist() == shapely.to_wkb(second[0]).tolist()
+    assert first[1]["prompt_id"].tolist() == second[1]["prompt_id"].tolist()
+
+
+def test_p02_a_prompt_in_nodata_gives_a_warning_and_no_row(tmp_path):
+    scene = open_scene(SCENES["nodata"](tmp_path))
+    summary = segment_prompts(scene, ThresholdSegmenter(), clicks(scene, [(3, 3)]), tmp_path / "out.gpkg", RunOptions())
+    assert summary.count == 0
+    assert any("found no object" in warning for warning in summary.warnings)
