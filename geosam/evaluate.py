@@ -45,7 +45,7 @@ RELATIVE_TOLERANCE = 0.025
 MIN_TOLERANCE_M = 0.001
 #: An object is judged when at least this share of its area lies where the reference is complete.
 INSIDE_SHARE = 0.5
-_PAIRS_AT_ONCE = 20_000
+_ROWS_AT_ONCE = 20_000
 _MOST_VERTICES = 1_000
 _MOST_QUARTERINGS = 32
 
@@ -185,7 +185,7 @@ def _scores(found: _Judged, wanted: _Judged, iou: float, tolerance_m: float | No
     matches, best = _matching(pairs, iou), _best_of_reference(pairs)
     best_iou = np.zeros(len(wanted))
     best_iou[pairs.reference[best]] = pairs.iou[best]
-    found_m2, wanted_m2 = (areas_perimeters(layer.polygons, layer.crs)[0] for layer in (found, wanted))
+    found_m2, wanted_m2 = found.areas_m2(), wanted.areas_m2()
     if tolerance_m is None:
         sizes = np.sqrt(wanted_m2 if len(wanted) else found_m2)
         tolerance_m = max(MIN_TOLERANCE_M, RELATIVE_TOLERANCE * float(np.median(sizes))) if len(sizes) else 1.0
@@ -227,6 +227,11 @@ class _Judged:
     def __len__(self) -> int:
         return len(self.polygons)
 
+    def areas_m2(self) -> Floats:
+        """(N,) areas on the ground."""
+        some = np.array_split(self.polygons, 1 + len(self) // _ROWS_AT_ONCE)  # each vertex takes a hundred bytes
+        return np.concatenate([areas_perimeters(polygons, self.crs)[0] for polygons in some])
+
     @classmethod
     def of(cls, layer: PolygonLayer, area: Any | None) -> _Judged:
         polygons, outlines = layer.polygons.copy(), shapely.boundary(layer.polygons)
@@ -262,8 +267,8 @@ def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
     other_parts, other_owner = _small_parts(reference)
     found = shapely.STRtree(other_parts).query(parts, predicate="intersects")
     common = np.zeros(found.shape[1])
-    for start in range(0, len(common), _PAIRS_AT_ONCE):
-        rows, others = found[:, start : start + _PAIRS_AT_ONCE]
+    for start in range(0, len(common), _ROWS_AT_ONCE):
+        rows, others = found[:, start : start + _ROWS_AT_ONCE]
         common[start : start + len(rows)] = shapely.area(shapely.intersection(parts[rows], other_parts[others]))
     keys = owner[found[0]] * max(len(reference), 1) + other_owner[found[1]]
     keys, inverse = np.unique(keys[common > 0], return_inverse=True)

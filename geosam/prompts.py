@@ -35,6 +35,9 @@ Box: TypeAlias = tuple[float, float, float, float]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 #: Most points one object may have: the memory of a network's attention grows with the square of their number.
 MAX_POINTS_PER_OBJECT = 1000
+#: Mask polygons are burnt from vertices on this grid (pixels): short binary fractions, for which GDAL's arithmetic is
+#: exact, so that a centre on an edge falls on the same side in every window.
+BURN_PX = 2.0**-8
 #: How many prompts a message names before it only counts.
 NAMED = 5
 
@@ -178,7 +181,8 @@ def prompts_from_options(
 def _burn(polygon: Any, window: Window) -> BoolArray:
     """The pixels (H, W) of a window whose centres a polygon covers; all it touches if it covers no centre."""
     shift = Affine.translation(window.col_off, window.row_off)
-    burn = partial(rasterize, [polygon], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
+    snapped = shapely.transform(polygon, lambda xy: np.round(xy / BURN_PX) * BURN_PX)
+    burn = partial(rasterize, [snapped], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
     mask: BoolArray = burn().astype(bool)
     if not mask.any():
         mask = burn(all_touched=True).astype(bool)

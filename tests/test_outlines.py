@@ -57,7 +57,11 @@ def test_near_share_of_nothing_and_to_nothing():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0, 30), st.floats(0.2, 5), st.floats(0, 1))
+@given(
+    st.integers(0, 30),
+    st.integers(0, 5).map(lambda whole: whole + 0.37),
+    st.integers(0, 10).map(lambda tenths: tenths / 10),
+)
 def test_near_share_equals_a_buffer(gap, tolerance, slope):
     line = LineString([(0, 0), (40, 0), (40, 25)])
     other = LineString([(10, gap), (35, gap + 20 * slope)])

@@ -3,11 +3,9 @@ import pickle
 import numpy as np
 import pytest
 import shapely
-from affine import Affine
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyproj import CRS
-from rasterio.features import rasterize
 
 from geosam.errors import EmptyPrompt, PromptError
 from geosam.geobox import Window
@@ -108,21 +106,25 @@ def test_pixel_prompts_refuse_columns_of_different_length():
         PixelPrompts((at((1, 1)),), (ONE,), np.zeros((2, 4)), (None,))
 
 
-coordinates = st.floats(0, 40, allow_nan=False).map(lambda v: round(v, 3))
+coordinates = st.floats(0, 40).map(lambda value: round(value, 3))
 
 
 @given(st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=8), st.integers(0, 20), st.integers(0, 20))
-def test_masks_of_a_window_are_the_crop_of_the_scenes_mask(ring, col, row):
-    polygon = shapely.convex_hull(shapely.MultiPoint(ring))
-    if polygon.geom_type != "Polygon":
-        return
-    scene = rasterize([polygon], out_shape=(40, 45), transform=Affine.identity(), dtype=np.uint8).astype(bool)
-    window = Window(col, row, 25, 20)
-    (mask,) = PixelPrompts.of([scene_prompt(polygon=polygon)], window).masks
-    expected = scene[window.slices_rc]
+@example([(0, 0), (2, 0), (39.531, 37.531)], 1, 0)  # an edge through the centre of a pixel
+def test_masks_of_windows_are_crops_of_one_mask(ring, col, row):
+    prompt = scene_prompt(polygon=shapely.convex_hull(shapely.MultiPoint(ring)))
+    whole, window = PixelPrompts.of([prompt], Window(0, 0, 45, 40)).masks[0], Window(col, row, 25, 20)
+    mask = PixelPrompts.of([prompt], window).masks[0]
     assert mask.shape == window.shape_hw
-    if expected.any():
-        np.testing.assert_array_equal(mask, expected)
+    if mask.any() and whole[window.slices_rc].any():  # else it is too thin to cover a centre
+        np.testing.assert_array_equal(mask, whole[window.slices_rc])
+
+
+def test_masks_are_the_pixels_whose_centres_the_polygon_covers():
+    polygon = shapely.Polygon([(3.3, 2.1), (38.2, 9.7), (20.4, 33.8)])
+    mask = PixelPrompts.of([scene_prompt(polygon=polygon)], Window(5, 4, 30, 25)).masks[0]
+    rows, cols = np.mgrid[4:29, 5:35] + 0.5
+    np.testing.assert_array_equal(mask, shapely.contains_xy(polygon, cols, rows))
 
 
 def test_a_polygon_smaller_than_a_pixel_still_marks_one():
@@ -135,3 +137,8 @@ def test_a_polygon_mask_keeps_its_holes():
     mask = PixelPrompts.of([scene_prompt(polygon=ring)], Window(0, 0, 9, 9)).masks[0]
     assert mask.sum() == 81 - 9
     assert not mask[3:6, 3:6].any()
+
+
+def test_a_polygon_smaller_than_the_grid_it_is_burnt_from_marks_its_pixel():
+    mask = PixelPrompts.of([scene_prompt(polygon=shapely.box(3.1, 4.1, 3.1001, 4.1001))], Window(0, 0, 9, 9)).masks[0]
+    assert np.argwhere(mask).tolist() == [[4, 3]]

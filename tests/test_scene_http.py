@@ -19,6 +19,23 @@ from geosam.geobox import Window
 from geosam.scene import open_scene, preflight, raster
 
 
+def healthy(*_):
+    return False
+
+
+def answering(status, body=b""):
+    def fault(handler, _):
+        handler.reply(status, body)
+        return True
+
+    return fault
+
+
+def silent(*_):
+    time.sleep(2.5)
+    return True
+
+
 class Server(ThreadingHTTPServer):
     """Serves the bytes of one file; `fault` may answer a request in its own way and says so by returning True."""
 
@@ -27,7 +44,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, path):
         super().__init__(("127.0.0.1", 0), Handler)
         self.path = path
-        self.fault = lambda handler, number: False
+        self.fault = healthy
         self.requests = 0
 
     @property
@@ -110,7 +127,7 @@ def test_r31_a_cog_is_read_over_http_in_parts(server, cog):
 
 
 def test_a_remote_scene_has_the_stretch_and_the_levels_of_the_local_one(server, cog):
-    opened, local = open_scene(server.url, resolution=2.0), open_scene(cog[0], resolution=2.0)
+    opened, local = open_scene(server.url, resolution=2.2), open_scene(cog[0], resolution=2.2)
     assert opened.stretch == local.stretch
     assert opened.reader.raster.overview == local.reader.raster.overview == 1
     window = Window(0, 0, 150, 100)
@@ -131,16 +148,16 @@ def test_r62_a_remote_file_that_changes_is_noticed(server, cog, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (lambda handler, _: handler.reply(404) or True, ["HTTP status 404"]),
-        (lambda handler, _: handler.reply(403) or True, ["HTTP status 403"]),
-        (lambda handler, _: handler.reply(503) or True, ["HTTP status 503"]),
+        (answering(404), ["HTTP status 404"]),
+        (answering(403), ["HTTP status 403"]),
+        (answering(503), ["HTTP status 503"]),
         (
-            lambda handler, _: handler.reply(200, b"<!DOCTYPE html><html>Sign in") or True,
+            answering(200, b"<!DOCTYPE html><html>Sign in"),
             ["HTTP status 200", "web page"],
         ),
-        (lambda handler, _: handler.reply(200) or True, ["HTTP status 200", "is empty"]),
-        (lambda handler, _: handler.reply(200, b"II*\0garbage") or True, ["II*"]),
-        (lambda handler, _: time.sleep(1.5) or True, ["timed out"]),
+        (answering(200), ["HTTP status 200", "is empty"]),
+        (answering(200, b"II*\0garbage"), []),
+        (silent, ["timed out"]),
     ],
     ids=["404", "403", "503", "login", "empty", "garbage", "silent"],
 )
@@ -153,8 +170,7 @@ def test_r65_r66_a_server_that_fails_is_named_with_its_status(server, fault, wor
     text = str(caught.value)
     assert server.url in text
     assert "\n" not in text
-    if words != ["II*"]:
-        assert all(word in text for word in words)
+    assert all(word in text for word in words)
 
 
 def test_r65_nobody_listens(server):
@@ -183,7 +199,7 @@ def cut_body(handler, _):
     return True
 
 
-@pytest.mark.parametrize("fault", [cut_body, lambda h, _: h.reply(503) or True, lambda h, _: time.sleep(2.5) or True])
+@pytest.mark.parametrize("fault", [cut_body, answering(503), silent])
 def test_r65_a_server_that_breaks_off_while_tiles_are_read(server, cog, fault):
     opened = open_scene(server.url, stretch="0,4095")
     window = Window(600, 500, 200, 200)
@@ -194,7 +210,7 @@ def test_r65_a_server_that_breaks_off_while_tiles_are_read(server, cog, fault):
     assert time.monotonic() - start < 30
     assert server.url in str(caught.value)
     assert "column 600, row 500" in str(caught.value)
-    server.fault = lambda *_: False
+    server.fault = healthy
     assert (opened.read(window).rgb == open_scene(cog[0], stretch="0,4095").read(window).rgb).all()
 
 

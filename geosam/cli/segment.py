@@ -12,7 +12,7 @@ import click
 
 from geosam.cli.options import NOT_NEGATIVE, packed, report_options, scene_options
 from geosam.cli.prompting import asked_prompts, prompt_options
-from geosam.errors import PartialResult
+from geosam.errors import PartialResult, UsageError
 
 if TYPE_CHECKING:
     from geosam.cli.report import Report
@@ -81,6 +81,7 @@ def segment(
     from geosam.scene import open_scene
 
     out = output or default_output(scene)
+    _check_distinct(out, asking["prompts"])
     options = RunOptions(**running, command=report.command)
     segmenter = load_segmenter(model, device)
     with closing(open_scene(scene, **opening)) as opened:
@@ -101,6 +102,11 @@ def default_output(scene: str) -> Path:
     """``scene_segments.gpkg`` in the current folder for ``some/where/scene.tif`` and ``https://host/scene.tif?key=1``."""
     path = urlsplit(scene).path if "://" in scene else scene
     return Path(f"{PurePath(path).stem}_segments.gpkg")
+
+
+def _check_distinct(out: Path, prompts: str | None) -> None:
+    if prompts is not None and out.exists() and Path(prompts).exists() and out.samefile(prompts):
+        raise UsageError(f"the output is an input: {out}: same file as --prompts {prompts}. Choose another output.")
 
 
 def _tell(report: Report, summary: RunSummary) -> None:

@@ -153,6 +153,16 @@ def test_refusals_have_their_code_and_leave_nothing_behind(args, code, told, tin
     assert (tiny.parent / "taken.gpkg").read_text() == "the user's"
 
 
+def test_o28_the_prompt_layer_is_not_overwritten(tiny, geosam):
+    layer = tiny.with_name("prompts.gpkg")
+    geosam("segment", tiny, *EXACT, "-o", layer)
+    before = layer.read_bytes()
+    done = geosam("segment", tiny, *EXACT, "-o", "./prompts.gpkg", "--prompts", layer, "--overwrite")
+    assert done.code == 2
+    assert "prompts.gpkg" in done.error()
+    assert layer.read_bytes() == before
+
+
 def test_p12_a_warning_is_said_once_and_is_in_the_json(tiny, geosam):
     xmin, ymin, xmax, ymax = box(RECTANGLES[0]).split(",")
     args = ("segment", tiny, *EXACT, "--overwrite", "--box", f"{xmax},{ymin},{xmin},{ymax}")
