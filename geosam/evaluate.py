@@ -41,7 +41,7 @@ __all__ = [
 
 #: Tolerance of outlines unless given: a share of the size (square root of the area) of the median reference object.
 RELATIVE_TOLERANCE = 0.025
-#: Smallest tolerance; outlines are measured at pieces of half its length.
+#: Smallest tolerance; outlines are measured at pieces of its length.
 MIN_TOLERANCE_M = 0.001
 #: An object is judged when at least this share of its area lies where the reference is complete.
 INSIDE_SHARE = 0.5

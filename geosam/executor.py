@@ -126,9 +126,11 @@ def _out_of_memory(job: Job, task: int) -> OutOfMemory:
 def _end(pool: ProcessPoolExecutor) -> None:
     """Give the processes back at once, busy or not."""
     pool.shutdown(wait=False, cancel_futures=True)
-    for process in multiprocessing.active_children():
-        process.terminate()
-    pool.shutdown(wait=True)
+    children = multiprocessing.active_children()
+    for process in children:
+        process.kill()
+    for process in children:
+        process.join()
 
 
 _job: Job | None = None

@@ -67,10 +67,10 @@ def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
 def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float | None:
     """Share of the length of `lines` whose distance to `others` is at most `tolerance`; None where there is no line.
 
-    Exact but for the ends of the near parts, each of which is right to a quarter of the tolerance.
+    Exact but for the ends of the near parts, each of which is right to half the tolerance; such errors cancel.
     """
     tree, near, total = shapely.STRtree(others), 0.0, 0.0
-    for middles, lengths in _pieces(lines, tolerance / 2):
+    for middles, lengths in _pieces(lines, tolerance):
         rows = np.unique(tree.query(shapely.points(middles), predicate="dwithin", distance=tolerance)[0])
         near, total = near + float(lengths[rows].sum()), total + float(lengths.sum())
     return near / total if total else None

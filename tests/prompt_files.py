@@ -1,4 +1,4 @@
-"""Builders of small vector files for the tests of prompts."""
+"""Builders of small vector files for the tests of prompts, and what a refusal has to look like."""
 
 import contextlib
 import json
@@ -8,7 +8,12 @@ import struct
 import numpy as np
 import pyarrow as pa
 import pyogrio
+import pytest
 import shapely
+
+from geosam.errors import PromptError
+from geosam.placement import to_scene
+from geosam.prompt_layer import read_prompts
 
 UTM = "EPSG:32633"
 X, Y = 500000, 4000000
@@ -66,3 +71,18 @@ def write_raw_geometry(path, wkb, crs=UTM):
         database.execute(f'UPDATE "{path.stem}" SET geom = ?', (header + wkb,))  # noqa: S608 - a name from the test
         database.commit()
     return path
+
+
+def refused(kind, path, *texts, scene=None, **options):
+    """Reading (and placing) the layer raises exactly `kind` with one line that names the file and the texts."""
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(PromptError) as caught:
+        to_scene(read_prompts(path, **options)[0], scene)
+    message = str(caught.value)
+    assert type(caught.value) is kind, message
+    assert caught.value.exit_code == 4
+    assert "\n" not in message
+    for text in (str(path), *texts):
+        assert text in message
+    assert before is None or path.read_bytes() == before
+    return message

@@ -230,8 +230,8 @@ def test_boundary_scores_equal_buffers(predicted, reference, tolerance):
     for score, mine, theirs in ((found.precision, *outlines), (found.recall, *outlines[::-1])):
         near = sum(near_length(line, shapely.union_all(theirs), tolerance) for line in mine)
         whole = sum(line.length for line in mine)
-        ends = 16 * len(mine) * len(theirs)  # each end of a near part may be off by a quarter of the tolerance
-        assert abs(score - near / whole) <= ends * tolerance / 4 / whole + 1e-3
+        ends = 16 * len(mine) * len(theirs)  # each end of a near part may be off by half the tolerance
+        assert abs(score - near / whole) <= ends * tolerance / 2 / whole + 1e-3
 
 
 def test_outlines_of_many_segments_are_measured_whole():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: at completely. A lattice that meets fewer valid pixels than enough gives way to the next.
 _PATCH, _LATTICES = 64, (16, 48, 144)
 _ENOUGH = 1000
+#: Parallel requests to a server.
+_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +84,10 @@ class PixelReader:
         """
         samples: list[NDArray[Any]] = []
         for count in _LATTICES:
-            patches = [self._patch(window) for window in self._lattice(count) if not self.is_unwritten(window)]
-            samples = [np.concatenate(columns) for columns in zip(*patches, strict=True)]
+            written = [window for window in self._lattice(count) if not self.is_unwritten(window)]
+            # A server answers many requests at once, a disk or a decoder gains little from it.
+            with ThreadPoolExecutor(_CONNECTIONS if self.raster.source.remote else 1) as pool:
+                samples = [np.concatenate(columns) for columns in zip(*pool.map(self._patch, written), strict=True)]
             if max(map(len, samples), default=0) >= _ENOUGH or max(self.width, self.height) <= count * _PATCH:
                 break
         return samples or [np.zeros(0)] * (3 if self.plan.palette is not None else len(self.plan.indexes))

@@ -11,7 +11,7 @@ import pytest
 import geosam
 
 #: The command as a user's shell starts it ...
-GEOSAM = [sys.executable, "-c", "from geosam.cli.main import main; main()"]
+GEOSAM = [sys.executable, "-m", "geosam"]
 #: ... with the package that is being tested, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(geosam.__file__).parents[1])}
 
