@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,11 +112,10 @@ def trace(objects: Sequence[Corners]) -> Rings:
     counts = [len(corners) for corners in objects]
     corners = np.concatenate(objects) if objects else NO_CORNERS
     owner = np.repeat(np.arange(len(counts)), counts)
-    following = _following(corners, owner)
-    rings = [part for ring in _cycles(following) for part in _without_touches(ring, corners[:, 2])]
-    rings.sort(key=lambda ring: ring[0])
-    starts = np.cumsum([0, *(len(ring) for ring in rings)])[:-1]
-    vertices = np.concatenate([np.asarray(ring, np.int64) for ring in rings]) if rings else np.zeros(0, np.int64)
+    nodes = _Nodes.of(corners)
+    order, starts = _cycles(nodes.following(corners, owner))
+    vertices = nodes.corner[order]
+    vertices, starts = _without_touches(vertices, starts, corners[:, 2])
     xy = corners[vertices, :2]
     return Rings(xy, starts, owner[vertices[starts]], _signed_area(xy, starts) < 0)
 
@@ -128,75 +128,108 @@ def _summed(corners: Corners, window: Window) -> NDArray[np.int32]:
     return inside[:-1, :-1]
 
 
-def _following(corners: Corners, owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For every node the node after it on its ring, the interior on the right hand (y down).
+@dataclass(frozen=True, eq=False)
+class _Nodes:
+    """The points rings pass: a corner is one node, or two where two pixels meet diagonally (weight +2 or -2).
 
-    A corner is one node, except where two pixels meet diagonally (weight +2 or -2): there each pixel has a node of
-    its own, the lower one numbered `count` higher.
+    There each pixel has a node of its own, that of the lower pixel right after that of the upper one.
     """
-    count = len(corners)
-    x, y, weight = corners.T
-    node = np.arange(count)
-    lower = node + count
-    to_left, to_right = np.where(weight == -2, lower, node), np.where(weight == 2, lower, node)
-    down = np.where(np.abs(weight) == 2, lower, node)
-    following = np.full(2 * count, -1, np.int64)
 
-    side = np.cumsum(weight[:-1])  # +1: the pixels below the run are set, -1: those above
-    here, after = node[:-1], node[1:]
-    top, bottom = side == 1, side == -1
-    following[to_right[here[top]]] = to_left[after[top]]
-    following[to_left[after[bottom]]] = to_right[here[bottom]]
+    corner: NDArray[np.int64]
+    """(M,) the corner of each node."""
+    upper: NDArray[np.int64]
+    """(K,) node of each corner, or of the upper pixel at it."""
+    lower: NDArray[np.int64]
+    """(K,) the same node, or that of the lower pixel."""
 
-    order = np.lexsort((y, x, owner))
-    side = np.cumsum(weight[order][:-1])  # +1: the pixels right of the run are set, -1: those left
-    here, after = order[:-1], order[1:]
-    left, right = side == 1, side == -1
-    following[node[after[left]]] = down[here[left]]
-    following[down[here[right]]] = node[after[right]]
-    return following
+    @classmethod
+    def of(cls, corners: Corners) -> _Nodes:
+        double = np.abs(corners[:, 2]) == 2
+        upper = np.arange(len(corners)) + np.cumsum(double) - double
+        return cls(np.repeat(np.arange(len(corners)), 1 + double), upper, upper + double)
 
+    def following(self, corners: Corners, owner: NDArray[np.int64]) -> NDArray[np.int32]:
+        """(M,) for every node the node after it on its ring, the interior on the right hand (y down)."""
+        x, y, weight = corners.T
+        to_left = np.where(weight == -2, self.lower, self.upper)
+        to_right = np.where(weight == 2, self.lower, self.upper)
+        following = np.empty(len(self.corner), np.int32)
 
-def _cycles(following: NDArray[np.int64]) -> list[list[int]]:
-    """The rings as lists of nodes, each from its first corner on."""
-    count = len(following) // 2
-    pointers = memoryview(following.data)
-    seen = bytearray(len(following))
-    rings = []
-    for corner in range(count):
-        for start in (corner, corner + count):
-            if seen[start] or pointers[start] < 0:
-                continue
-            ring, node = [], start
-            while not seen[node]:
-                seen[node] = 1
-                ring.append(node)
-                node = pointers[node]
-            rings.append(ring)
-    return rings
+        side = np.cumsum(weight[:-1])  # +1: the pixels below the run to the next corner are set, -1: those above
+        top, bottom = np.flatnonzero(side == 1), np.flatnonzero(side == -1)
+        following[to_right[top]] = to_left[top + 1]
+        following[to_left[bottom + 1]] = to_right[bottom]
+
+        order = np.lexsort((y, x, owner))
+        side = np.cumsum(weight[order][:-1])  # +1: the pixels right of the run are set, -1: those left
+        here, after = order[:-1], order[1:]
+        left, right = side == 1, side == -1
+        following[self.upper[after[left]]] = self.lower[here[left]]
+        following[self.lower[here[right]]] = self.upper[after[right]]
+        return following
 
 
-def _without_touches(ring: list[int], weight: NDArray[np.int32]) -> list[list[int]]:
-    """Cut a ring of nodes wherever it comes back to a vertex; returns rings of corners."""
-    count = len(weight)
-    if max(ring) < count:
-        return [ring]
+def _cycles(following: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Nodes ring by ring, and where each ring starts; rings begin at their first node and are sorted by it.
+
+    Pointer jumping (Wyllie 1979): what a node knows about the next 2^k nodes doubles with every step.
+    """
+    count = len(following)
+    nodes = np.arange(count, dtype=np.int32)
+    first, ahead = nodes, following
+    while True:
+        found = np.minimum(first, first[ahead])
+        if (found == first).all():
+            break
+        first, ahead = found, ahead[ahead]
+    last = following == first  # the next node would be the ring's first again
+    left, ahead = np.where(last, 0, 1).astype(np.int32), np.where(last, nodes, following)
+    while (step := left[ahead]).any():
+        left, ahead = left + step, ahead[ahead]
+    starts_at = np.flatnonzero(first == nodes)
+    lengths = left[starts_at] + 1
+    starts = np.cumsum(lengths) - lengths
+    ring = np.searchsorted(starts_at, first)
+    order = np.empty(count, np.int64)
+    order[starts[ring] + lengths[ring] - 1 - left] = nodes
+    return order, starts
+
+
+def _without_touches(
+    vertices: NDArray[np.int64], starts: NDArray[np.int64], weight: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut rings wherever they come back to a vertex; rings stay sorted by their first vertex."""
+    ring = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(vertices))))
+    at_double = np.abs(weight[vertices]) == 2
+    passed = np.stack([vertices[at_double], ring[at_double]], axis=1)
+    passed = passed[np.lexsort(passed.T)]
+    touching = {int(number) for _, number in passed[1:][(passed[1:] == passed[:-1]).all(axis=1)]}
+    if not touching:
+        return vertices, starts
+    rings: list[Any] = []
+    for number, part in enumerate(np.split(vertices, starts[1:])):
+        rings.extend(_cut(part.tolist()) if number in touching else [part])
+    rings.sort(key=lambda part: int(part[0]))
+    lengths = np.array([len(part) for part in rings])
+    return np.concatenate([np.asarray(part, np.int64) for part in rings]), np.cumsum(lengths) - lengths
+
+
+def _cut(ring: list[int]) -> list[list[int]]:
+    """The rings, each without a repeated vertex, that one ring is made of."""
     finished: list[list[int]] = []
     path: list[int] = []
     position: dict[int, int] = {}
-    for node in ring:
-        corner = node % count
-        if corner in position:
-            cut = position[corner]
-            loop, path = path[cut:], path[: cut + 1]
-            for passed in loop[1:]:
-                position.pop(passed, None)
-            first = loop.index(min(loop))
-            finished.append(loop[first:] + loop[:first])
+    for vertex in ring:
+        if vertex not in position:
+            position[vertex] = len(path)
+            path.append(vertex)
             continue
-        if abs(weight[corner]) == 2:
-            position[corner] = len(path)
-        path.append(corner)
+        cut = position[vertex]
+        loop, path = path[cut:], path[: cut + 1]
+        for passed in loop[1:]:
+            del position[passed]
+        first = loop.index(min(loop))
+        finished.append(loop[first:] + loop[:first])
     return [path, *finished]
 
 

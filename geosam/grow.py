@@ -207,7 +207,8 @@ def _reconcile(growth: _Growth, embedder: Embedder) -> list[int]:
         embedding = embedder(window) if parts else None
         if embedding is not None:
             view = _View(embedder.segmenter, embedding)
-            if any([_continue(growth, there, part, strip, view) for part in parts]):
+            continued = [_continue(growth, there, part, strip, view) for part in parts]
+            if any(continued):
                 changed.append(there)
     return changed
 

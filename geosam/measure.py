@@ -72,7 +72,7 @@ def areas_perimeters(polygons: NDArray[Any], crs: CRS) -> tuple[Floats, Floats]:
     if transformer is None:
         return planar
     longest = _MAX_EDGE_DEG if crs.is_geographic else _MAX_EDGE_M / unit
-    parts, part_of = shapely.get_parts(shapely.segmentize(polygons, longest), return_index=True)
+    parts, part_of = shapely.get_parts(_with_short_edges(polygons, longest), return_index=True)
     rings, ring_of = shapely.get_rings(parts, return_index=True)
     xy, vertex_of = shapely.get_coordinates(rings, return_index=True)
     lon, lat = transformer.transform(xy[:, 0], xy[:, 1])
@@ -84,6 +84,14 @@ def areas_perimeters(polygons: NDArray[Any], crs: CRS) -> tuple[Floats, Floats]:
     found = areas, _summed(owner, ring_lengths, len(polygons))
     placed = np.isfinite(found[0])
     return np.where(placed, found[0], planar[0]), np.where(placed, found[1], planar[1])
+
+
+def _with_short_edges(polygons: NDArray[Any], longest: float) -> NDArray[Any]:
+    xmin, ymin, xmax, ymax = shapely.bounds(polygons).T
+    large = np.maximum(xmax - xmin, ymax - ymin) > longest
+    short = polygons.copy()
+    short[large] = shapely.segmentize(polygons[large], longest)
+    return short
 
 
 @lru_cache(maxsize=64)

@@ -187,8 +187,7 @@ def _join(a: TileMasks, b: TileMasks, strip: Window, rule: SeamRule, findings: F
     border = _core_border(a.core, b.core)
     if border is None:
         return
-    views_a, views_b = _near(a, b, strip, border), _near(b, a, strip, border)
-    parts_a, parts_b = _strip_parts(a, views_a, strip, border), _strip_parts(b, views_b, strip, border)
+    parts_a, parts_b = _strip_parts(a, b, strip, border), _strip_parts(b, a, strip, border)
     scored = []
     for i, j in _meeting([part.box for part in parts_a], [part.box for part in parts_b]):
         p, q = parts_a[i], parts_b[j]
@@ -248,31 +247,37 @@ def _strays(tile: TileMasks, other: TileMasks) -> Iterator[tuple[Name, int, Corn
             yield view.name, other.index, corners_of(unseen, common.col_off, common.row_off)
 
 
-def _near(tile: TileMasks, other: TileMasks, strip: Window, border: _Border) -> list[View]:
-    """Pieces that may cross the core border, or meet a piece of the other tile that may."""
-    pieces = [view for view in tile.views_in(strip) if not view.whole]
-    crossing = [view.box for view in other.views_in(border.line) if not view.whole]
-    return [
-        view
-        for view in pieces
-        if view.box.intersection(border.line) or any(view.box.intersection(box) for box in crossing)
-    ]
+def _strip_parts(tile: TileMasks, other: TileMasks, strip: Window, border: _Border) -> list[_Part]:
+    """Components inside the strip of the pieces that run over the core border, or meet one of the other tile that does.
 
-
-def _strip_parts(tile: TileMasks, views: list[View], strip: Window, border: _Border) -> list[_Part]:
-    """Components of pieces inside the strip."""
-    parts = []
-    for view in views:
-        common = view.box.intersection(strip)
+    A piece that shares no pixel with the other tile's pieces is not taken apart: it joins nothing.
+    """
+    rivals = [view for view in other.views_in(strip) if not view.whole]
+    crossing = [view for view in rivals if view.box.intersection(border.line)]
+    parts: list[_Part] = []
+    for view in tile.views_in(strip):
+        common = None if view.whole else view.box.intersection(strip)
         if common is None:
             continue
-        labels, _ = ndimage.label(view.within(common))
-        for value, (rows, cols) in enumerate(ndimage.find_objects(labels), start=1):
-            mask = labels[rows, cols] == value
-            box = Window(common.col_off + cols.start, common.row_off + rows.start, mask.shape[1], mask.shape[0])
-            crosses, at_edge = _crosses(mask, box, border), _at_inner_edge(box, tile)
-            parts.append(_Part(view.name, box, mask, int(np.count_nonzero(mask)), view.class_id, crosses, at_edge))
+        partners = rivals if view.box.intersection(border.line) else crossing
+        mask = view.within(common)
+        if any(_shared_px(view, partner) for partner in partners):
+            parts.extend(_part(view, *found, tile, border) for found in _components(mask, common))
+        elif partners is rivals:
+            parts.append(_part(view, mask, common, tile, border))
     return parts
+
+
+def _components(mask: BoolArray, where: Window) -> Iterator[tuple[BoolArray, Window]]:
+    labels, _ = ndimage.label(mask)
+    for value, (rows, cols) in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[rows, cols] == value
+        yield part, Window(where.col_off + cols.start, where.row_off + rows.start, part.shape[1], part.shape[0])
+
+
+def _part(view: View, mask: BoolArray, box: Window, tile: TileMasks, border: _Border) -> _Part:
+    crosses, at_edge = _crosses(mask, box, border), _at_inner_edge(box, tile)
+    return _Part(view.name, box, mask, int(np.count_nonzero(mask)), view.class_id, crosses, at_edge)
 
 
 def _crosses(mask: BoolArray, box: Window, border: _Border) -> bool:

@@ -913,6 +913,9 @@ def test_r69_the_block_cache_is_sized_for_strips_and_bounded(tmp_path, monkeypat
     monkeypatch.setattr(raster, "_cache_bytes", 0)
     open_scene(path, stretch="0,255")
     assert len(sizes) == 3, "the user's own setting is left alone"
+    monkeypatch.delenv("GDAL_CACHEMAX")
+    copied(opened).read(Window(0, 0, 1, 1))
+    assert sizes[3:] == sizes[2:3], "a process that gets the scene sizes its own cache"
 
 
 def test_r71_a_large_window_is_read_in_calls_that_return_soon(tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ over it are differences of a running sum.
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from geosam.models.regions_features import Floats, Leaves
 
-    Border = tuple[float, float, float, float]
+    Border = tuple[float, ...]
+    Region = tuple[float, ...]
 
 #: Weights of a node's objectness: constant, log area (in 10,000 px) and its square, log shape, log contrast, faintness.
 #: Fitted on roofs and fields to rank the nodes above a click by their IoU with the object that was meant.
@@ -26,6 +28,10 @@ OBJECTNESS = np.array([0.0, -2.1, -0.98, -9.85, 4.51, -8.97])
 EXPECTED_IOU = (0.0, 0.2)
 #: A border that outlasts the merges inside by this factor is stable.
 PERSISTENCE = 1.2
+#: Squared difference of colour below which two regions count as equal.
+FLAT = 0.01
+
+_NO_BORDER = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,62 +54,65 @@ class Hierarchy:
 
 def build_hierarchy(leaves: Leaves) -> Hierarchy:
     """Merge leaves until one node is left; at least one leaf."""
-    merges, costs, shared = _merge(leaves)
+    merges = _merge(leaves)
     count = len(leaves.areas)
-    nodes = 2 * count - 1
-    parents = np.arange(nodes)
-    parents[merges.ravel()] = np.repeat(np.arange(count, nodes), 2)
-    spans = _spans(merges, count)
+    parents = np.arange(2 * count - 1)
+    parents[merges.pairs.ravel()] = np.repeat(parents[count:], 2)
+    spans = _spans(merges.pairs, count)
     order = np.argsort(spans[:count, 0])
     areas = _sums(leaves.areas[order], spans)
-    objectness = _objectness(leaves, spans, order, merges, shared, areas)
     offset, slope = EXPECTED_IOU
-    iou = 1 / (1 + np.exp(-(offset + slope * objectness)))
-    iou[count:][shared[:, 0] == 0] = 0
-    costs = np.concatenate([np.zeros(count), np.maximum.accumulate(costs)])
-    outlasts = costs[parents] >= PERSISTENCE * costs
-    stability = np.where(outlasts, 1.0, areas / areas[parents])
+    iou = 1 / (1 + np.exp(-(offset + slope * features(leaves, merges, order, spans) @ OBJECTNESS)))
+    iou[count:][merges.shared[:, 0] == 0] = 0
+    costs = np.concatenate([np.zeros(count), np.maximum.accumulate(merges.costs)])
+    stability = np.where(costs[parents] >= PERSISTENCE * costs, 1.0, areas / areas[parents])
     return Hierarchy(order, parents, spans, areas, iou, stability)
 
 
-def _merge(leaves: Leaves) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Greedy merging by cost: pairs of nodes (N - 1, 2), costs (N - 1,), shared borders (N - 1, 4).
+class _Merges(NamedTuple):
+    """The N - 1 merges in order."""
 
-    Parts that do not touch are merged last, at infinite cost and with a shared border of length 0.
-    """
-    size, colour, sides = leaves.areas.tolist(), leaves.colours.tolist(), [0.0] * len(leaves.areas)
-    around: list[dict[int, Border]] = [{} for _ in size]
-    for (one, two), border in zip(leaves.edges.tolist(), _borders(leaves).tolist(), strict=True):
-        around[one][two] = around[two][one] = tuple(border)
-        sides[one] += border[0]
-        sides[two] += border[0]
-    heap = [
-        (_cost(size[a], size[b], colour[a], colour[b], sides[a], sides[b], around[a][b]), a, b)
-        for a, b in leaves.edges.tolist()
-    ]
+    pairs: NDArray[np.int64]
+    """(N - 1, 2) nodes merged."""
+    costs: Floats
+    """(N - 1,) their cost; infinite if the two do not touch."""
+    shared: Floats
+    """(N - 1, 4) facts of the border between them, see :func:`_borders`."""
+
+
+def _merge(leaves: Leaves) -> _Merges:
+    """Always the cheapest merge next; parts that do not touch come last."""
+    regions, around = _start(leaves)
+    heap = [(_cost(regions[one], regions[two], around[one][two]), one, two) for one, two in leaves.edges.tolist()]
     heapq.heapify(heap)
-    merges, costs, shared = [], [], []
-    alive = dict.fromkeys(range(len(size)))
+    merges: list[tuple[int, int]] = []
+    costs, shared = [], []
+    alive = dict.fromkeys(range(len(regions)))
     while len(alive) > 1:
-        cost, one, two = heapq.heappop(heap) if heap else (np.inf, *list(alive)[:2])
+        cost, one, two = heapq.heappop(heap) if heap else (math.inf, *list(alive)[:2])
         if one not in alive or two not in alive:
             continue
-        new, border = len(size), around[one].pop(two, (0.0, 0.0, 0.0, 0.0))
-        around[two].pop(one, None)
+        new, border = len(regions), around[one].get(two, _NO_BORDER)
         del alive[one], alive[two]
         alive[new] = None
         merges.append((one, two))
         costs.append(cost)
         shared.append(border)
-        share = size[one] / (size[one] + size[two])
-        colour.append([share * x + (1 - share) * y for x, y in zip(colour[one], colour[two], strict=True)])
-        size.append(size[one] + size[two])
-        sides.append(sides[one] + sides[two] - 2 * border[0])
+        regions.append(_union(regions[one], regions[two], border[0]))
         around.append(_neighbours(around, one, two, new))
         for other, met in around[new].items():
-            price = _cost(size[other], size[new], colour[other], colour[new], sides[other], sides[new], met)
-            heapq.heappush(heap, (price, other, new))
-    return np.array(merges, np.int64).reshape(-1, 2), np.array(costs), np.array(shared).reshape(-1, 4)
+            heapq.heappush(heap, (_cost(regions[other], regions[new], met), other, new))
+    return _Merges(np.array(merges, np.int64).reshape(-1, 2), np.array(costs), np.array(shared).reshape(-1, 4))
+
+
+def _start(leaves: Leaves) -> tuple[list[Region], list[dict[int, Border]]]:
+    """The leaves as regions, and the borders of each by neighbour."""
+    sides = np.bincount(leaves.edges.ravel(), np.repeat(leaves.lengths, 2), minlength=len(leaves.areas))
+    regions = [tuple(row) for row in np.column_stack([leaves.areas, sides, leaves.colours]).tolist()]
+    around: list[dict[int, Border]] = [{} for _ in regions]
+    for (one, two), border in zip(leaves.edges.tolist(), _borders(leaves).tolist(), strict=True):
+        around[one][two] = around[two][one] = tuple(border)
+    return regions, around
 
 
 def _borders(leaves: Leaves) -> Floats:
@@ -113,12 +122,22 @@ def _borders(leaves: Leaves) -> Floats:
     return np.asarray(facts * leaves.lengths[:, None])
 
 
+def _union(one: Region, two: Region, length: float) -> Region:
+    (size, sides, a, b, c), (size2, sides2, d, e, f) = one, two
+    share = size / (size + size2)
+    rest = 1 - share
+    colour = share * a + rest * d, share * b + rest * e, share * c + rest * f
+    return size + size2, sides + sides2 - 2 * length, *colour
+
+
 def _neighbours(around: list[dict[int, Border]], one: int, two: int, new: int) -> dict[int, Border]:
-    """The borders of a merged node; those of its neighbours are told."""
+    """The borders of a merged node; its neighbours are told."""
     union = around[one]
     for other, (a, b, c, d) in around[two].items():
-        e, f, g, h = union.get(other, (0.0, 0.0, 0.0, 0.0))
+        e, f, g, h = union.get(other, _NO_BORDER)
         union[other] = (a + e, b + f, c + g, d + h)
+    union.pop(one, None)
+    union.pop(two, None)
     for other, border in union.items():
         around[other].pop(one, None)
         around[other].pop(two, None)
@@ -127,16 +146,13 @@ def _neighbours(around: list[dict[int, Border]], one: int, two: int, new: int) -
     return union
 
 
-def _cost(
-    size: float, size2: float, colour: list[float], colour2: list[float], sides: float, sides2: float, border: Border
-) -> float:
-    """Gradient on the border, difference of colour, size of the smaller, and loss of compactness, multiplied."""
-    length, gradient = border[0], border[1]
-    (a, b, c), (d, e, f) = colour, colour2
-    distance = (a - d) ** 2 + (b - e) ** 2 + (c - f) ** 2 + 0.01
+def _cost(one: Region, two: Region, border: Border) -> float:
+    """Gradient on the border, sizes, difference of colour and loss of compactness, multiplied."""
+    (size, sides, a, b, c), (size2, sides2, d, e, f) = one, two
     both = size + size2
-    shape = (sides + sides2 - 2 * length) ** 2 / both / min(sides**2 / size, sides2**2 / size2)
-    return float(gradient / length * (size * size2 / both) ** 0.5 * distance**0.25 * shape)
+    distance = (a - d) ** 2 + (b - e) ** 2 + (c - f) ** 2 + FLAT
+    shape = (sides + sides2 - 2 * border[0]) ** 2 / both / min(sides**2 / size, sides2**2 / size2)
+    return float(border[1] / border[0] * math.sqrt(size * size2 / both) * math.sqrt(math.sqrt(distance)) * shape)
 
 
 def _spans(merges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -156,27 +172,16 @@ def _sums(values: Floats, spans: NDArray[np.int64]) -> Floats:
     return np.asarray(running[spans[:, 1]] - running[spans[:, 0]])
 
 
-def _objectness(
-    leaves: Leaves,
-    spans: NDArray[np.int64],
-    order: NDArray[np.int64],
-    merges: NDArray[np.int64],
-    shared: Floats,
-    areas: Floats,
-) -> Floats:
-    """How much each node looks like an object, in log odds up to scale: the weights times its features."""
-    count = len(order)
-    borders = _borders(leaves)
-    mine = np.zeros((count, 4))
-    np.add.at(mine, leaves.edges[:, 0], borders)
-    np.add.at(mine, leaves.edges[:, 1], borders)
-    gaps = np.zeros((count, 4))
-    gaps[spans[merges[:, 1], 0]] = shared  # each merge closes the gap before its second child
-    outline = _sums(mine[order], spans) - 2 * _sums(gaps, np.stack([spans[:, 0] + 1, spans[:, 1]], axis=1))
-    length = np.maximum(outline[:, 0], 1e-9)
-    sides = outline[:, 0] + _sums(leaves.outer[order], spans)
+def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: NDArray[np.int64]) -> Floats:
+    """(2 N - 1, 6) what `OBJECTNESS` weighs: size, shape, and how strong the outline is."""
+    borders = np.repeat(_borders(leaves), 2, axis=0)
+    mine = np.stack([np.bincount(leaves.edges.ravel(), fact, minlength=len(order)) for fact in borders.T], axis=1)
+    gaps = np.zeros((len(order), 4))
+    gaps[spans[merges.pairs[:, 1], 0]] = merges.shared  # a merge closes the gap before its second child
+    outline = _sums(mine[order], spans) - 2 * _sums(gaps, spans + [1, 0])
+    length, _, contrasts, faint = np.where(outline[:, :1] > 0.5, outline, [1, 0, 0, 1]).T
+    areas, outer = _sums(leaves.areas[order], spans), _sums(leaves.outer[order], spans)
     size = np.log(areas / 1e4)
-    shape = np.log(sides / np.sqrt(areas) / 4)
-    contrast = np.log(np.maximum(outline[:, 2] / length, 0) + 0.05)
-    faint = np.where(outline[:, 0] > 0.5, outline[:, 3] / length, 1.0)
-    return np.stack([np.ones(len(areas)), size, size**2, shape, contrast, faint], axis=1) @ OBJECTNESS
+    shape = np.log((outline[:, 0] + outer) / np.sqrt(areas) / 4)
+    contrast = np.log(np.maximum(contrasts / length, 0) + 0.05)
+    return np.stack([np.ones(len(areas)), size, size**2, shape, contrast, faint / length], axis=1)

@@ -20,7 +20,7 @@ from geosam.scene.georeference import Georeference, crs_name, georeference
 from geosam.scene.levels import choose_level
 from geosam.scene.pixels import PixelReader
 from geosam.scene.preflight import check_source
-from geosam.scene.raster import Raster, size_block_cache
+from geosam.scene.raster import Raster, fits_block_cache
 from geosam.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -112,8 +112,11 @@ def _stamps(path: str, files: Sequence[str]) -> tuple[FileStamp, ...]:
 
 
 def _slow_note(ds: DatasetReader, name: str) -> list[str]:
-    fits = size_block_cache(ds)
-    return [] if fits else [f"{name} is stored in blocks that do not fit into memory: a tiled copy is read much faster"]
+    return (
+        []
+        if fits_block_cache(ds)
+        else [f"{name} is stored in blocks that do not fit into memory: a tiled copy is read much faster"]
+    )
 
 
 def _with_real_alpha(base: PixelReader, name: str) -> tuple[PixelReader, list[str]]:

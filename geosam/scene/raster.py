@@ -14,7 +14,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import rasterio
@@ -43,7 +43,11 @@ _MIN_CACHE, _MAX_CACHE = 64 * 2**20, 768 * 2**20
 #: Side of the window that the cache has to serve well (pixels).
 _USUAL_WINDOW = 1024
 
-_cache_lock = threading.Lock()
+#: Reads the part of a file that a window names.
+_Read: TypeAlias = "Callable[[DatasetReader, FileWindow], NDArray[Any]]"
+
+#: Filters of warnings belong to the process too: threads that open files must not undo each other's.
+_opening_lock = threading.Lock()
 _cache_bytes = 0
 
 
@@ -65,11 +69,11 @@ class Raster:
         self.__init__(**state)  # type: ignore[misc]
 
     @contextmanager
-    def handle(self) -> Iterator[DatasetReader]:
+    def handle(self, window: Window | None = None) -> Iterator[DatasetReader]:
         """This thread's handle; whatever GDAL raises inside comes out as an UnreadableScene.
 
         Raises:
-            UnreadableScene: the file cannot be opened or read.
+            UnreadableScene: the file cannot be opened or read; names the file and the window that is read.
         """
         with rasterio.Env(**self._options()):
             try:
@@ -77,7 +81,7 @@ class Raster:
             except (GeosamError, MemoryError):
                 raise
             except Exception as error:
-                raise UnreadableScene(f"cannot read: {self.source.name}: {self._why(error)}") from error
+                raise UnreadableScene(f"cannot read: {self.source.name}{_place(window)}: {self._why(error)}") from error
 
     def read(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
         """Values (B, H, W) of the bands `indexes` (from 1) in a window of file pixels.
@@ -85,12 +89,15 @@ class Raster:
         Raises:
             UnreadableScene: naming the file and the window.
         """
-        return self._retried(window, lambda: self._chunked(window, lambda ds, part: _bands(ds, indexes, part)))
+        return self._retried(window, lambda ds, part: _bands(ds, indexes, part))
 
     def read_masks(self, indexes: Sequence[int], window: Window) -> NDArray[np.uint8]:
-        """GDAL's mask bands (B, H, W) of the bands `indexes` in a window of file pixels; 0 is invalid."""
-        masks = lambda ds, part: ds.read_masks(list(indexes), window=part)  # noqa: E731
-        return self._retried(window, lambda: self._chunked(window, masks))
+        """GDAL's mask bands (B, H, W) of the bands `indexes` in a window of file pixels; 0 is invalid.
+
+        Raises:
+            UnreadableScene: naming the file and the window.
+        """
+        return self._retried(window, lambda ds, part: ds.read_masks(list(indexes), window=part))
 
     def close(self) -> None:
         """Close the handles of all threads; none of them may be reading. The next read opens a new one."""
@@ -123,9 +130,10 @@ class Raster:
 
     def _opened(self) -> DatasetReader:
         level = {} if self.overview is None else {"OVERVIEW_LEVEL": self.overview}
-        with warnings.catch_warnings():
+        with _opening_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by georeference.py
             ds = rasterio.open(self.source.uri, driver=self.source.driver, **level)
+            _size_block_cache(ds)
             return self._warped(ds) if self.gcps else ds
 
     def _warped(self, ds: DatasetReader) -> DatasetReader:
@@ -138,24 +146,19 @@ class Raster:
         has_alpha = ColorInterp.alpha in ds.colorinterp
         return WarpedVRT(ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=not has_alpha, tolerance=0)
 
-    def _retried(self, window: Window, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """A read, tried again with a new handle where the file is remote."""
+    def _retried(self, window: Window, read: _Read) -> NDArray[Any]:
+        """`read` a window, again with a new handle where the file is remote and fails."""
         for pause in HTTP_PAUSES if self.source.remote else ():
             try:
-                return read()
+                return self._chunked(window, read)
             except UnreadableScene:
                 self._threads.__dict__.pop("handle", None)
                 time.sleep(pause)
-        try:
-            return read()
-        except UnreadableScene as error:
-            place = f"window of {window.width} x {window.height} px at column {window.col_off}, row {window.row_off}"
-            text = str(error).replace(self.source.name, f"{self.source.name}, {place}", 1)
-            raise UnreadableScene(text) from error.__cause__
+        return self._chunked(window, read)
 
-    def _chunked(self, window: Window, read: Callable[[DatasetReader, FileWindow], NDArray[Any]]) -> NDArray[Any]:
-        """`read` the window in pieces that return soon, or that have fixed places where the file is warped."""
-        with self.handle() as ds:
+    def _chunked(self, window: Window, read: _Read) -> NDArray[Any]:
+        """`read` a window in pieces that return soon, or that have fixed places where the file is warped."""
+        with self.handle(window) as ds:
             if isinstance(ds, WarpedVRT):
                 return _aligned(ds, window, read)
             rows = max(1, _MAX_CALL_PX // window.width)
@@ -179,25 +182,32 @@ class Raster:
         return f"{text}. The file is damaged or incomplete: copy it again."
 
 
-def size_block_cache(ds: DatasetReader) -> bool:
-    """Let GDAL's block cache hold the blocks under a row of usual windows; False if that is more than is allowed.
+def fits_block_cache(ds: DatasetReader) -> bool:
+    """Whether the blocks under a row of usual windows fit into the largest block cache that is set."""
+    return _cache_need(ds) <= _MAX_CACHE
+
+
+def _size_block_cache(ds: DatasetReader) -> None:
+    """Let GDAL's block cache hold the blocks under a row of usual windows, within bounds.
 
     A striped file whose strips do not fit is decoded again for every window. The environment variable
     GDAL_CACHEMAX, where the user has set it, is left alone.
     """
     global _cache_bytes  # noqa: PLW0603 - the cache belongs to the process, like its size
     if "GDAL_CACHEMAX" in os.environ:
-        return True
-    height, width = ds.block_shapes[0]
+        return
+    wanted = min(max(_cache_bytes, _MIN_CACHE, _cache_need(ds) * 5 // 4), _MAX_CACHE)
+    if wanted != _cache_bytes:
+        set_gdal_config("GDAL_CACHEMAX", wanted)
+        _cache_bytes = wanted
+
+
+def _cache_need(ds: DatasetReader) -> int:
+    height, width = ds.block_shapes[0] if ds.count else (1, 1)
     across = min(math.ceil(_USUAL_WINDOW / width) + 1, math.ceil(ds.width / width))
     down = min(math.ceil(_USUAL_WINDOW / height) + 1, math.ceil(ds.height / height))
-    needed = across * down * width * height * sum(np.dtype(name).itemsize for name in ds.dtypes)
-    with _cache_lock:
-        wanted = min(max(_cache_bytes, _MIN_CACHE, needed * 5 // 4), _MAX_CACHE)
-        if wanted != _cache_bytes:
-            set_gdal_config("GDAL_CACHEMAX", wanted)
-            _cache_bytes = wanted
-    return bool(needed <= _MAX_CACHE)
+    values = sum(np.dtype(name.replace("_int16", "64")).itemsize for name in ds.dtypes)
+    return int(across * down * width * height * values)
 
 
 def unwritten(
@@ -249,9 +259,13 @@ def _bands(ds: DatasetReader, indexes: Sequence[int], window: FileWindow) -> NDA
     return np.stack([ds.read(i, window=window) for i in indexes])
 
 
-def _aligned(
-    ds: DatasetReader, window: Window, read: Callable[[DatasetReader, FileWindow], NDArray[Any]]
-) -> NDArray[Any]:
+def _place(window: Window | None) -> str:
+    if window is None:
+        return ""
+    return f", window of {window.width} x {window.height} px at column {window.col_off}, row {window.row_off}"
+
+
+def _aligned(ds: DatasetReader, window: Window, read: _Read) -> NDArray[Any]:
     out: NDArray[Any] | None = None
     for row in range(window.row_off // _WARP_CHUNK * _WARP_CHUNK, window.row_end, _WARP_CHUNK):
         for col in range(window.col_off // _WARP_CHUNK * _WARP_CHUNK, window.col_end, _WARP_CHUNK):
