@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import geosam
-from geosam.errors import SceneError
+from geosam.errors import PromptOutsideScene, SceneError
 from geosam.executor import run
 from geosam.export import FeatureWriter, Target, check_output
 from geosam.grid import TileGrid
@@ -167,6 +167,15 @@ def segment_prompts(
         GeosamError: of the class that says who can act; finished windows are kept for the next run.
     """
     placed, warnings = to_scene(prompts, scene.geobox, skip_outside=skip_outside)
+    placed, outside = _in_region(placed, scene.region)
+    if outside:
+        named = ", ".join(prompts[prompt.index].source for prompt in outside[:5])
+        if not skip_outside:
+            raise PromptOutsideScene(
+                f"{len(outside)} prompts lie outside --window: {scene.path}: {named}. "
+                "Enlarge the window, or pass --skip-outside."
+            )
+        warnings = [*warnings, f"{len(outside)} prompts outside --window left out: {named}"]
     rule = WindowRule(scene.region, options.tile_size, options.overlap)
     groups = _groups(placed, rule)
     job = PromptJob(scene, segmenter, rule, groups)
@@ -344,6 +353,17 @@ class _Prompted:
         if empty:
             named = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
             self.warnings.append(f"{len(empty)} prompts found no object (nodata, or nothing the model knows): {named}")
+
+
+def _in_region(placed: Sequence[ScenePrompt], region: Window) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
+    """Prompts that reach into the region, and the others."""
+    inside: list[ScenePrompt] = []
+    outside: list[ScenePrompt] = []
+    for prompt in placed:
+        x0, y0, x1, y1 = prompt.bounds_xyxy
+        meets = x0 < region.col_end and x1 >= region.col_off and y0 < region.row_end and y1 >= region.row_off
+        (inside if meets else outside).append(prompt)
+    return inside, outside
 
 
 def _groups(placed: Sequence[ScenePrompt], rule: WindowRule) -> tuple[tuple[Window, tuple[ScenePrompt, ...]], ...]:

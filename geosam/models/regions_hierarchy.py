@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 #: Weights of a node's objectness: constant, log area (in 10,000 px) and its square, log shape, log contrast, faintness.
 #: Fitted on roofs and fields to rank the nodes above a click by their IoU with the object that was meant.
-OBJECTNESS = np.array([0.0, -2.1, -0.98, -9.85, 4.51, -8.97])
+OBJECTNESS = np.array([0.0, -2.21, -0.98, -10.97, 3.55, -10.7])
 #: Offset and slope that turn objectness into an expected IoU through the logistic function.
-EXPECTED_IOU = (0.0, 0.2)
+EXPECTED_IOU = (0.98, 0.123)
 #: A border that outlasts the merges inside by this factor is stable.
 PERSISTENCE = 1.2
 #: Squared difference of colour below which two regions count as equal.
@@ -89,7 +90,7 @@ def _merge(leaves: Leaves) -> _Merges:
     costs, shared = [], []
     alive = dict.fromkeys(range(len(regions)))
     while len(alive) > 1:
-        cost, one, two = heapq.heappop(heap) if heap else (math.inf, *list(alive)[:2])
+        cost, one, two = heapq.heappop(heap) if heap else _last_resort(alive)
         if one not in alive or two not in alive:
             continue
         new, border = len(regions), around[one].get(two, _NO_BORDER)
@@ -103,6 +104,11 @@ def _merge(leaves: Leaves) -> _Merges:
         for other, met in around[new].items():
             heapq.heappush(heap, (_cost(regions[other], regions[new], met), other, new))
     return _Merges(np.array(merges, np.int64).reshape(-1, 2), np.array(costs), np.array(shared).reshape(-1, 4))
+
+
+def _last_resort(alive: dict[int, None]) -> tuple[float, int, int]:
+    one, two = islice(alive, 2)
+    return math.inf, one, two
 
 
 def _start(leaves: Leaves) -> tuple[list[Region], list[dict[int, Border]]]:
@@ -178,7 +184,7 @@ def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: N
     mine = np.stack([np.bincount(leaves.edges.ravel(), fact, minlength=len(order)) for fact in borders.T], axis=1)
     gaps = np.zeros((len(order), 4))
     gaps[spans[merges.pairs[:, 1], 0]] = merges.shared  # a merge closes the gap before its second child
-    outline = _sums(mine[order], spans) - 2 * _sums(gaps, spans + [1, 0])
+    outline = _sums(mine[order], spans) - 2 * _sums(gaps, spans + np.array([1, 0]))
     length, _, contrasts, faint = np.where(outline[:, :1] > 0.5, outline, [1, 0, 0, 1]).T
     areas, outer = _sums(leaves.areas[order], spans), _sums(leaves.outer[order], spans)
     size = np.log(areas / 1e4)

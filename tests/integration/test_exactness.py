@@ -18,6 +18,7 @@ from scipy import ndimage
 from shapely.affinity import affine_transform
 
 from geosam.corners import corners_of
+from geosam.errors import PromptOutsideScene
 from geosam.pipeline import RunOptions, segment_prompts, segment_scene
 from geosam.polygonize import polygonize
 from geosam.prompts import Prompt
@@ -302,3 +303,35 @@ def test_p02_a_prompt_in_nodata_gives_a_warning_and_no_row(tmp_path):
     summary = segment_prompts(scene, ThresholdSegmenter(), clicks(scene, [(3, 3)]), tmp_path / "out.gpkg", RunOptions())
     assert summary.count == 0
     assert any("found no object" in warning for warning in summary.warnings)
+
+
+def box_prompt(scene, x0, y0, x1, y1):
+    (left, top), (right, bottom) = scene.geobox.to_map([(x0, y0), (x1, y1)])
+    return Prompt("0", scene.geobox.crs, box_xyxy=(left, bottom, right, top))
+
+
+def test_p16_a_box_larger_than_a_tile_is_decoded_in_its_middle_and_grown(tmp_path):
+    scenery = np.full((3, 200, 300), 40, np.uint8)
+    scenery[:, 20:180, 20:280] = 220
+    scenery[:, 90:110, 140:160] = 90
+    scene = open_scene(write_scene(tmp_path / "scene.tif", scenery, photometric="rgb"))
+    out = tmp_path / "out.gpkg"
+    options = RunOptions(tile_size=64, overlap=16)
+    segment_prompts(scene, ThresholdSegmenter(), [box_prompt(scene, 15, 15, 285, 185)], out, options)
+    polygons, columns = read(out)
+    assert shapely.area(polygons).tolist() == [(260 * 160 - 400) * scene.geobox.pixel_area]
+    assert columns["n_tiles"][0] > 9
+
+
+def test_p01_prompts_outside_the_window_are_refused_or_left_out(tmp_path, picture):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    left, bottom, _, _ = open_scene(path).geobox.bounds
+    scene = open_scene(path, window=(left, bottom, left + 30, bottom + 30))
+    prompts = clicks(scene, [(10, 180), (200, 10)])
+    out = tmp_path / "out.gpkg"
+    with pytest.raises(PromptOutsideScene, match="--skip-outside") as refused:
+        segment_prompts(scene, ThresholdSegmenter(), prompts, out, RunOptions())
+    assert refused.value.exit_code == 4
+    summary = segment_prompts(scene, ThresholdSegmenter(), prompts, out, RunOptions(), skip_outside=True)
+    assert summary.count == 1
+    assert any("outside --window" in warning for warning in summary.warnings)
