@@ -9,8 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := $(VENV)/bin
 # What a newer GDAL could answer differently.
-RASTER_AND_GEOMETRY := $(addprefix tests/test_,$(addsuffix .py,\
-  scene geobox grid radiometry corners polygonize stitch export planar prompts))
+RASTER_AND_GEOMETRY := $(wildcard $(addprefix tests/test_,$(addsuffix *.py,\
+  scene geobox grid radiometry measure masks corners polygonize stitch planar export vector layers prompt placement)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint format bench clean
@@ -39,7 +39,7 @@ test: lint  ## Lint, types, and every test that takes less than a minute.
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-long: $(VENV)/.ready  ## The long tests; LONG_EVERY=5 takes every fifth.
-	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk 'NR % $(LONG_EVERY) == 0' > $(VENV)/long-tests
+	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk '(NR - 1) % $(LONG_EVERY) == 0' > $(VENV)/long-tests
 	$(BIN)/python -m pytest @$(VENV)/long-tests
 
 test-py313: $(VENV313)/.ready  ## Raster and geometry tests on Python 3.13, which brings a newer GDAL.

@@ -89,8 +89,8 @@ def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Out
         try:
             while todo or running:
                 while todo and len(running) < 2 * workers:
-                    task = todo.popleft()
-                    running[pool.submit(_work, task)] = task
+                    running[pool.submit(_work, todo[0])] = todo[0]
+                    todo.popleft()  # only now: a pool that has just broken takes no task
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     result = _result(job, running[done], done)
                     yield running.pop(done), result
