@@ -96,7 +96,7 @@ class Journal:
     def remove(self) -> None:
         """Forget the run: its output is complete, or there is nothing to resume."""
         self._connection.close()
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        for suffix in ("-wal", "-shm", "-journal", ""):  # a log must never outlive its database
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _connect(self) -> sqlite3.Connection:
