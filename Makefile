@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`.
-PYTHON ?= $(shell .ci/find-python 3.11)
+PYTHON ?= $(shell .ci/find-python 3.11 3.12 3.13)
 PYTHON313 ?= $(shell .ci/find-python 3.13)
 VENV ?= .venv
 VENV313 ?= .venv-py313

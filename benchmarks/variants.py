@@ -73,7 +73,7 @@ def found(path: Path, folder: Path, model: str, *, gcps: bool = False) -> gpd.Ge
     inside = labels.geometry.within(extent).to_numpy()
     prompts = [prompt for prompt, keep in zip(read_prompts(LABELS)[0], inside, strict=True) if keep]
     out = folder / f"{path.stem}{'_gcps' if gcps else ''}.gpkg"
-    segment_prompts(scene, load_segmenter(model), prompts, out, RunOptions(), skip_outside=True)
+    segment_prompts(scene, load_segmenter(model), prompts, out, RunOptions(overwrite=True), skip_outside=True)
     return gpd.read_file(out).set_index("prompt_id").to_crs(labels.crs)
 
 

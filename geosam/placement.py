@@ -90,7 +90,8 @@ class _Parts:
         masked = [i for i, prompt in enumerate(prompts) if prompt.polygon is not None]
         counts = [len(prompt.labels) for prompt in prompts]
         points = shapely.points(np.concatenate([prompt.points_xy for prompt in prompts]))
-        boxes = shapely.box(*np.array([prompts[i].box_xyxy for i in boxed], np.float64).reshape(-1, 4).T)
+        upright = shapely.box(*np.array([prompts[i].box_xyxy for i in boxed], np.float64).reshape(-1, 4).T)
+        boxes = [prompts[i].outline or box for i, box in zip(boxed, upright, strict=True)]
         return cls(
             np.repeat([_POINT, _BOX, _POLYGON], [len(points), len(boxed), len(masked)]),
             np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)]),

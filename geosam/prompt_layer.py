@@ -121,7 +121,9 @@ def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
     """One row for each box, mask and point, in this order."""
     rows: list[tuple[Prompt, int, str, int, Any]] = []
     for prompt in prompts:
-        parts = [("box", 1, shapely.box(*prompt.box_xyxy))] if prompt.box_xyxy is not None else []
+        parts: list[tuple[str, int, Any]] = []
+        if prompt.box_xyxy is not None:
+            parts.append(("box", 1, prompt.outline or shapely.box(*prompt.box_xyxy)))
         parts += [("mask", 1, prompt.polygon)] if prompt.polygon is not None else []
         points = zip(prompt.labels.tolist(), shapely.points(prompt.points_xy), strict=True)
         parts += [("point", label, point) for label, point in points]
@@ -348,7 +350,9 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
     xy, of = shapely.get_coordinates(table.geometries[points], return_index=True)
     labels = rows.labels[points][of]
     ends = np.cumsum(np.bincount(rows.owner[points][of], minlength=len(rows.ids))).tolist()
-    boxes = {owner: tuple(corner[row].tolist()) for owner, row in _only(table, rows, _BOX)}
+    boxed = dict(_only(table, rows, _BOX))
+    boxes = {owner: tuple(corner[row].tolist()) for owner, row in boxed.items()}
+    outlines = {owner: shapely.convex_hull(table.geometries[row]) for owner, row in boxed.items()}
     masks = {owner: table.geometries[row] for owner, row in _only(table, rows, _MASK)}
     first = order[np.searchsorted(rows.owner[order], np.arange(len(rows.ids)))].tolist()
     return [
@@ -362,6 +366,7 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
             rows.details[row],
             {field: table.columns[field][row] for field in rows.attributes},
             f"{table.place}, {rows.noun} {name}",
+            outlines.get(number),
         )
         for number, (name, start, end, row) in enumerate(zip(rows.ids, [0, *ends], ends, first, strict=False))
     ]

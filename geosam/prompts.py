@@ -69,6 +69,8 @@ class Prompt:
     """Columns of the user that travel to the result."""
     source: str = "prompt"
     """Where it was given, for messages: file, layer and feature, or the option."""
+    outline: Any = None
+    """A shapely polygon that the box was drawn around, or None: on a rotated grid its envelope is the tighter box."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)

@@ -237,3 +237,16 @@ def test_a_scene_without_a_way_to_earth_takes_prompts_of_its_own_crs_only():
         to_scene([point([(10, 90)], WGS84)], grid)
     with pytest.raises(PromptOutsideScene, match="20 CRS units outside"):
         to_scene([point([(120, 90)], local)], grid)
+
+
+def test_a_box_around_a_polygon_is_tight_in_pixels_of_a_rotated_grid():
+    diamond = shapely.Polygon([(500_020, 4_999_990), (500_030, 5_000_000), (500_020, 5_000_010), (500_010, 5_000_000)])
+    turned = Affine.translation(500_000, 5_000_000) @ Affine.rotation(45) @ Affine.scale(0.5, -0.5)
+    grid = GeoBox(200, 200, turned @ Affine.translation(-100, -100), CRS.from_epsg(32633))
+    plain = Prompt("a", grid.crs, box_xyxy=diamond.bounds)
+    drawn = Prompt("b", grid.crs, box_xyxy=diamond.bounds, outline=diamond)
+    (loose, tight), _ = to_scene([plain, drawn], grid)
+    corners = grid.to_pixel(shapely.get_coordinates(diamond))
+    assert tight.box_xyxy == pytest.approx((*corners.min(axis=0), *corners.max(axis=0)))
+    sides = [box[2] - box[0] for box in (loose.box_xyxy, tight.box_xyxy)]
+    assert sides[0] == pytest.approx(2 * sides[1])

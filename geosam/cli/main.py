@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import platform
@@ -46,6 +47,8 @@ for command in (segment, info, models, evaluate, preview):
 
 def main() -> None:
     """Run the command with the arguments of this process, and end the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     report, signals = Report(), Signals()
     signals.install(lambda stop: report.close(*_outcome(stop, report)))
     sys.exit(run(sys.argv[1:], report, signals))

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam.models.regions_features import Floats, Leaves
+    from geosam.models.regions_features import Floats, Labels, Leaves
 
     Border = tuple[float, ...]
     Region = tuple[float, ...]
@@ -36,28 +36,34 @@ _NO_BORDER = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
-    """2 N - 1 nodes over N leaves: the leaves first, then the merges in order, the root last."""
+class Regions:
+    """A tile's N leaves and the 2 N - 1 nodes over them: leaves first, then the merges in order, the root last."""
 
-    order: NDArray[np.int64]
-    """(N,) the leaf of :class:`Leaves` at each position."""
-    parents: NDArray[np.int64]
-    """Parent of each node; the root is its own."""
-    spans: NDArray[np.int64]
-    """First and one past the last position of each node's leaves."""
-    areas: Floats
-    """Pixels of each node."""
-    iou: Floats
-    """Expected IoU of each node with an object it could be a part of, 0 .. 1; 0 for nodes that do not hang together."""
-    stability: Floats
-    """IoU of each node with what it is if the threshold of its merge is varied by the factor of persistence."""
+    labels: Labels
+    """(H, W) 1 .. N, 0 on invalid pixels; numbered so that every node is a range of leaves."""
+    colours: NDArray[np.float32]
+    """(N, 3) mean L, a, b, in mean contrasts between leaves."""
+    centres_xy: NDArray[np.float32]
+    """(N, 2) centroids, corner-based pixels."""
+    edges: NDArray[np.int32]
+    """(M, 2) leaves 0 .. N - 1 that meet."""
+    parents: NDArray[np.int32]
+    """(2 N - 1,) parent of each node; the root is its own."""
+    spans: NDArray[np.int32]
+    """(2 N - 1, 2) first leaf of each node, and one past its last."""
+    areas: NDArray[np.float32]
+    """(2 N - 1,) pixels."""
+    iou: NDArray[np.float32]
+    """(2 N - 1,) expected IoU with an object it could be a part of, 0 .. 1; 0 for nodes that do not hang together."""
+    stability: NDArray[np.float32]
+    """(2 N - 1,) 1 if its outline clearly outlasts the merges inside, else IoU with what it is merged into."""
 
 
-def build_hierarchy(leaves: Leaves) -> Hierarchy:
-    """Merge leaves until one node is left; at least one leaf."""
+def build_regions(leaves: Leaves) -> Regions:
+    """Merge leaves until one node is left."""
     merges = _merge(leaves)
     count = len(leaves.areas)
-    parents = np.arange(2 * count - 1)
+    parents = np.arange(max(2 * count - 1, 0))
     parents[merges.pairs.ravel()] = np.repeat(parents[count:], 2)
     spans = _spans(merges.pairs, count)
     order = np.argsort(spans[:count, 0])
@@ -67,7 +73,20 @@ def build_hierarchy(leaves: Leaves) -> Hierarchy:
     iou[count:][merges.shared[:, 0] == 0] = 0
     costs = np.concatenate([np.zeros(count), np.maximum.accumulate(merges.costs)])
     stability = np.where(costs[parents] >= PERSISTENCE * costs, 1.0, areas / areas[parents])
-    return Hierarchy(order, parents, spans, areas, iou, stability)
+    position = np.zeros(count + 1, np.int32)
+    position[order + 1] = np.arange(1, count + 1)
+    nodes = np.concatenate([order, np.arange(count, len(parents))])
+    return Regions(
+        position[leaves.labels],
+        leaves.colours[order].astype(np.float32),
+        leaves.centres_xy[order].astype(np.float32),
+        position[leaves.edges + 1] - 1,
+        parents[nodes].astype(np.int32),
+        spans[nodes].astype(np.int32),
+        areas[nodes].astype(np.float32),
+        iou[nodes].astype(np.float32),
+        stability[nodes].astype(np.float32),
+    )
 
 
 class _Merges(NamedTuple):
@@ -169,7 +188,7 @@ def _spans(merges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     first = [0] * len(sizes)
     for node, (one, two) in reversed(list(enumerate(merges.tolist(), start=count))):
         first[one], first[two] = first[node], first[node] + sizes[one]
-    return np.stack([first, np.add(first, sizes)], axis=1)
+    return np.stack([first, np.add(first, sizes)], axis=1).astype(np.int64)
 
 
 def _sums(values: Floats, spans: NDArray[np.int64]) -> Floats:
@@ -181,7 +200,9 @@ def _sums(values: Floats, spans: NDArray[np.int64]) -> Floats:
 def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: NDArray[np.int64]) -> Floats:
     """(2 N - 1, 6) what `OBJECTNESS` weighs: size, shape, and how strong the outline is."""
     borders = np.repeat(_borders(leaves), 2, axis=0)
-    mine = np.stack([np.bincount(leaves.edges.ravel(), fact, minlength=len(order)) for fact in borders.T], axis=1)
+    mine = np.stack(
+        [np.bincount(leaves.edges.ravel(), fact, minlength=len(order)) for fact in borders.T], axis=1
+    ).astype(np.float64)
     gaps = np.zeros((len(order), 4))
     gaps[spans[merges.pairs[:, 1], 0]] = merges.shared  # a merge closes the gap before its second child
     outline = _sums(mine[order], spans) - 2 * _sums(gaps, spans + np.array([1, 0]))

@@ -1,6 +1,7 @@
 """Every way a call can end: exit code, one line on stderr, one object on stdout."""
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -158,3 +159,38 @@ def test_stdout_that_nobody_reads_is_no_error():
     process.stdout.close()
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_stdout_that_is_full_ends_in_8(tiny):
+    with Path("/dev/full").open("w") as full:
+        command = [*GEOSAM, "info", str(tiny)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 8
+    assert done.stderr.startswith("error: the result cannot be written to stdout")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def in_ascii(*args):
+    """Call the command where the terminal knows no more than ASCII."""
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
+    return subprocess.run([*GEOSAM, *args], capture_output=True, env=environment, check=False, timeout=60)
+
+
+def test_r59_names_beyond_the_terminal_s_encoding(tiny):
+    odd = tiny.rename(tiny.with_name("dört ünï 文件 #?%' Σ.tif"))
+    for args in (["info", odd], ["info", "--json", odd]):
+        done = in_ascii(*args)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"#?%'" in done.stdout
+    assert json.loads(done.stdout)["scene"] == str(odd)
+
+
+def test_r59_names_that_are_not_text(tiny):
+    odd = os.fsencode(tiny.parent) + b"/caf\xe9.tif"
+    os.rename(tiny, odd)  # noqa: PTH104 - no Path holds it
+    for command, code in ((["info"], 3), (["info", "--json"], 3), (["evaluate", "x"], 4), (["nonsense"], 2)):
+        done = in_ascii(*command, odd)
+        assert done.returncode == code
+        assert done.stderr.startswith(b"error: ")
+        assert len(done.stderr.splitlines()) == 1
