@@ -160,13 +160,21 @@ class _Nodes:
         following[to_right[top]] = to_left[top + 1]
         following[to_left[bottom + 1]] = to_right[bottom]
 
-        order = np.lexsort((y, x, owner))
+        order = np.argsort(_column_key(x, y, owner))
         side = np.cumsum(weight[order][:-1])  # +1: the pixels right of the run are set, -1: those left
         here, after = order[:-1], order[1:]
         left, right = side == 1, side == -1
         following[self.upper[after[left]]] = self.lower[here[left]]
         following[self.lower[here[right]]] = self.upper[after[right]]
         return following
+
+
+def _column_key(x: NDArray[np.int32], y: NDArray[np.int32], owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(K,) numbers that sort corners by owner, then x, then y; one key sorts several times faster than three."""
+    if not len(x):
+        return np.zeros(0, np.int64)
+    x, y = x.astype(np.int64) - x.min(), y.astype(np.int64) - y.min()
+    return np.asarray((owner * (int(x.max()) + 1) + x) * (int(y.max()) + 1) + y)
 
 
 def _cycles(following: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

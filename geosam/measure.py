@@ -125,7 +125,9 @@ def _summed(group: NDArray[np.intp], values: Floats, count: int) -> Floats:
 
 def _wrapped(dlon_deg: Floats) -> Floats:
     """Steps in longitude, the short way round, in radians."""
-    return np.asarray(np.deg2rad((dlon_deg + 180.0) % 360.0 - 180.0))
+    if (np.abs(dlon_deg) > 180.0).any():  # rare, and the remainder is slow
+        dlon_deg = (dlon_deg + 180.0) % 360.0 - 180.0
+    return np.asarray(np.deg2rad(dlon_deg))
 
 
 def _equal_area_height(lat_deg: Floats) -> Floats:

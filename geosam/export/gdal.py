@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyogrio
-import shapely
 from pyproj import CRS
 
-from geosam.export.schema import GEOMETRY, PROVENANCE_KEY, geometries_of
+from geosam.export.schema import GEOMETRY, PROVENANCE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,13 +78,16 @@ def layer_provenance(path: Path) -> dict[str, Any] | None:
     return None
 
 
+#: Little-endian WKB: the type MultiPolygon, and the beginning of one with a single part.
+_MULTIPOLYGON = (6).to_bytes(4, "little")
+_ONE_OF = b"\x01" + _MULTIPOLYGON + (1).to_bytes(4, "little")
+
+
 def _as_multi(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches with every Polygon as a MultiPolygon, so that a layer has one type."""
     for batch in batches:
-        geometries = geometries_of(batch)
-        single = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
-        geometries[single] = shapely.multipolygons(geometries[single, None])
-        yield batch.set_column(0, GEOMETRY, pa.array(shapely.to_wkb(geometries), type=pa.binary()))
+        wkb = [one if one[1:5] == _MULTIPOLYGON else _ONE_OF + one for one in batch.column(GEOMETRY).to_pylist()]
+        yield batch.set_column(0, GEOMETRY, pa.array(wkb, type=pa.binary()))
 
 
 @contextlib.contextmanager

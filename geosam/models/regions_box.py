@@ -62,17 +62,18 @@ class Selection(NamedTuple):
     """IoU of a stricter and a laxer mask."""
 
 
-def select_in_box(regions: Regions, box_xyxy: Floats) -> Selection | None:
+def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None) -> Selection | None:
     """The largest piece, without holes, of what more likely than not belongs to the object a box was drawn around.
 
-    Pixels count as inside the box if it touches them.
+    Pixels count as inside the box if it touches them and, with an outline (H, W), lie in that: a box that is upright
+    on the map need not be upright in the picture.
     """
     box_xyxy = np.concatenate([np.floor(box_xyxy[:2]), np.ceil(box_xyxy[2:])])
     part = _slices(box_xyxy)
-    labels = regions.labels[part]
+    labels = regions.labels[part] if outline is None else np.where(outline[part], regions.labels[part], 0)
     if not labels.any():
         return None
-    around = surroundings(regions, box_xyxy)
+    around = surroundings(regions, box_xyxy, labels, None if outline is None else outline[part])
     odds = np.clip(evidence(around) @ EVIDENCE, -CERTAIN, CERTAIN)
     odds = np.append(odds, -CERTAIN)[np.concatenate([[-1], around.leaf_region])]
     pixels = ndimage.gaussian_filter(odds[labels], min(SMOOTH_PX, min(labels.shape) / 20), mode="nearest")
@@ -114,13 +115,13 @@ class Surroundings(NamedTuple):
     """(E, 2) regions that meet."""
 
 
-def surroundings(regions: Regions, box_xyxy: Floats) -> Surroundings:
+def surroundings(regions: Regions, box_xyxy: Floats, labels: Labels, outline: BoolArray | None) -> Surroundings:
     """Divide a box and its margin into at most about `MOST_REGIONS` regions."""
     sides = box_xyxy[2:] - box_xyxy[:2]
     margin = max(MARGIN_PX, SURROUNDINGS * float(np.sqrt(sides.prod())))
     count = len(regions.colours)
-    inside = _counted(regions.labels, box_xyxy, count)
-    seen = _counted(regions.labels, box_xyxy + margin * np.array([-1, -1, 1, 1]), count)
+    inside = _counted(labels, count)
+    seen = _counted(regions.labels[_slices(box_xyxy + margin * np.array([-1, -1, 1, 1]))], count)
     leaves = np.flatnonzero(seen)
     coarser = max(0, round(count * (1 - MOST_REGIONS / max(len(leaves), 1))))
     _, region = np.unique(cut(regions.parents, count + coarser)[leaves], return_inverse=True)
@@ -133,12 +134,12 @@ def surroundings(regions: Regions, box_xyxy: Floats) -> Surroundings:
     means = np.stack([np.bincount(region, weights * value) for value in values.T], axis=1) / total[:, None]
     edges = leaf_region[regions.edges]
     edges = np.unique(np.sort(edges[(edges >= 0).all(axis=1) & (edges[:, 0] != edges[:, 1])]), axis=0)
-    return Surroundings(leaf_region, inner, outer, means[:, :3], _place(means[:, 3:], box_xyxy), edges)
+    return Surroundings(leaf_region, inner, outer, means[:, :3], _place(means[:, 3:], box_xyxy, outline), edges)
 
 
-def _counted(labels: Labels, box_xyxy: Floats, count: int) -> Floats:
-    """(N,) pixels of each leaf that a box touches."""
-    return np.bincount(labels[_slices(box_xyxy)].ravel(), minlength=count + 1)[1:].astype(np.float64)
+def _counted(labels: Labels, count: int) -> Floats:
+    """(N,) pixels of each leaf."""
+    return np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.float64)
 
 
 def _slices(box_xyxy: Floats) -> tuple[slice, slice]:
@@ -148,10 +149,15 @@ def _slices(box_xyxy: Floats) -> tuple[slice, slice]:
     return slice(y0, y1), slice(x0, x1)
 
 
-def _place(centres_xy: Floats, box_xyxy: Floats) -> Floats:
+def _place(centres_xy: Floats, box_xyxy: Floats, outline: BoolArray | None) -> Floats:
     low, high = box_xyxy[:2], box_xyxy[2:]
-    away = (np.clip(centres_xy, low, high) - low) / (high - low) * 2 - 1
-    return np.asarray((away**2).max(axis=1))
+    inner = np.clip(centres_xy, low, high)
+    if outline is None:
+        return np.asarray((((inner - low) / (high - low) * 2 - 1) ** 2).max(axis=1))
+    depth = ndimage.distance_transform_edt(np.pad(outline, 1))[1:-1, 1:-1]
+    corner = np.maximum(low, 0)
+    cols, rows = np.minimum(np.maximum(inner - corner, 0).astype(int), np.array(outline.shape)[::-1] - 1).T
+    return np.asarray((1 - depth[rows, cols] / depth.max()) ** 2)
 
 
 def evidence(around: Surroundings) -> Floats:

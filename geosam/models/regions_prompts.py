@@ -26,7 +26,7 @@ def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: boo
     box, mask = prompts.boxes_xyxy[row], prompts.masks[row]
     included, excluded = (_leaves_under(regions.labels, prompts, row, label) for label in (1, 0))
     if not np.isnan(box).any():
-        found = select_in_box(regions, box)
+        found = select_in_box(regions, box, mask)
     elif mask is not None:
         found = _in_mask(regions, mask)
     else:
