@@ -1,4 +1,4 @@
-"""What geosam itself costs a tile: 10,000 tiles with 20 prepared masks each, holes and all, no network.
+"""What geosam itself costs a tile: 10,000 tiles with 20 prepared masks each, holes and all, no network (L01, L02).
 
 Run: python benchmarks/overhead.py [TILES]
 Reading is measured apart, over the same windows. Memory is the peak of the process, taken at 500 tiles and at the end.

@@ -36,8 +36,8 @@ class ThresholdSegmenter:
     A prompt selects
 
     - with positive points: the union of the components under them;
-    - else with a box: the component with most pixels among those the box touches;
-    - else with a mask: the component with most pixels in the mask.
+    - else with a mask: the component with most pixels in the mask;
+    - else with a box: the component with most pixels among those the box touches.
 
     Components under negative points are never selected; of equal counts the component met first in the box or mask,
     row by row, is taken; points outside the window are ignored. Only pixels under the prompt decide, so the choice
@@ -82,9 +82,9 @@ def _components(labels: Labels, prompts: PixelPrompts, row: int) -> list[int]:
     if is_positive.any():
         return sorted(_under_points(labels, points[is_positive]) - refused)
     box, mask = prompts.boxes_xyxy[row], prompts.masks[row]
-    if not np.isnan(box).any():
-        return _most_frequent(_inside_box(labels, box), refused)
-    return [] if mask is None else _most_frequent(labels[mask], refused)
+    if mask is not None:
+        return _most_frequent(labels[mask], refused)
+    return [] if np.isnan(box).any() else _most_frequent(_inside_box(labels, box), refused)
 
 
 def _under_points(labels: Labels, points_xy: NDArray[np.float64]) -> set[int]:

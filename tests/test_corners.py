@@ -113,3 +113,10 @@ def test_nothing_adds_up_to_nothing(parts):
     assert len(corners.add(parts)) == 0
     assert len(corners.unite(parts)) == 0
     assert len(polygonize([])) == 0
+
+
+def test_o31_pixels_that_meet_at_a_corner_are_two_valid_parts():
+    polygon = outline(np.eye(2, dtype=bool))
+    assert polygon.geom_type == "MultiPolygon"
+    assert polygon.is_valid
+    assert polygon.area == 2

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
-from geosam.errors import CRSMismatch, PromptOutsideScene
+from geosam.errors import CRSMismatch, PromptError, PromptOutsideScene
 from geosam.geobox import GeoBox, Window, corner_to_index
 from geosam.placement import BLOCK, to_scene
 from geosam.prompts import PixelPrompts, Prompt
@@ -250,3 +250,11 @@ def test_a_box_around_a_polygon_is_tight_in_pixels_of_a_rotated_grid():
     assert tight.box_xyxy == pytest.approx((*corners.min(axis=0), *corners.max(axis=0)))
     sides = [box[2] - box[0] for box in (loose.box_xyxy, tight.box_xyxy)]
     assert sides[0] == pytest.approx(2 * sides[1])
+
+
+@pytest.mark.parametrize("x", [np.nan, np.inf, 1e300, -1e300])
+def test_r58_p04_coordinates_that_are_no_place_are_refused_before_they_become_pixels(x):
+    grid = GeoBox(20, 20, Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), CRS.from_epsg(32633))
+    with pytest.raises(PromptError) as refused:
+        to_scene([Prompt("a", grid.crs, np.array([[x, 4_999_999.0]]), np.ones(1, np.int8))], grid)
+    assert refused.value.exit_code == 4

@@ -312,3 +312,11 @@ def test_objects_larger_than_a_block_are_painted_exactly(far):
     mask = np.kron(rng.random((20, 20)) < 0.7, np.ones((5, 5), bool))
     source = Source(Window(far, far, 100, 100), inputs_of([mask, ~mask], [0.9, 0.8], far, far))
     assert (burnt(run(source, block=16), source.region) == winners(source)).all()
+
+
+def test_o34_numbers_beyond_what_a_float_holds_stay_apart():
+    numbers = (2**24, 2**24 + 1)
+    items = [PlanarInput(n, 0.5, 16, shapely.box(4 * i, 0, 4 * i + 4, 4)) for i, n in enumerate(numbers)]
+    found = dict(planar_blocks(Source(Window(0, 0, 8, 4), items)))
+    assert sorted(found) == list(numbers)
+    assert all(found[item.number].equals(item.polygon) for item in items)

@@ -171,6 +171,22 @@ def test_r10_damaged_bytes_never_raise_anything_but_our_own_errors(compress, tmp
     assert opened, "some damage goes unnoticed; otherwise this tests nothing"
 
 
+@pytest.mark.parametrize("compress", ["none", "deflate", "lzw", "packbits"])
+def test_r09_one_damaged_byte_is_noticed_by_the_codec_or_cannot_be(compress, tmp_path):
+    good = write_scene(tmp_path / "good.tif", picture(), compress=compress, photometric="rgb", tiled=True)
+    data, path, rng = good.read_bytes(), tmp_path / "bad.tif", np.random.default_rng(9)
+    for place in rng.integers(len(data) // 2, len(data), 20):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with suppress(UnreadableScene):
+            assert whole(open_scene(path)).rgb.shape == (3, 70, 90)
+
+
+def test_r70_thousands_of_siblings_do_not_matter(tmp_path):
+    for number in range(5000):
+        (tmp_path / f"{number}.tif.txt").touch()
+    assert whole(open_scene(SCENES["north_up"](tmp_path))).valid.all()
+
+
 def test_r60_a_file_that_may_not_be_read():
     # In a folder of its own: the folders of pytest are closed to other users.
     folder = Path(tempfile.mkdtemp())

@@ -110,6 +110,7 @@ def test_a_mask_selects_the_component_with_most_pixels_in_it(four_fields):
     mask = np.zeros((10, 10), bool)
     mask[7:, 6:] = mask[9, :] = True
     assert decode(four_fields, mask=mask).boxes_xyxy.tolist() == [[0, 9, 10, 10]]
+    assert decode(four_fields, mask=mask, box=(0, 0, 10, 10)).boxes_xyxy.tolist() == [[0, 9, 10, 10]]
 
 
 def test_p02_a_prompt_on_invalid_pixels_gives_no_row(four_fields):

@@ -47,6 +47,8 @@ FIRST_GUESS = np.array([2.5, -2.5])
 CERTAIN = 3.0
 #: Log odds are smoothed by a Gaussian of this deviation, or a twentieth of a smaller box (pixels).
 SMOOTH_PX = 2.0
+#: A box with a side below this is what is left of an object at the edge of the scene, and filled (pixels).
+THIN_PX = 4
 #: Regions with a place below this are the core of the box.
 CORE = 0.15
 
@@ -77,6 +79,8 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
     odds = np.clip(evidence(around) @ EVIDENCE, -CERTAIN, CERTAIN)
     odds = np.append(odds, -CERTAIN)[np.concatenate([[-1], around.leaf_region])]
     pixels = ndimage.gaussian_filter(odds[labels], min(SMOOTH_PX, min(labels.shape) / 20), mode="nearest")
+    if min(labels.shape) < THIN_PX:
+        pixels[:] = CERTAIN
     pixels[labels == 0] = -CERTAIN
     level = min(0.0, float(np.max(pixels)) - 1e-6)
     strict, answer, lax = (pixels > level + shift for shift in (0.5, 0.0, -0.5))

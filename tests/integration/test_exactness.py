@@ -14,6 +14,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
+from scenes import NORTH_UP, SCENES, UTM, rotated, write_scene
 from scipy import ndimage
 from shapely.affinity import affine_transform
 
@@ -24,7 +25,6 @@ from geosam.polygonize import polygonize
 from geosam.prompts import Prompt
 from geosam.scene import open_scene
 from geosam.testing import ThresholdSegmenter, flat_scene
-from tests.scenes import NORTH_UP, SCENES, UTM, rotated, write_scene
 
 ONE = np.ones(1, np.int8)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+from scenes import write_scene
 
 from geosam.errors import JournalMismatch, LockHeld, OutOfMemory, OutputExists, UnreadableScene, WorkerDied
 from geosam.journal import Journal
 from geosam.pipeline import RunOptions, segment_scene
 from geosam.scene import open_scene
 from geosam.testing import ThresholdSegmenter, flat_scene
-from tests.scenes import write_scene
 
 SMALL = {"tile_size": 64, "overlap": 16}
 
@@ -58,7 +58,7 @@ class Failing(ThresholdSegmenter):
         return super().embed(rgb, valid)
 
 
-def test_f01_an_interrupted_run_resumes_and_writes_the_same_bytes(tmp_path, path):
+def test_f01_q12_an_interrupted_run_resumes_and_writes_the_same_bytes(tmp_path, path):
     first, second = tmp_path / "a" / "out.gpkg", tmp_path / "b" / "out.gpkg"
     first.parent.mkdir()
     second.parent.mkdir()
@@ -139,7 +139,7 @@ def test_o16_a_run_killed_between_output_and_journal_needs_no_overwrite(tmp_path
     assert leftovers(tmp_path) == []
 
 
-def test_o28_two_runs_of_one_output(tmp_path, path):
+def test_o23_o28_two_runs_of_one_output_do_not_write_at_once(tmp_path, path):
     out = tmp_path / "out.gpkg"
     with Journal(out, {}), pytest.raises(LockHeld, match=r"out\.gpkg") as held:
         segment(path, out)
@@ -274,7 +274,7 @@ def test_l01_r50_a_huge_sparse_scene_takes_little_memory(tmp_path):
     path = tmp_path / "huge.tif"
     profile = {"width": 100_000, "height": 100_000, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
     profile |= {"tiled": True, "compress": "deflate", "photometric": "rgb", "SPARSE_OK": "TRUE", "BIGTIFF": "YES"}
-    from tests.scenes import NORTH_UP
+    from scenes import NORTH_UP
 
     with rasterio.open(path, "w", driver="GTiff", transform=NORTH_UP, **profile) as file:
         window = rasterio.windows.Window(50_000, 50_000, 512, 512)
