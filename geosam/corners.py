@@ -77,16 +77,16 @@ def mask_of(corners: Corners, window: Window) -> BoolArray:
 
 
 def bounds(corners: Corners) -> Window:
-    """The smallest window around at least one pixel."""
-    x0, y0 = corners[:, :2].min(axis=0).tolist()
-    x1, y1 = corners[:, :2].max(axis=0).tolist()
-    return Window(x0, y0, x1 - x0, y1 - y0)
+    """The smallest window around at least one pixel, given by canonical corners."""
+    x, y = corners[:, 0], corners[:, 1]
+    x0, y0 = int(x.min()), int(y[0])
+    return Window(x0, y0, int(x.max()) - x0, int(y[-1]) - y0)
 
 
 def area(corners: Corners) -> int:
     """Number of pixels enclosed."""
-    wide = corners.astype(np.int64)
-    return int((wide[:, 0] * wide[:, 1] * wide[:, 2]).sum())
+    x, y, weight = corners.astype(np.int64).T
+    return int(np.dot(x * y, weight))
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,13 +204,14 @@ class Stitcher:
         alone = len(members) == 1 and not members[0].whole
         if not len(outline) or (alone and 2 * corners.area(outline) < members[0].area):
             return None  # most of it lies where a better placed tile sees something else
-        weights = [corners.area(outlines[member.name]) for member in members]
-        if not any(weights):  # nothing in any of their cores: all of it is stray
-            weights = [1] * len(members)
+        weights = [1] if len(members) == 1 else [corners.area(outlines[member.name]) for member in members]
+        total = sum(weights)
+        if not total:  # nothing in any of their cores: all of it is stray
+            weights, total = [1] * len(members), len(members)
         return SceneObject(
             outline,
-            score=float(np.average([member.score for member in members], weights=weights)),
-            stability=float(np.average([member.stability for member in members], weights=weights)),
+            score=sum(m.score * weight for m, weight in zip(members, weights, strict=True)) / total,
+            stability=sum(m.stability * weight for m, weight in zip(members, weights, strict=True)) / total,
             n_tiles=len({m.name[0] for m, weight in zip(members, weights, strict=True) if weight}),
             touches_edge=corners.bounds(outline).touches(self._grid.region),
             truncated=alone or any(member.loose for member in members),

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import rasterio
 from calls import ENVIRONMENT, GEOSAM, RECTANGLES, centre
-from scenes import SCENES
+from scenes import REFUSED
 
 from geosam.cli.segment import default_output
 
@@ -288,7 +288,7 @@ def test_f03_f04_a_run_that_is_stopped_resumes(number, code, workers, long_run, 
 
 
 def test_o06_a_scene_without_crs_never_becomes_geojson(tmp_path, geosam):
-    done = geosam("segment", SCENES["no_crs"](tmp_path), *EXACT, "-o", "out.geojson")
+    done = geosam("segment", REFUSED["no_crs"](tmp_path), *EXACT, "-o", "out.geojson")
     assert done.code == 3
     assert "--crs" in done.error()
     assert not (tmp_path / "out.geojson").exists()

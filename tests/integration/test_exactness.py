@@ -144,7 +144,7 @@ def test_r16_r17_q9_flipped_copies_give_the_same_polygons(tmp_path, picture, kin
     assert shapely.equals_exact(north[2][0], flipped[2][0], tolerance=0.5e-6).all()
 
 
-@pytest.mark.parametrize("kind", sorted(set(SCENES) - {"no_crs"}))
+@pytest.mark.parametrize("kind", sorted(SCENES))
 def test_q5_area_raster_and_validity_on_every_kind_of_grid(tmp_path, kind):
     scene, _, (polygons, columns) = run(SCENES[kind](tmp_path), tmp_path / "out.gpkg", tile_size=48, overlap=12)
     tile = scene.read(scene.region)
