@@ -88,6 +88,9 @@ def iou(a: gpd.GeoSeries, b: gpd.GeoSeries, names: list[str]) -> tuple[float, fl
 
 
 def main(model: str) -> None:
+    if not LABELS.is_file():
+        print(f"no real imagery in {DATA.parent}: name its folder in GEOSAM_DATA")
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         reference = found(original(folder), folder, model).geometry

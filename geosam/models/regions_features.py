@@ -66,6 +66,8 @@ def find_leaves(rgb: NDArray[np.uint8], valid: BoolArray) -> Leaves:
     gradient = _gradient(lab)
     markers, _ = ndimage.label((ndimage.minimum_filter(gradient, 3) == gradient) & valid)
     basins = watershed(gradient, markers, mask=valid).astype(np.int32)  # type: ignore[no-untyped-call]
+    islands, _ = ndimage.label(valid & (basins == 0))  # without a minimum of their own
+    basins[islands > 0] = islands[islands > 0] + basins.max(initial=0)
     smooth = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, mode="nearest") for band in lab])
     labels = _merged(basins, smooth, int(np.ceil(np.count_nonzero(valid) / LEAF_PX)))
     return _measured(labels, smooth, gradient)
