@@ -138,7 +138,7 @@ def test_r08_a_fifo_does_not_hang(tmp_path):
 def test_r07_missing_files_and_directories(tmp_path):
     refused(PromptError, tmp_path / "gone.gpkg", "no such file")
     refused(PromptError, tmp_path, "a directory")
-    with pytest.raises(PromptError, match="null (byte|character)"):
+    with pytest.raises(PromptError, match=r"null (byte|character)"):
         read_prompts("a\0b.gpkg")
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Region = tuple[float, ...]
 
 #: Weights of a node's objectness: constant, log area (in 10,000 px) and its square, log shape, log contrast, faintness,
-#: log of the strongest inner contour. Fitted on roofs and fields to rank the nodes above a click by their IoU with the object that was meant.
+#: log of the strongest inner contour. Fitted on roofs and fields to rank the nodes above a click by their IoU with the
+#: object that was meant.
 OBJECTNESS = np.array([0.0, -2.0, -0.99, -10.62, 3.66, -12.35, -0.96])
 #: Offset and slope that turn objectness into an expected IoU through the logistic function.
 EXPECTED_IOU = (0.98, 0.123)
