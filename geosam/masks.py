@@ -200,7 +200,7 @@ class SceneObject:
     touches_edge: bool
     """Whether it touches the border of the segmented region, and so may go on outside."""
     truncated: bool
-    """Whether it was cut at a tile's edge without finding its continuation, or at the growth limit."""
+    """Whether it was cut where tiles did not agree about its continuation, or at the growth limit."""
     prompt_index: int = -1
     """Number of the prompt that asked for it; -1 without prompts."""
     class_id: int = -1

@@ -1,18 +1,20 @@
 """What two overlapping tiles say about each other's masks.
 
 Everything is decided inside the pixels both tiles see. A mask that touches an inner edge of its window is a
-*piece* of something larger; any other is a *whole view*. Two tiles yield four kinds of findings:
+*piece* of something larger; any other is a *whole view*. Two tiles yield five kinds of findings:
 
 - joins: pieces that are the same place of one object. Compared are the 4-connected components of piece and strip,
   not the pieces: an object linked through two 1-px bars agrees with itself there and nowhere else.
 - duplicates: whole views of the same object.
 - covers: pieces that lie inside a whole view, fragments of something the other tile sees better.
 - strays: pixels of a piece in the other tile's core where the other tile has no mask at all.
+- conflicts: pixels of a whole view in the other tile's core that the other tile gives to other objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -132,9 +134,11 @@ class Findings:
     duplicates: list[tuple[Name, Name]] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     loose: list[Name] = field(default_factory=list)
-    """Pieces that run over the seam to the edge of their window without a partner."""
+    """Pieces that run over the core border without a partner."""
     strays: list[tuple[Name, int, Corners]] = field(default_factory=list)
     """(piece, the tile whose core they lie in, corner form of the pixels)."""
+    conflicts: list[tuple[Name, int]] = field(default_factory=list)
+    """(whole view, its pixels in the other tile's core where that tile sees something else)."""
 
 
 class _Part(NamedTuple):
@@ -146,7 +150,6 @@ class _Part(NamedTuple):
     area: int
     class_id: int
     crosses: bool
-    at_edge: bool
 
 
 class _Border(NamedTuple):
@@ -178,8 +181,10 @@ def compare(a: TileMasks, b: TileMasks, rule: SeamRule) -> Findings:
             shared = _fragment_px(piece, whole, rivals, strip, rule)
             if shared:
                 findings.covers.append(Cover(piece.name, whole.name, shared))
+    same = _related(findings)
     for tile, other in ((a, b), (b, a)):
         findings.strays.extend(_strays(tile, other))
+        findings.conflicts.extend(_conflicts(tile, other, same))
     return findings
 
 
@@ -203,7 +208,7 @@ def _join(a: TileMasks, b: TileMasks, strip: Window, rule: SeamRule, findings: F
             joined_b.add(j)
             findings.joins.append((parts_a[i].name, parts_b[j].name))
     for parts, joined in ((parts_a, joined_a), (parts_b, joined_b)):
-        findings.loose.extend(p.name for i, p in enumerate(parts) if p.crosses and p.at_edge and i not in joined)
+        findings.loose.extend(p.name for i, p in enumerate(parts) if p.crosses and i not in joined)
 
 
 def _same(p: View, q: View, rule: SeamRule) -> bool:
@@ -247,6 +252,34 @@ def _strays(tile: TileMasks, other: TileMasks) -> Iterator[tuple[Name, int, Corn
             yield view.name, other.index, corners_of(unseen, common.col_off, common.row_off)
 
 
+def _related(findings: Findings) -> dict[Name, list[Name]]:
+    """For each whole view the masks of the other tile that show the same object."""
+    related: dict[Name, list[Name]] = defaultdict(list)
+    for p, q in findings.duplicates:
+        related[p].append(q)
+        related[q].append(p)
+    for cover in findings.covers:
+        related[cover.whole].append(cover.piece)
+    return related
+
+
+def _conflicts(tile: TileMasks, other: TileMasks, related: Mapping[Name, list[Name]]) -> Iterator[tuple[Name, int]]:
+    """How many pixels of the tile's whole views the other tile, in its core, gives to other objects."""
+    for view in tile.views_in(other.core):
+        common = view.box.intersection(other.core) if view.whole else None
+        if common is None:
+            continue
+        disputed = view.within(common) & other.covered[common.relative_to(other.window).slices_rc]
+        for _, row in related.get(view.name, ()):
+            friend = other.views[row]
+            shared = friend.box.intersection(common)
+            if shared is not None:
+                disputed[shared.relative_to(common).slices_rc] &= ~friend.within(shared)
+        pixels = int(np.count_nonzero(disputed))
+        if pixels:
+            yield view.name, pixels
+
+
 def _strip_parts(tile: TileMasks, other: TileMasks, strip: Window, border: _Border) -> list[_Part]:
     """Components inside the strip of the pieces that run over the core border, or meet one of the other tile that does.
 
@@ -262,9 +295,9 @@ def _strip_parts(tile: TileMasks, other: TileMasks, strip: Window, border: _Bord
         partners = rivals if view.box.intersection(border.line) else crossing
         mask = view.within(common)
         if any(_shared_px(view, partner) for partner in partners):
-            parts.extend(_part(view, *found, tile, border) for found in _components(mask, common))
+            parts.extend(_part(view, *found, border) for found in _components(mask, common))
         elif partners is rivals:
-            parts.append(_part(view, mask, common, tile, border))
+            parts.append(_part(view, mask, common, border))
     return parts
 
 
@@ -275,9 +308,9 @@ def _components(mask: BoolArray, where: Window) -> Iterator[tuple[BoolArray, Win
         yield part, Window(where.col_off + cols.start, where.row_off + rows.start, part.shape[1], part.shape[0])
 
 
-def _part(view: View, mask: BoolArray, box: Window, tile: TileMasks, border: _Border) -> _Part:
-    crosses, at_edge = _crosses(mask, box, border), _at_inner_edge(box, tile)
-    return _Part(view.name, box, mask, int(np.count_nonzero(mask)), view.class_id, crosses, at_edge)
+def _part(view: View, mask: BoolArray, box: Window, border: _Border) -> _Part:
+    area = int(np.count_nonzero(mask))
+    return _Part(view.name, box, mask, area, view.class_id, _crosses(mask, box, border))
 
 
 def _crosses(mask: BoolArray, box: Window, border: _Border) -> bool:
@@ -288,16 +321,6 @@ def _crosses(mask: BoolArray, box: Window, border: _Border) -> bool:
     line = mask[common.relative_to(box).slices_rc]
     before, after = (line[:, 0], line[:, 1]) if border.vertical else (line[0], line[1])
     return bool((before & after).any())
-
-
-def _at_inner_edge(box: Window, tile: TileMasks) -> bool:
-    window, inner = tile.window, tile.inner
-    return (
-        (bool(inner & Edge.LEFT) and box.col_off == window.col_off)
-        or (bool(inner & Edge.TOP) and box.row_off == window.row_off)
-        or (bool(inner & Edge.RIGHT) and box.col_end == window.col_end)
-        or (bool(inner & Edge.BOTTOM) and box.row_end == window.row_end)
-    )
 
 
 def _shared_px(p: View | _Part, q: View | _Part) -> int:

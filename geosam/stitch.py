@@ -48,6 +48,7 @@ class _Member:
     class_id: int
     outline: Corners | _Stored = field(default_factory=lambda: NO_CORNERS)
     loose: bool = False
+    conflict: int = 0
     strays: dict[int, Corners] = field(default_factory=dict)
 
 
@@ -137,6 +138,8 @@ class Stitcher:
             self._merge(cover.piece, cover.whole).covers.append(cover)
         for name in findings.loose:
             self._members[name].loose = True
+        for name, pixels in findings.conflicts:
+            self._members[name].conflict += pixels
         for name, tile, form in findings.strays:
             self._members[name].strays[tile] = form
 
@@ -173,7 +176,8 @@ class Stitcher:
             del self._clusters[name]
             members[name] = self._members.pop(name)
         outlines = {name: self._outlines.release(member.outline) for name, member in members.items()}
-        wholes = _without_duplicates([m for m in members.values() if m.whole], cluster.duplicates, outlines)
+        wholes = [m for m in members.values() if m.whole and 2 * m.conflict <= m.area]
+        wholes = _without_duplicates(wholes, cluster.duplicates, outlines)
         kept = {member.name for member in wholes}
         covers = [cover for cover in cluster.covers if cover.whole in kept]
         groups = _groups([m for m in members.values() if not m.whole], cluster.joins)

@@ -196,3 +196,11 @@ def test_each_strip_component_joins_its_best_partner_only():
     found = inexact(GRID, {0: [(part, 0.9), (group, 0.9)], 1: [(group, 0.9), (part, 0.9)]})
     assert areas(found) == [part.sum(), group.sum()]
     assert not any(item.truncated for item in found)
+
+
+def test_a_whole_view_mostly_where_a_better_placed_tile_sees_other_objects_is_dropped():
+    both = rectangle(14, 2, 19, 12)  # in the core of the second tile but for one column
+    upper, lower = rectangle(14, 2, 19, 7), rectangle(14, 7, 19, 12)
+    assert areas(inexact(GRID, {0: [(both, 0.99)], 1: [(upper, 0.5), (lower, 0.5)]})) == [25, 25]
+    assert areas(inexact(GRID, {0: [(both, 0.99)], 1: [(both, 0.5)]})) == [50]
+    assert areas(inexact(GRID, {0: [(both, 0.99)]})) == [50]
