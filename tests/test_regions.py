@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from geopandas import read_file
 from rasterio.features import rasterize
 from scipy import ndimage
@@ -97,7 +98,7 @@ def test_proposals_find_the_objects_of_a_simple_picture(embedding):
     found = REGIONS.propose(embedding, KeepRule())
     full = [found.full(row) for row in range(len(found))]
     assert max(iou(mask, DISC) for mask in full) > 0.95
-    assert max(iou(mask, LEFT_HALF) for mask in full) > 0.9 or max(iou(mask, ROOF) for mask in full) > 0.9
+    assert max(iou(mask, LEFT_HALF) for mask in full) > 0.9
     assert len(found) < 20
 
 
@@ -182,17 +183,20 @@ def test_an_outline_says_where_a_box_lies_that_is_not_upright(embedding):
 
 
 def test_a_mask_snaps_to_the_contours(embedding):
-    rough = np.roll(DISC, (4, 4), axis=(0, 1))
-    found = ask(embedding, mask=rough)
-    assert iou(found.full(0), DISC) > iou(rough, DISC) + 0.03
+    for rough in (ndimage.binary_dilation(DISC, iterations=3), np.roll(DISC, (3, 3), axis=(0, 1))):
+        assert iou(only(embedding, mask=rough), DISC) > iou(rough, DISC) + 0.05
+    assert iou(only(embedding, mask=DISC), DISC) > 0.95
+
+
+def test_a_mask_of_one_pixel_selects_something_there(embedding):
     tiny = np.zeros_like(DISC)
     tiny[60, 50] = True
-    assert only(embedding, mask=tiny)[60, 50]
+    assert only(embedding, mask=tiny)[58:63, 48:53].any()
 
 
 def test_a_better_fit_is_predicted_to_be_better(embedding):
     clear = ask(embedding, box=bounds(DISC)).predicted_iou[0]
-    assert clear > 0.9
+    assert clear > 0.85
     assert clear > ask(embedding, box=(80, 80, 130, 140)).predicted_iou[0]
 
 
@@ -298,8 +302,9 @@ def kampala(data_dir):
     folder = data_dir / "georef" / "buildings_kampala_0"
     window = rasterio.windows.Window(0, 512, 1024, 1024)
     with rasterio.open(folder / "image.tif") as ds:
-        rgb, transform, crs = ds.read(window=window), ds.window_transform(window), ds.crs
-    tile = shapely.box(*rasterio.transform.array_bounds(1024, 1024, transform))
+        rgb, transform, crs = ds.read(window=window), ds.transform @ Affine.translation(0, 512), ds.crs
+    (x0, y1), (x1, y0) = transform @ (0, 0), transform @ (1024, 1024)
+    tile = shapely.box(x0, y0, x1, y1)
     roofs = read_file(folder / "labels.gpkg").to_crs(crs)
     inside = roofs.geometry[roofs.within(tile)]
     masks = [rasterize([roof], out_shape=(1024, 1024), transform=transform).astype(bool) for roof in inside]

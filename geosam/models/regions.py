@@ -14,7 +14,7 @@ import numpy as np
 
 from geosam.masks import MaskSet
 from geosam.models.regions_features import find_leaves
-from geosam.models.regions_hierarchy import Regions, build_regions
+from geosam.models.regions_hierarchy import Regions, build_regions, expected_iou
 from geosam.models.regions_prompts import answers
 from geosam.segmenter import Embedding, KeepRule, ModelSpec
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from geosam.corners import BoolArray
     from geosam.prompts import PixelPrompts
 
-#: What one more object of a partition must gain: expected IoU times pixels.
-OBJECT_PX = 10.0
+#: A region of a partition is worth its area to the power of `GROWTH`, times the logistic of `CLARITY` times its
+#: objectness, less `PRICE`: larger powers and prices give fewer and larger regions.
+GROWTH, CLARITY, PRICE = 0.7, 0.25, 7.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class RegionsSegmenter:
 
         - Points: the ancestor of the leaf under them that looks most like an object and has no excluding point, or
           the union of one for each point; a part and a group of it too, if asked for.
-        - A box: the regions in it that are likely to belong to the object it was drawn around.
-        - A mask: the leaves that lie in it by more than half.
+        - A box: the regions in it that are likely to belong to the object it was drawn around, as one piece. A mask
+          with a box says where the box lies if it is not upright.
+        - A mask: the same within its outline, loosened a little.
 
         Points together with a box or mask add or remove what a click on them would select.
         """
@@ -72,7 +74,7 @@ class RegionsSegmenter:
         )
 
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
-        """A partition of the valid pixels: the cut through the hierarchy with the largest expected IoU per pixel."""
+        """A partition of the valid pixels: the cut through the hierarchy whose regions look most like objects."""
         del keep
         regions = Regions(**embedding.arrays)
         nodes = _partition(regions)
@@ -80,15 +82,18 @@ class RegionsSegmenter:
         for number, (first, end) in enumerate(regions.spans[nodes].tolist(), start=1):
             lookup[first + 1 : end + 1] = number
         masks = MaskSet.from_labels(
-            lookup[regions.labels], predicted_iou=regions.iou[nodes], stability_score=regions.stability[nodes]
+            lookup[regions.labels],
+            predicted_iou=expected_iou(regions.objectness[nodes]),
+            stability_score=regions.stability[nodes],
         )
         x0, y0 = masks.boxes_xyxy[:, :2].T
         return masks.select(np.lexsort((x0, y0)))
 
 
 def _partition(regions: Regions) -> NDArray[np.int64]:
-    """Nodes that share no leaf and cover all, with the largest sum of expected IoU times area, less their number."""
-    gain = np.where(regions.iou > 0, regions.areas * regions.iou - OBJECT_PX, -np.inf).tolist()
+    """Nodes that share no leaf and cover all, with the largest sum of what each of them is worth."""
+    looks = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
+    gain = np.where(looks > 0, regions.areas**GROWTH * looks - PRICE, -np.inf).tolist()
     parents = regions.parents.tolist()
     split = [-np.inf] * len(regions.colours) + [0.0] * (len(parents) - len(regions.colours))
     for node, parent in enumerate(parents[:-1]):

@@ -88,7 +88,7 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
     mask[part] = ndimage.binary_fill_holes(_largest(answer)) & (labels > 0)
     likely = _logistic(pixels)
     iou = likely[mask[part]].sum() / (mask.sum() + likely[~mask[part]].sum())
-    return Selection(mask, float(iou), overlap(strict, lax))
+    return Selection(mask, float(iou), _overlap(strict, lax))
 
 
 def _largest(mask: BoolArray) -> BoolArray:
@@ -97,8 +97,7 @@ def _largest(mask: BoolArray) -> BoolArray:
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces[mask])[1:]))
 
 
-def overlap(one: BoolArray, two: BoolArray) -> float:
-    """IoU of two masks; 0 if both are empty."""
+def _overlap(one: BoolArray, two: BoolArray) -> float:
     return np.count_nonzero(one & two) / max(int(np.count_nonzero(one | two)), 1)
 
 

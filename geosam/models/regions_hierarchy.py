@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: log of the strongest inner contour. Fitted on roofs and fields to rank the nodes above a click by their IoU with the
 #: object that was meant.
 OBJECTNESS = np.array([0.0, -2.0, -0.99, -10.62, 3.66, -12.35, -0.96])
-#: Offset and slope that turn objectness into an expected IoU through the logistic function.
-EXPECTED_IOU = (0.98, 0.123)
+#: Offset and slope of the logistic function that turns objectness into an expected IoU.
+EXPECTED_IOU = (1.06, 0.123)
 #: A border that outlasts the merges inside by this factor is stable.
 PERSISTENCE = 1.2
 #: Squared difference of colour below which two regions count as equal.
@@ -54,8 +54,8 @@ class Regions:
     """(2 N - 1, 2) first leaf of each node, and one past its last."""
     areas: NDArray[np.float32]
     """(2 N - 1,) pixels."""
-    iou: NDArray[np.float32]
-    """(2 N - 1,) expected IoU with an object it could be a part of, 0 .. 1; 0 for nodes that do not hang together."""
+    objectness: NDArray[np.float32]
+    """(2 N - 1,) how much each node looks like an object, in steps of log odds; -inf if it does not hang together."""
     stability: NDArray[np.float32]
     """(2 N - 1,) 1 if its outline clearly outlasts the merges inside, else IoU with what it is merged into."""
 
@@ -69,9 +69,8 @@ def build_regions(leaves: Leaves) -> Regions:
     spans = _spans(merges.pairs, count)
     order = np.argsort(spans[:count, 0])
     areas = _sums(leaves.areas[order], spans)
-    offset, slope = EXPECTED_IOU
-    iou = 1 / (1 + np.exp(-(offset + slope * features(leaves, merges, order, spans) @ OBJECTNESS)))
-    iou[count:][merges.shared[:, 0] == 0] = 0
+    objectness = features(leaves, merges, order, spans) @ OBJECTNESS
+    objectness[count:][merges.shared[:, 0] == 0] = -np.inf
     costs = np.concatenate([np.zeros(count), np.maximum.accumulate(merges.costs)])
     stability = np.where(costs[parents] >= PERSISTENCE * costs, 1.0, areas / areas[parents])
     position = np.zeros(count + 1, np.int32)
@@ -85,9 +84,15 @@ def build_regions(leaves: Leaves) -> Regions:
         parents[nodes].astype(np.int32),
         spans[nodes].astype(np.int32),
         areas[nodes].astype(np.float32),
-        iou[nodes].astype(np.float32),
+        objectness[nodes].astype(np.float32),
         stability[nodes].astype(np.float32),
     )
+
+
+def expected_iou(objectness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Expected IoU, 0 .. 1, of nodes of this objectness with the object that a click in them means."""
+    offset, slope = EXPECTED_IOU
+    return np.asarray(1 / (1 + np.exp(-offset - slope * objectness)))
 
 
 class _Merges(NamedTuple):

@@ -1,13 +1,15 @@
-"""What a prompt selects from the hierarchy: nodes for clicks, leaves for masks, see :mod:`regions_box` for boxes."""
+"""What a prompt selects: nodes of the hierarchy for clicks, see :mod:`regions_box` for boxes and masks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from geosam.masks import Granularity
-from geosam.models.regions_box import Selection, overlap, select_in_box
+from geosam.models.regions_box import Selection, select_in_box
+from geosam.models.regions_hierarchy import expected_iou
 
 if TYPE_CHECKING:
     from geosam.corners import BoolArray
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A part is at most so much of the whole, and the whole of a group.
 LEVEL = 0.6
+#: A mask may be so much too small, as a share of the square root of its area, and at least so many pixels.
+LOOSE, LOOSE_PX = 0.05, 2
 
 
 def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: bool) -> Answers:
@@ -28,7 +32,7 @@ def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: boo
     if not np.isnan(box).any():
         found = select_in_box(regions, box, mask)
     elif mask is not None:
-        found = _in_mask(regions, mask)
+        found = _select_in_mask(regions, mask)
     else:
         return _clicked(regions, included, excluded, multimask=multimask)
     if found is None:
@@ -67,10 +71,10 @@ def _clicked(
         return {}
     best = list(dict.fromkeys(_best(regions, path) for path in paths))
     common = [node for node in paths[0] if all(node in path for path in paths)]
-    if common and regions.iou[_best(regions, common)] >= np.mean(regions.iou[best]):
+    if common and regions.objectness[_best(regions, common)] >= np.mean(regions.objectness[best]):
         return _levels(regions, common, multimask=multimask)
     mask = np.logical_or.reduce([_select(regions, node).mask for node in best])
-    columns = (regions.iou[best], regions.stability[best])
+    columns = (expected_iou(regions.objectness[best]), regions.stability[best])
     iou, stability = (float(np.average(column, weights=regions.areas[best])) for column in columns)
     return {Granularity.WHOLE: Selection(mask, iou, stability)}
 
@@ -84,7 +88,7 @@ def _path(regions: Regions, leaf: int) -> list[int]:
 
 
 def _best(regions: Regions, nodes: list[int]) -> int:
-    return nodes[int(np.argmax(regions.iou[nodes]))]
+    return nodes[int(np.argmax(regions.objectness[nodes]))]
 
 
 def _levels(regions: Regions, path: list[int], *, multimask: bool) -> Answers:
@@ -92,25 +96,27 @@ def _levels(regions: Regions, path: list[int], *, multimask: bool) -> Answers:
     whole = _best(regions, path)
     area = regions.areas[whole]
     smaller = [node for node in path if regions.areas[node] <= area * LEVEL and multimask]
-    larger = [node for node in path if regions.areas[node] * LEVEL >= area and regions.iou[node] > 0 and multimask]
+    larger = [node for node in path if regions.areas[node] * LEVEL >= area and multimask]
     choices = {Granularity.PART: smaller, Granularity.WHOLE: [whole], Granularity.GROUP: larger}
-    return {level: _select(regions, _best(regions, nodes)) for level, nodes in choices.items() if nodes}
+    best = {level: _best(regions, nodes) for level, nodes in choices.items() if nodes}
+    return {level: _select(regions, node) for level, node in best.items() if np.isfinite(regions.objectness[node])}
 
 
 def _select(regions: Regions, node: int) -> Selection:
     first, end = regions.spans[node]
     mask = np.asarray((regions.labels > first) & (regions.labels <= end))
-    return Selection(mask, float(regions.iou[node]), float(regions.stability[node]))
+    return Selection(mask, float(expected_iou(regions.objectness[node])), float(regions.stability[node]))
 
 
-def _in_mask(regions: Regions, mask: BoolArray) -> Selection | None:
-    """The leaves that a mask covers by more than half, or the one it covers most."""
-    count = len(regions.colours)
-    covered = np.bincount(regions.labels[mask], minlength=count + 1)[1:]
-    if not covered.any():
+def _select_in_mask(regions: Regions, mask: BoolArray) -> Selection | None:
+    """What a box with the outline of the mask selects; the outline is loosened, as masks are drawn by hand."""
+    if not regions.labels[mask].any():
         return None
-    share = covered / regions.areas[:count]
-    level = min(0.5, float(share.max()) * 0.99)
-    thresholds = (level, (level + 1) / 2, level / 2)
-    chosen, strict, lax = (np.concatenate([[False], share > value])[regions.labels] for value in thresholds)
-    return Selection(chosen, overlap(chosen, mask), overlap(strict, lax))
+    reach = max(LOOSE_PX, round(LOOSE * float(np.sqrt(np.count_nonzero(mask)))))
+    rows, cols = ndimage.find_objects(mask.astype(np.uint8))[0]
+    y0, x0 = max(rows.start - reach, 0), max(cols.start - reach, 0)
+    near = slice(y0, rows.stop + reach), slice(x0, cols.stop + reach)
+    outline = np.zeros_like(mask)
+    outline[near] = ndimage.distance_transform_edt(~mask[near]) <= reach
+    height, width = outline[near].shape
+    return select_in_box(regions, np.array([x0, y0, x0 + width, y0 + height], np.float64), outline)
