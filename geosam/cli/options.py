@@ -145,6 +145,6 @@ def report_options(command: Command) -> Command:
     return command
 
 
-def _into_report(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _into_report(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     if value:
         setattr(ctx.ensure_object(Report), str(param.name), True)

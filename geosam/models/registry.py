@@ -49,14 +49,14 @@ def load_segmenter(name: str, device: str = "auto") -> Segmenter:
 
 
 def _threshold(device: str) -> Segmenter:
-    from geosam.testing import ThresholdSegmenter  # noqa: PLC0415
+    from geosam.testing import ThresholdSegmenter
 
     del device
     return ThresholdSegmenter()
 
 
 def _regions(device: str) -> Segmenter:
-    from geosam.models.regions import RegionsSegmenter  # noqa: PLC0415
+    from geosam.models.regions import RegionsSegmenter
 
     del device
     return RegionsSegmenter()

@@ -33,7 +33,7 @@ class FileStamp:
         Raises:
             OSError: the file is gone.
         """
-        info = os.stat(path)  # noqa: PTH116
+        info = os.stat(path)
         return cls(path, info.st_ino, info.st_size, info.st_mtime_ns)
 
 

@@ -99,7 +99,7 @@ def describe_bytes(head: bytes) -> str:
 
 def read_head(name: str) -> bytes:
     """The first bytes of a local file."""
-    with open(name, "rb") as file:  # noqa: PTH123 - the path may be bytes-like in ways that Path normalises
+    with open(name, "rb") as file:
         return file.read(_HEAD_BYTES)
 
 
@@ -108,14 +108,14 @@ def _check_file(text: str) -> tuple[str, bytes]:
         raise UnreadableScene("no scene given: the path is empty. Name a raster file.")
     if text == "-":
         raise UnreadableScene("a scene cannot be read from standard input: -. Name a raster file.")
-    name = os.path.abspath(text)  # noqa: PTH100 - makes prefixes such as GTIFF_DIR:1: part of a file name
+    name = os.path.abspath(text)
     if name.startswith("/vsi") or text.lstrip().startswith("<"):
         raise UnreadableScene(
             f"not a file name: {text[:80]}: GDAL's virtual files and inline XML are not opened, wanted an existing "
             "file or an http(s) URL. Save the raster as a file."
         )
     try:
-        info = os.stat(name)  # noqa: PTH116
+        info = os.stat(name)
         _check_kind(name, info)
         return name, read_head(name)
     except FileNotFoundError:
@@ -145,9 +145,9 @@ def _driver_of(head: bytes) -> str | None:
 def _check_vrt(name: str, scene: str, seen: set[str]) -> None:
     """Refuse raw bands and missing sources, in this VRT and in the VRTs that it reads."""
     seen.add(name)
-    if os.path.getsize(name) > _MAX_VRT_BYTES:  # noqa: PTH202
+    if os.path.getsize(name) > _MAX_VRT_BYTES:
         raise UnreadableScene(f"the VRT is too large: {scene}: more than {_MAX_VRT_BYTES} bytes. Use a tiled GeoTIFF.")
-    with open(name, "rb") as file:  # noqa: PTH123
+    with open(name, "rb") as file:
         _check_vrt_text(file.read(), name, scene, seen)
 
 
@@ -162,14 +162,14 @@ def _check_vrt_text(xml: bytes, name: str, scene: str, seen: set[str]) -> None:
             _check_vrt_text(text.encode(), name, scene, seen)
             continue
         relative = next((v for k, v in source.attrib.items() if k.lower() == "relativetovrt"), "0") == "1"
-        path = os.path.join(os.path.dirname(name), text) if relative else text  # noqa: PTH118, PTH120
+        path = os.path.join(os.path.dirname(name), text) if relative else text
         if path in seen or re.match(r"(/vsi|[\w+.-]{2,}:)", path):
             continue
-        if not os.path.exists(path):  # noqa: PTH110
+        if not os.path.exists(path):
             raise UnreadableScene(
                 f"a source of the VRT is missing: {scene}: {path}. Put it back or build the VRT again."
             )
-        if os.path.isfile(path) and b"<VRTDataset" in read_head(path):  # noqa: PTH113
+        if os.path.isfile(path) and b"<VRTDataset" in read_head(path):
             _check_vrt(path, scene, seen)
 
 
