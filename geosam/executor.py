@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_process
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,10 +87,11 @@ def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Out
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=_become_worker, initargs=(job,)
         )
+        starter = ThreadPoolExecutor(1, thread_name_prefix="geosam-start", initializer=_hold_interrupts)
         try:
             while todo or running:
                 while todo and len(running) < 2 * workers:
-                    running[pool.submit(_work, todo[0])] = todo[0]
+                    running[starter.submit(pool.submit, _work, todo[0]).result()] = todo[0]
                     todo.popleft()  # only now: a pool that has just broken takes no task
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     result = _result(job, running[done], done)
@@ -105,7 +107,19 @@ def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Out
             lost |= set(again)
             todo.extendleft(reversed(again))
         finally:
+            starter.shutdown(wait=True)
             _end(pool)
+
+
+def _hold_interrupts() -> None:
+    """Prepare the thread in which worker processes are started.
+
+    Signal handlers run in the main thread, so nothing interrupts it half-way through a start; and the processes inherit
+    its blocked Ctrl-C, which would end them with a traceback while they import, before `_become_worker` ignores it.
+    """
+    resource_tracker.ensure_running()  # would lift the block if it were started later
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _result(job: Job, task: int, done: Future[bytes]) -> bytes | SceneError:

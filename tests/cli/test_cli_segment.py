@@ -287,6 +287,19 @@ def test_f03_f04_a_run_that_is_stopped_resumes(number, code, workers, long_run, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.tif", "big_segments.gpkg"]
 
 
+@pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
+def test_f03_ctrl_c_while_the_workers_start_says_one_line(wait, long_run):
+    process = long_run(2)
+    while len(psutil.Process(process.pid).children()) < 3:  # two workers and the one that tracks resources
+        assert process.poll() is None
+        time.sleep(0.002)
+    time.sleep(wait)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == json.loads(out)["exit_code"] == 130
+    assert len(err.splitlines()) == 1, err
+
+
 def test_o06_a_scene_without_crs_never_becomes_geojson(tmp_path, geosam):
     done = geosam("segment", REFUSED["no_crs"](tmp_path), *EXACT, "-o", "out.geojson")
     assert done.code == 3
