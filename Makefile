@@ -20,12 +20,21 @@ help:  ## Show this list.
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[openvino,test]'
 	@touch $@
 
+# The authors' own implementations, which the tests compare with. Their requirements would bring another torch.
+$(VENV)/.oracles: $(VENV)/.ready tests/oracles.txt
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation -r tests/oracles.txt
+	@touch $@
+
+# Without torch: what runs there needs none.
 $(VENV313)/.ready: pyproject.toml constraints.txt
 	$(PYTHON313) -m venv $(VENV313)
-	$(VENV313)/bin/pip install --quiet -c constraints.txt -e '.[test]'
+	grep -v -e '^torch==' -e '^openvino' constraints.txt > $(VENV313)/packages.txt
+	$(VENV313)/bin/pip install --quiet --no-deps -r $(VENV313)/packages.txt
+	$(VENV313)/bin/pip install --quiet --no-deps -e .
 	@touch $@
 
 demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it with the truth.
@@ -35,10 +44,10 @@ demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it
 	$(BIN)/geosam evaluate $(DEMO)/segments.gpkg $(DEMO)/truth.gpkg
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
-test: lint  ## Lint, types, and every test that takes less than a minute.
+test: lint $(VENV)/.oracles  ## Lint, types, and every test that takes less than a minute.
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-long: $(VENV)/.ready  ## The long tests; LONG_EVERY=5 takes every fifth.
+test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.
 	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk '(NR - 1) % $(LONG_EVERY) == 0' > $(VENV)/long-tests
 	$(BIN)/python -m pytest @$(VENV)/long-tests
 
@@ -54,7 +63,7 @@ format: $(VENV)/.ready  ## Rewrite the code in the one style.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.ready  ## Benchmarks, one after the other.
+bench: $(VENV)/.oracles  ## Benchmarks, one after the other.
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove environments and what the demo made.

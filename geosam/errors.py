@@ -4,7 +4,8 @@
         UsageError (2)          UnknownFormat  UnknownModel  JournalMismatch
         SceneError (3)          UnreadableScene(OSError)  MissingCRS(ValueError)  UnsupportedBands(ValueError)
         PromptError (4)         PromptOutsideScene  CRSMismatch  EmptyPrompt
-        ModelError (5)          DeviceUnavailable
+        ModelError (5)          DeviceUnavailable  DownloadFailed(OSError)
+            CheckpointError (5) CheckpointNotFound(OSError)  UnreadableCheckpoint(OSError)  CheckpointMismatch
         ExportError (6)         OutputExists(FileExistsError)
         PartialResult (7)
         ResourceError (8)       OutOfMemory(MemoryError)  DiskFull  LockHeld  WorkerDied
@@ -87,6 +88,26 @@ class ModelError(GeosamError):
 
 class DeviceUnavailable(ModelError):
     """The device asked for does not exist, or the model cannot use it."""
+
+
+class DownloadFailed(ModelError, OSError):
+    """A checkpoint cannot be fetched: no network, another answer than wanted, a folder that cannot be written."""
+
+
+class CheckpointError(ModelError):
+    """The file with a model's weights cannot be used as it is."""
+
+
+class CheckpointNotFound(CheckpointError, OSError):
+    """The checkpoint is not where it is looked for."""
+
+
+class UnreadableCheckpoint(CheckpointError, OSError):
+    """The file is damaged, unsafe, or no checkpoint."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """The checkpoint is sound, but of another model than the one asked for."""
 
 
 class ExportError(GeosamError):

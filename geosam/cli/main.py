@@ -18,6 +18,7 @@ from typing import Final
 import click
 
 import geosam
+from geosam.cli.embed import embed
 from geosam.cli.evaluate import evaluate
 from geosam.cli.info import info
 from geosam.cli.models import models
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (segment, info, models, evaluate, preview):
+for command in (segment, embed, info, models, evaluate, preview):
     cli.add_command(command)
 
 
@@ -78,9 +79,9 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
 
 
 def _call(args: Sequence[str], report: Report) -> BaseException | None:
-    """Run the command; libraries may neither warn nor log on their own account."""
+    """Run the command; other libraries may neither warn nor log on their own account."""
     logging.getLogger().addHandler(logging.NullHandler())
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), report.logged():
         warnings.simplefilter("ignore")
         try:
             with cli.make_context("geosam", list(args) or ["--help"], obj=report) as context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +37,18 @@ class Report:
             if text not in self._warnings:
                 self._warnings.append(text)
                 click.echo(f"warning: {_one_line(text)}", err=True)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Warnings that geosam's modules log are said like any other."""
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.warn([record.getMessage()])  # type: ignore[method-assign]
+        logger = logging.getLogger("geosam")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
     def note(self, text: str) -> None:
         """Say something in passing that ``--quiet`` and ``--json`` drop."""

@@ -1,0 +1,49 @@
+"""What a file holds by its first bytes, whatever its name says."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Final
+
+
+class Kind(enum.Enum):
+    """What a file is; the value says it in a sentence that starts with "it is"."""
+
+    ZIP = "a zip archive"
+    PICKLE = "a Python pickle"
+    SAFETENSORS = "a safetensors file"
+    TAR = "a tar archive"
+    LFS_POINTER = "a Git LFS pointer, which only names the weights"
+    WEB_PAGE = "a web page"
+    EMPTY = "empty"
+    OTHER = "of no known format"
+
+
+#: Enough for the magic number of a tar archive, the farthest from the start.
+_HEAD_BYTES: Final = 512
+#: Kind, where its magic number stands, and what it may be.
+_MAGIC: Final = (
+    (Kind.ZIP, 0, (b"PK\x03\x04",)),
+    (Kind.PICKLE, 0, (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")),
+    (Kind.TAR, 257, (b"ustar",)),
+    (Kind.LFS_POINTER, 0, (b"version https://git-lfs",)),
+)
+_PAGE_STARTS: Final = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
+
+
+def kind_of(path: Path) -> Kind:
+    """What the file is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        return Kind.EMPTY
+    if head[8:9] == b"{" and not any(head[4:8]):  # a header of less than 4 GiB; its length may look like a pickle
+        return Kind.SAFETENSORS
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS):
+        return Kind.WEB_PAGE
+    return next((kind for kind, place, magic in _MAGIC if head.startswith(magic, place)), Kind.OTHER)
