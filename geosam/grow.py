@@ -1,8 +1,12 @@
 """Prompted objects: the first window, its mask, and growth over the window's borders until the object is whole.
 
 The first window is chosen on a lattice of quarter tiles so that the prompt lies well inside; neighbouring prompts
-share windows, and so embeddings. A mask that touches an inner edge goes on in the next window, which is prompted with
-points from the strip both windows see. Session and batch use this code, so replaying prompts gives the same polygons.
+share windows, and so embeddings. A prompt given in several steps is decoded step by step (:func:`refine`). A mask that
+touches an inner edge goes on in the next window, which is prompted with points from the strip both windows see.
+Session and batch use this code, so replaying prompts gives the same polygons.
+
+The next window is told nothing else about the strip. What is not the object there may be: two arms of it that meet
+further on. And a mask fed back comes back, so the strip could no more tell whether both windows see the same object.
 """
 
 from __future__ import annotations
@@ -19,21 +23,23 @@ from geosam import corners
 from geosam.geobox import Edge, Window
 from geosam.grid import TileGrid
 from geosam.masks import Granularity, MaskSet, SceneObject
-from geosam.prompts import PixelPrompts
+from geosam.prompts import PixelPrompts, points_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from geosam.corners import BoolArray, Corners
-    from geosam.prompts import ScenePrompt
+    from geosam.prompts import Logits, ScenePrompt
     from geosam.segmenter import Embedding, Segmenter
 
 #: Side of the square around the first window that an object may fill, scene pixels.
 GROWTH_LIMIT_PX = 16384
 #: Least IoU of a strip component and the mask that the next window shows for it.
 _AGREEMENT = 0.5
+#: Prompts decoded at once; bounds the memory that their masks and logits take.
+_BATCH = 64
 #: Edge of a window, and where in the grid the tile behind it lies: (edge, rows down, columns right).
 _SIDES = ((Edge.LEFT, 0, -1), (Edge.TOP, -1, 0), (Edge.RIGHT, 0, 1), (Edge.BOTTOM, 1, 0))
 
@@ -76,6 +82,29 @@ class WindowRule:
         start = round((centre - self.tile_size / 2) / quarter) * quarter
         return min(max(start, begin), begin + length - self.tile_size), self.tile_size
 
+    def follow(self, prompt: ScenePrompt) -> tuple[Window, list[ScenePrompt]]:
+        """The window of a prompt, and what had been given after each step since that window was chosen.
+
+        The window of the first step serves for as long as it holds all that is given; then one is chosen anew, and
+        answers from the old one are of no use in it.
+        """
+        first, *later = prompt.history()
+        window, steps = self.first_window(first.bounds_xyxy), [first]
+        for given in later:
+            again = window if self._holds(window, given.bounds_xyxy) else self.first_window(given.bounds_xyxy)
+            window, steps = again, [*(steps if again == window else ()), given]
+        return window, steps
+
+    def _holds(self, window: Window, bounds_xyxy: tuple[float, float, float, float]) -> bool:
+        """Whether bounds lie in the window; its right and lower edges are the next one's, if there is a next one."""
+        x0, y0, x1, y1 = bounds_xyxy
+        return (
+            window.col_off <= x0
+            and window.row_off <= y0
+            and (x1 < window.col_end or window.col_end == self.region.col_end)
+            and (y1 < window.row_end or window.row_end == self.region.row_end)
+        )
+
     def grid(self, first: Window) -> TileGrid:
         """The windows an object may grow through."""
         return TileGrid.anchored(self.region, first, max(1, self.tile_size - self.overlap))
@@ -91,56 +120,104 @@ class WindowRule:
         )
 
 
+class View(NamedTuple):
+    """A window as a model sees it."""
+
+    segmenter: Segmenter
+    """Made the embedding and reads it."""
+    embedding: Embedding
+    """Of the window, which may have been padded at the right and at the bottom."""
+    window: Window
+    """Where it lies, scene pixels."""
+
+    @property
+    def tile(self) -> Window:
+        """The window with the padding."""
+        height, width = self.embedding.input_hw
+        return Window(self.window.col_off, self.window.row_off, width, height)
+
+    def mask(self, masks: MaskSet, row: int) -> BoolArray:
+        """One of the masks that the model gave, without the padding (H, W)."""
+        return masks.full(row)[: self.window.height, : self.window.width]
+
+
 @dataclass(eq=False)
 class _Growth:
     """One object while it grows; masks are of whole windows, by tile of the grid."""
 
     grid: TileGrid
+    excluded_xy: NDArray[np.float64]
+    """(K, 2) points that are outside the object, scene pixels."""
     masks: dict[int, BoolArray] = field(default_factory=dict)
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)
     truncated: bool = False
 
 
-class _View(NamedTuple):
-    """An embedding and the model that reads it."""
-
-    segmenter: Segmenter
-    embedding: Embedding
-
-
 def segment_prompted(
     embedder: Embedder, prompts: Sequence[ScenePrompt], first: Window, rule: WindowRule
 ) -> list[SceneObject]:
-    """The objects of prompts that share their first window; prompts on nothing give none."""
+    """The objects of prompts that share their window, by :meth:`WindowRule.follow`; prompts on nothing give none."""
     embedding = embedder(first)
     if embedding is None:
         return []
+    view = View(embedder.segmenter, embedding, first)
     found = []
-    for prompt, masks, row in _decode(embedder.segmenter, embedding, prompts, first):
-        growth = _Growth(rule.grid(first))
-        start = growth.grid.meeting(first)
-        index = next(i for i in start if growth.grid.window(i) == first)
-        growth.masks[index] = masks.full(row)
-        growth.scores[index] = float(masks.predicted_iou[row]), float(masks.stability_score[row])
-        _grow(growth, embedder, first, rule)
-        found.append(_finished(growth, prompt.index))
+    for start in range(0, len(prompts), _BATCH):
+        batch = prompts[start : start + _BATCH]
+        for prompt, answer in zip(batch, _replay(view, batch, rule), strict=True):
+            if answer is not None:
+                found.append(_grown(prompt, answer, view, embedder, rule))
     return found
 
 
-def _decode(
-    segmenter: Segmenter, embedding: Embedding, prompts: Sequence[ScenePrompt], window: Window
-) -> Iterator[tuple[ScenePrompt, MaskSet, int]]:
-    """(prompt, masks, row of the mask it asks for), prompts that found nothing left out."""
-    ambiguous = [p for p in prompts if _is_ambiguous(p)]
-    clear = [p for p in prompts if not _is_ambiguous(p)]
-    for group, multimask in ((ambiguous, True), (clear, False)):
+def _replay(view: View, prompts: Sequence[ScenePrompt], rule: WindowRule) -> list[MaskSet | None]:
+    """The answers to prompts that are asked as they were given, each step of all of them at once."""
+    steps = [rule.follow(prompt)[1] for prompt in prompts]
+    answers: list[MaskSet | None] = [None] * len(prompts)
+    for number in range(max(map(len, steps), default=0)):
+        due = [i for i, given in enumerate(steps) if number < len(given)]
+        shown = refine(view, [steps[i][number] for i in due], [answers[i] for i in due])
+        for i, answer in zip(due, shown, strict=True):
+            answers[i] = answer
+    return answers
+
+
+def refine(view: View, prompts: Sequence[ScenePrompt], former: Sequence[MaskSet | None]) -> list[MaskSet | None]:
+    """What the model shows for prompts now, after what it showed for them before; one step of a session or a replay.
+
+    Asked for the first time, an ambiguous prompt chooses among several masks. Later the logits of the former answer
+    say which one was meant, and all prompts so far give one mask. A polygon that was drawn last replaces the former
+    answer; so does everything for models that give no logits: they are always asked anew.
+
+    Args:
+        view: the window; prompts may reach beyond it.
+        prompts: all that has been given so far, for each object.
+        former: the answer to each before its last step; None at first, or where nothing was found.
+
+    Returns:
+        For each prompt a set of one mask, or None where there is nothing.
+    """
+    known = [_known(prompt, answer) for prompt, answer in zip(prompts, former, strict=True)]
+    open_choice = [logits is None and _is_ambiguous(prompt) for prompt, logits in zip(prompts, known, strict=True)]
+    answers: list[MaskSet | None] = [None] * len(prompts)
+    for multimask in (True, False):
+        group = [i for i, several in enumerate(open_choice) if several == multimask]
         if not group:
             continue
-        masks = segmenter.decode(embedding, PixelPrompts.of(group, window), multimask=multimask, keep=None)
-        for number, prompt in enumerate(group):
-            row = _choose(masks, number, prompt)
-            if row is not None:
-                yield prompt, masks, row
+        asked = PixelPrompts.of([prompts[i] for i in group], view.tile, [known[i] for i in group])
+        masks = view.segmenter.decode(view.embedding, asked, multimask=multimask, keep=None)
+        for number, i in enumerate(group):
+            row = _choose(masks, number, prompts[i])
+            answers[i] = None if row is None else masks.select([row])
+    return answers
+
+
+def _known(prompt: ScenePrompt, former: MaskSet | None) -> Logits | None:
+    """The logits (h, w) that the next answer goes on from."""
+    if former is None or former.logits is None or prompt.ends_with_polygon:
+        return None
+    logits: Logits = former.logits[0]
+    return logits
 
 
 def _is_ambiguous(prompt: ScenePrompt) -> bool:
@@ -158,12 +235,19 @@ def _choose(masks: MaskSet, number: int, prompt: ScenePrompt) -> int | None:
     return int(rows[np.argmax(masks.predicted_iou[rows])]) if len(rows) else None
 
 
-def _grow(growth: _Growth, embedder: Embedder, first: Window, rule: WindowRule) -> None:
-    queue = deque(growth.masks)
+def _grown(prompt: ScenePrompt, answer: MaskSet, view: View, embedder: Embedder, rule: WindowRule) -> SceneObject:
+    """The whole object of which `view` shows the answer."""
+    first = view.window
+    growth = _Growth(rule.grid(first), prompt.points_xy[prompt.labels == 0])
+    start = next(tile for tile in growth.grid.meeting(first) if growth.grid.window(tile) == first)
+    growth.masks[start] = view.mask(answer, 0)
+    growth.scores[start] = float(answer.predicted_iou[0]), float(answer.stability_score[0])
+    queue = deque([start])
     while queue:
         while queue:
             queue.extend(_leave(growth, queue.popleft(), embedder, first, rule))
         queue.extend(_reconcile(growth, embedder))
+    return _finished(growth, prompt.index)
 
 
 def _leave(growth: _Growth, here: int, embedder: Embedder, first: Window, rule: WindowRule) -> list[int]:
@@ -184,7 +268,7 @@ def _leave(growth: _Growth, here: int, embedder: Embedder, first: Window, rule: 
         if embedding is None:
             growth.truncated = True
             continue
-        view = _View(embedder.segmenter, embedding)
+        view = View(embedder.segmenter, embedding, window)
         continued = [_continue(growth, there, part, strip, view) for part in parts]
         growth.truncated |= not all(continued)
         if any(continued):
@@ -206,7 +290,7 @@ def _reconcile(growth: _Growth, embedder: Embedder) -> list[int]:
         parts = [part for part in parts if part[core.relative_to(strip).slices_rc].any()]
         embedding = embedder(window) if parts else None
         if embedding is not None:
-            view = _View(embedder.segmenter, embedding)
+            view = View(embedder.segmenter, embedding, window)
             continued = [_continue(growth, there, part, strip, view) for part in parts]
             if any(continued):
                 changed.append(there)
@@ -227,22 +311,29 @@ def _unknown(growth: _Growth, here: int, there: int) -> tuple[Window, list[BoolA
     return strip, [labels == value for value in range(1, count + 1) if 2 * shared[value] < areas[value]]
 
 
-def _continue(growth: _Growth, there: int, part: BoolArray, strip: Window, view: _View) -> bool:
+def _continue(growth: _Growth, there: int, part: BoolArray, strip: Window, view: View) -> bool:
     """Prompt the next window inside a component of the strip; False if it shows something else there."""
-    window = growth.grid.window(there)
-    x, y = _innermost(part)
-    point = np.array([[x + strip.col_off - window.col_off, y + strip.row_off - window.row_off]])
-    asked = PixelPrompts((point,), (np.ones(1, np.int8),), np.full((1, 4), np.nan), (None,))
+    asked = _clicks(part, strip, growth.excluded_xy, view.window)
     masks = view.segmenter.decode(view.embedding, asked, multimask=True, keep=None)
-    inside = strip.relative_to(window).slices_rc
-    fits = [_agreement(masks.full(row)[inside], part) for row in range(len(masks))]
+    inside = strip.relative_to(view.window).slices_rc
+    shown = [view.mask(masks, row) for row in range(len(masks))]
+    fits = [_agreement(mask[inside], part) for mask in shown]
     if not fits or max(fits) < _AGREEMENT:
         return False
     row = int(np.argmax(fits))
     known = growth.masks.get(there)
-    growth.masks[there] = masks.full(row) if known is None else known | masks.full(row)
+    growth.masks[there] = shown[row] if known is None else known | shown[row]
     growth.scores.setdefault(there, (float(masks.predicted_iou[row]), float(masks.stability_score[row])))
     return True
+
+
+def _clicks(part: BoolArray, strip: Window, excluded_xy: NDArray[np.float64], window: Window) -> PixelPrompts:
+    """Points inside a component of the strip and those of the user that exclude, as a prompt of the next window."""
+    included = points_inside(part) + np.array([strip.col_off - window.col_off, strip.row_off - window.row_off])
+    excluded = excluded_xy - np.array([window.col_off, window.row_off])
+    excluded = excluded[((excluded >= 0) & (excluded < (window.width, window.height))).all(axis=1)]
+    labels = np.repeat(np.array([1, 0], np.int8), [len(included), len(excluded)])
+    return PixelPrompts((np.concatenate([included, excluded]),), (labels,), np.full((1, 4), np.nan), (None,))
 
 
 def _agreement(seen: BoolArray, part: BoolArray) -> float:
@@ -251,15 +342,6 @@ def _agreement(seen: BoolArray, part: BoolArray) -> float:
     met = np.unique(labels[part & seen])
     other = np.isin(labels, met[met > 0])
     return float(np.count_nonzero(other & part) / np.count_nonzero(other | part))
-
-
-def _innermost(part: BoolArray) -> tuple[float, float]:
-    """Centre (x, y) of the pixel farthest from the outline, the first one of several."""
-    rows, cols = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-    crop = part[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    depth = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
-    row, col = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return float(cols[0] + col) + 0.5, float(rows[0] + row) + 0.5
 
 
 def _finished(growth: _Growth, prompt_index: int) -> SceneObject:

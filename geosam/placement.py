@@ -16,7 +16,7 @@ from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 
 from geosam.errors import CRSMismatch, PromptOutsideScene
-from geosam.prompts import NAMED, ScenePrompt
+from geosam.prompts import NAMED, ScenePrompt, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +78,8 @@ class _Parts:
     """(G,) all points in the order of the prompts, then all boxes, then all polygons."""
     owner: NDArray[np.intp]
     """(G,) the prompt each belongs to."""
+    places: NDArray[np.intp]
+    """(G,) position of a point among those of its prompt, 0 for boxes and polygons."""
     labels: NDArray[np.int8]
     """(G,) 1 includes (boxes and polygons do), 0 excludes."""
     shapes: NDArray[np.object_]
@@ -88,13 +90,15 @@ class _Parts:
         """Collect the parts."""
         boxed = [i for i, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
         masked = [i for i, prompt in enumerate(prompts) if prompt.polygon is not None]
-        counts = [len(prompt.labels) for prompt in prompts]
+        counts = np.array([len(prompt.labels) for prompt in prompts])
         points = shapely.points(np.concatenate([prompt.points_xy for prompt in prompts]))
+        begins = np.repeat(np.cumsum(counts) - counts, counts)
         upright = shapely.box(*np.array([prompts[i].box_xyxy for i in boxed], np.float64).reshape(-1, 4).T)
         boxes = [prompts[i].outline or box for i, box in zip(boxed, upright, strict=True)]
         return cls(
             np.repeat([_POINT, _BOX, _POLYGON], [len(points), len(boxed), len(masked)]),
             np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)]),
+            np.concatenate([np.arange(len(points)) - begins, np.zeros(len(boxed + masked), np.intp)]),
             np.concatenate([*(prompt.labels for prompt in prompts), np.ones(len(boxed + masked), np.int8)]),
             np.array([*points, *boxes, *(prompts[i].polygon for i in masked)], object),
         )
@@ -235,7 +239,7 @@ def _assemble(
     slices = [slice(*pair) for pair in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
     boxes = {i: _box(clipped[row]) for i, row in zip(owner[kind == _BOX].tolist(), rows[kind == _BOX], strict=True)}
     masks = dict(zip(owner[kind == _POLYGON].tolist(), polygons[rows[kind == _POLYGON]], strict=True))
-    points_xy, labels = clipped[points, :2], parts.labels[points]
+    points_xy, labels, places = clipped[points, :2], parts.labels[points], parts.places[points]
     return [
         ScenePrompt(
             i,
@@ -245,9 +249,17 @@ def _assemble(
             masks.get(i),
             prompts[i].granularity,
             _box(bounds[i]),
+            _steps_left(prompts[i].steps, places[slices[i]], box=i in boxes, polygon=i in masks),
         )
         for i in np.unique(owner).tolist()
     ]
+
+
+def _steps_left(steps: Steps | None, places: NDArray[np.intp], *, box: bool, polygon: bool) -> Steps | None:
+    """The steps of what is left of a prompt: its points at `places`, and perhaps its box and polygon."""
+    if steps is None:
+        return None
+    return Steps.ranked(steps.points[places], steps.box if box else None, steps.polygon if polygon else None)
 
 
 def _box(row: Floats) -> Box:

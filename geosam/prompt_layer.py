@@ -1,14 +1,16 @@
 """Prompt layers: any vector layer as prompts, and prompts as a GeoPackage with the schema of the prompt layer.
 
 The schema: `object_id, step, kind (point | box | mask), label (1 includes, 0 excludes), granularity (auto | part |
-whole | group)`. The field `object_id` decides: with it, all features of one value are one object, ordered by `step`
-and never by row, and the other fields may be missing. Without it every feature is an object named by its feature
-number. Any other field is an attribute; an object has those of its first step.
+whole | group)`. The field `object_id` decides: with it, all features of one value are one object, in the order of
+`step` and never of rows (equal steps: given together), and the other fields may be missing. Without it every feature is
+an object named by its feature number. Any other field is an attribute; an object has those of its first step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +24,7 @@ from geosam.export.checks import check_existing
 from geosam.export.geopackage import companions, facts
 from geosam.export.staging import Staging, failures_reported
 from geosam.placement import beyond_degrees
-from geosam.prompts import DETAILS, NAMED, Prompt
+from geosam.prompts import DETAILS, NAMED, Prompt, Steps
 from geosam.vector import read_vector
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def read_prompts(
 def write_prompts(path: str | Path, prompts: Sequence[Prompt], *, overwrite: bool = False) -> None:
     """Write prompts as a GeoPackage with the schema of the prompt layer; :func:`read_prompts` returns the same prompts.
 
+    Points that were given together have no order: they come back from west to east.
     The file appears complete or not at all. Attributes whose names the schema or the format uses get a new name.
 
     Raises:
@@ -118,16 +121,17 @@ def write_prompts(path: str | Path, prompts: Sequence[Prompt], *, overwrite: boo
 
 
 def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
-    """One row for each box, mask and point, in this order."""
+    """One row for each box, mask and point, in the order of their steps."""
     rows: list[tuple[Prompt, int, str, int, Any]] = []
     for prompt in prompts:
-        parts: list[tuple[str, int, Any]] = []
+        given = prompt.steps or Steps(np.zeros(len(prompt.labels), np.int64))
+        parts: list[tuple[int, str, int, Any]] = []
         if prompt.box_xyxy is not None:
-            parts.append(("box", 1, prompt.outline or shapely.box(*prompt.box_xyxy)))
-        parts += [("mask", 1, prompt.polygon)] if prompt.polygon is not None else []
-        points = zip(prompt.labels.tolist(), shapely.points(prompt.points_xy), strict=True)
-        parts += [("point", label, point) for label, point in points]
-        rows += [(prompt, step, *shape) for step, shape in enumerate(parts)]
+            parts.append((given.box, "box", 1, prompt.outline or shapely.box(*prompt.box_xyxy)))
+        parts += [(given.polygon, "mask", 1, prompt.polygon)] if prompt.polygon is not None else []
+        points = shapely.points(prompt.points_xy)
+        parts += zip(given.points.tolist(), repeat("point"), prompt.labels.tolist(), points, strict=False)
+        rows += [(prompt, *part) for part in sorted(parts, key=itemgetter(0))]
     owners, steps, kinds, labels, shapes = zip(*rows, strict=True)
     ids = [prompt.id for prompt in owners]
     columns: dict[str, Any] = {
@@ -353,7 +357,10 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
     boxed = dict(_only(table, rows, _BOX))
     boxes = {owner: tuple(corner[row].tolist()) for owner, row in boxed.items()}
     outlines = {owner: shapely.convex_hull(table.geometries[row]) for owner, row in boxed.items()}
-    masks = {owner: table.geometries[row] for owner, row in _only(table, rows, _MASK)}
+    masked = dict(_only(table, rows, _MASK))
+    masks = {owner: table.geometries[row] for owner, row in masked.items()}
+    steps = rows.steps[points][of]
+    box_steps, mask_steps = ({owner: rows.steps[row] for owner, row in found.items()} for found in (boxed, masked))
     first = order[np.searchsorted(rows.owner[order], np.arange(len(rows.ids)))].tolist()
     return [
         Prompt(
@@ -367,6 +374,7 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
             {field: table.columns[field][row] for field in rows.attributes},
             f"{table.place}, {rows.noun} {name}",
             outlines.get(number),
+            Steps.ranked(steps[start:end], box_steps.get(number), mask_steps.get(number)),
         )
         for number, (name, start, end, row) in enumerate(zip(rows.ids, [0, *ends], ends, first, strict=False))
     ]

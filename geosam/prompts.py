@@ -6,19 +6,20 @@ coordinates are corner-based and pixels are half-open: a point on the right or l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
+from scipy import ndimage
 
 from geosam.errors import EmptyPrompt, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from pyproj import CRS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from geosam.masks import BoolArray
 
     Floats: TypeAlias = NDArray[np.float64]
+    Logits: TypeAlias = NDArray[np.float32]
 
 Detail: TypeAlias = Literal["auto", "part", "whole", "group"]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -38,8 +40,36 @@ MAX_POINTS_PER_OBJECT = 1000
 #: Mask polygons are burnt from vertices on this grid (pixels): short binary fractions, for which GDAL's arithmetic is
 #: exact, so that a centre on an edge falls on the same side in every window.
 BURN_PX = 2.0**-8
+#: Most points that stand for a mask.
+POINTS_INSIDE = 3
 #: How many prompts a message names before it only counts.
 NAMED = 5
+
+
+class Steps(NamedTuple):
+    """When the parts of a prompt were given, 0 first; equal numbers were given together."""
+
+    points: NDArray[np.int64]
+    """(K,) of each point, never decreasing."""
+    box: int = 0
+    """Of the box; 0 without one."""
+    polygon: int = 0
+    """Of the polygon; 0 without one."""
+
+    @classmethod
+    def ranked(cls, points: NDArray[Any], box: float | None, polygon: float | None) -> Steps | None:
+        """Steps from numbers that only order the parts, None for a part that is not there; None if all are equal."""
+        numbers = sorted({*points.tolist(), box, polygon} - {None})
+        if len(numbers) < 2:
+            return None
+        place = {number: rank for rank, number in enumerate(numbers)}
+        ranks = np.array([place[number] for number in points.tolist()], np.int64)
+        return cls(ranks, place.get(box, 0), place.get(polygon, 0))
+
+    @property
+    def latest(self) -> int:
+        """The last one."""
+        return max(self.box, self.polygon, int(self.points[-1]) if len(self.points) else 0)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,11 +101,17 @@ class Prompt:
     """Where it was given, for messages: file, layer and feature, or the option."""
     outline: Any = None
     """A shapely polygon that the box was drawn around, or None: on a rotated grid its envelope is the tighter box."""
+    steps: Steps | None = None
+    """When its parts were given, which replay follows; None: all at once."""
 
     def __post_init__(self) -> None:
         count = len(self.labels)
         if self.points_xy.shape != (count, 2):
             raise ValueError(f"points (K, 2) and labels (K,) expected, got {self.points_xy.shape} and {count} labels")
+        if self.steps is not None and (
+            len(self.steps.points) != count or (np.diff(self.steps.points, prepend=0) < 0).any()
+        ):
+            raise ValueError(f"steps (K,) from 0 up expected for {count} points, got {self.steps.points}")
         if count > MAX_POINTS_PER_OBJECT:
             raise PromptError(
                 f"too many points for one object: {self.source}: {count}, at most {MAX_POINTS_PER_OBJECT} wanted. "
@@ -117,6 +153,42 @@ class ScenePrompt:
     """Which of the masks of an ambiguous prompt is wanted."""
     bounds_xyxy: Box
     """Envelope of points, box and polygon, inside the scene."""
+    steps: Steps | None = None
+    """When its parts were given; None: all at once."""
+
+    @property
+    def ends_with_polygon(self) -> bool:
+        """Whether there is a polygon and no part was given after it."""
+        return self.polygon is not None and (self.steps is None or self.steps.polygon == self.steps.latest)
+
+    def history(self) -> list[ScenePrompt]:
+        """What had been given after each of its steps, from the first after which something includes; all of it last.
+
+        The bounds are those of what had been given.
+        """
+        if self.steps is None:
+            return [self]
+        steps = {*self.steps.points.tolist(), self.steps.box, self.steps.polygon} - {self.steps.latest}
+        earlier = [self._until(step, self.steps) for step in sorted(steps)]
+        return [*(given for given in earlier if given is not None), self]
+
+    def _until(self, step: int, steps: Steps) -> ScenePrompt | None:
+        """What had been given after a step, None if nothing in it includes."""
+        count = int(np.searchsorted(steps.points, step, side="right"))
+        points, labels = self.points_xy[:count], self.labels[:count]
+        box = self.box_xyxy if steps.box <= step else None
+        polygon = self.polygon if steps.polygon <= step else None
+        areas = [area for area in (box, polygon and polygon.bounds) if area is not None]
+        if not (areas or labels.any()):
+            return None
+        x0, y0, x1, y1 = self.bounds_xyxy
+        corners = np.concatenate([points, np.array(areas, np.float64).reshape(-1, 2)])
+        corners = np.clip(corners, (x0, y0), (x1, y1))  # polygons may reach over the edge of the scene
+        then = Steps(steps.points[:count], *(given if given <= step else 0 for given in steps[1:]))
+        bounds = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+        return replace(
+            self, points_xy=points, labels=labels, box_xyxy=box, polygon=polygon, bounds_xyxy=bounds, steps=then
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,18 +203,32 @@ class PixelPrompts:
     """(N, 4), NaN in the rows without a box."""
     masks: tuple[BoolArray | None, ...]
     """N masks (H, W) of the window, None where there is none."""
+    logits: tuple[Logits | None, ...] = ()
+    """N low-resolution logits (h, w), as :attr:`MaskSet.logits`, of the answer that a prompt goes on from; None where
+    it does not, and for prompts with a mask. Empty where no prompt goes on. Like masks they are enough to go on from,
+    even if all points exclude."""
 
     def __post_init__(self) -> None:
         lengths = (len(self.points), len(self.labels), len(self.boxes_xyxy), len(self.masks))
-        if len(set(lengths)) != 1:
-            raise ValueError(f"points, labels, boxes and masks of the same number of prompts expected, got {lengths}")
+        if len({*lengths, len(self.logits) or lengths[0]}) != 1:
+            raise ValueError(
+                f"points, labels, boxes and masks of the same number of prompts expected, got {lengths}, "
+                f"and as many logits or none, got {len(self.logits)}"
+            )
+        if any(mask is not None and former is not None for mask, former in zip(self.masks, self.logits, strict=False)):
+            raise ValueError("a prompt goes on from a mask or from logits, got both")
 
     def __len__(self) -> int:
         return len(self.points)
 
     @classmethod
-    def of(cls, prompts: Sequence[ScenePrompt], window: Window) -> PixelPrompts:
-        """The prompts in pixels of `window`, in the given order; coordinates are shifted, not clipped to it."""
+    def of(cls, prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[Logits | None] = ()) -> PixelPrompts:
+        """The prompts in pixels of `window`, in the given order; coordinates are shifted, not clipped to it.
+
+        `logits` are those of former answers, for each prompt or none; they replace its polygon.
+        """
+        formers = tuple(logits) or (None,) * len(prompts)
+        drawn = [p.polygon if former is None else None for p, former in zip(prompts, formers, strict=True)]
         shift = np.array([window.col_off, window.row_off], np.float64)
         missing = (np.nan,) * 4
         boxes = np.array([missing if p.box_xyxy is None else p.box_xyxy for p in prompts], np.float64).reshape(-1, 4)
@@ -150,7 +236,8 @@ class PixelPrompts:
             tuple(p.points_xy - shift for p in prompts),
             tuple(p.labels for p in prompts),
             boxes - np.tile(shift, 2),
-            tuple(None if p.polygon is None else _burn(p.polygon, window) for p in prompts),
+            tuple(None if polygon is None else _burn(polygon, window) for polygon in drawn),
+            formers if any(former is not None for former in formers) else (),
         )
 
 
@@ -178,6 +265,32 @@ def prompts_from_options(
             warnings.append(f"{name}: corners were swapped, XMIN,YMIN,XMAX,YMAX is the order")
         prompts.append(Prompt(len(prompts) + 1, crs, box_xyxy=upright, source=name))
     return prompts, warnings
+
+
+def with_granularity(prompts: Iterable[Prompt], granularity: Detail) -> list[Prompt]:
+    """The prompts, with `granularity` in those that say nothing of their own."""
+    silent = {"auto"} - {granularity}
+    return [replace(p, granularity=granularity) if p.granularity in silent else p for p in prompts]
+
+
+def points_inside(mask: BoolArray) -> Floats:
+    """(K, 2) pixel centres (x, y) that stand for a mask (H, W): one deep inside, and in long masks up to two more.
+
+    The first is the farthest from the outline. Others are at least half as deep, as far as possible from those before
+    and farther from them than the mask is wide. Of several equal ones the first counts.
+    """
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    depth = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
+    deep_rc = np.argwhere(2 * depth >= depth.max())
+    chosen = [np.argwhere(depth == depth.max())[0]]
+    apart = np.full(len(deep_rc), np.inf)
+    while len(chosen) < POINTS_INSIDE:
+        apart = np.minimum(apart, np.hypot(*(deep_rc - chosen[-1]).T))
+        if apart.max() <= 2 * depth.max():
+            break
+        chosen.append(deep_rc[int(np.argmax(apart))])
+    return np.asarray(np.array(chosen)[:, ::-1] + (cols[0] + 0.5, rows[0] + 0.5))
 
 
 def _burn(polygon: Any, window: Window) -> BoolArray:

@@ -1,7 +1,7 @@
 """Segmenters and pictures with known answers: everything downstream of a network can be tested to the byte.
 
-:class:`ThresholdSegmenter` is exact, :class:`NullSegmenter` costs nothing, :func:`flat_scene` draws pictures whose
-objects are awkward to stitch. None of them needs weights.
+:class:`ThresholdSegmenter` is exact, :class:`RefiningSegmenter` goes on from its answers, :class:`NullSegmenter` costs
+nothing, :func:`flat_scene` draws pictures whose objects are awkward to stitch. None of them needs weights.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 from skimage.measure import label
 
-from geosam.masks import MaskSet
+from geosam.masks import Granularity, MaskSet
 from geosam.segmenter import Embedding, KeepRule, ModelSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geosam.masks import BoolArray
-    from geosam.prompts import PixelPrompts
+    from geosam.prompts import Logits, PixelPrompts
 
     Rng = np.random.Generator
     Labels = NDArray[np.int32]
@@ -107,6 +108,68 @@ def _most_frequent(values: Labels, refused: set[int]) -> list[int]:
         return []
     order = np.lexsort((first[allowed], -counts[allowed]))
     return [int(found[allowed][order[0]])]
+
+
+#: Side in pixels of a cell of the logits of :class:`RefiningSegmenter`.
+CELL_PX = 4
+
+
+@dataclass(frozen=True)
+class RefiningSegmenter(ThresholdSegmenter):
+    """A :class:`ThresholdSegmenter` that has to choose and that goes on from its answers, as networks do.
+
+    With `multimask` there are three masks: the selected components (part), these and all that touch them (whole, the
+    best), and every valid pixel (group). With logits of a former answer, components in which they are positive on
+    average stay selected unless a negative point is on them. So the result shows in which steps prompts were given.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Any input size; the masks may overlap."""
+        return ModelSpec("refining", "refining-1")
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Three masks or one for each prompt, with logits in cells of `CELL_PX`: 8 inside, -8 outside."""
+        del keep
+        labels = embedding.arrays["labels"]
+        masks, rows = [], []
+        for row in range(len(prompts)):
+            former = prompts.logits[row] if prompts.logits else None
+            chosen = _components(labels, prompts, row) + _remembered(labels, prompts, row, former)
+            if chosen:
+                part = np.isin(labels, chosen)
+                whole = np.isin(labels, labels[ndimage.binary_dilation(part) & (labels > 0)])
+                masks += [part, whole, labels > 0] if multimask else [part]
+                rows.append(row)
+        levels = list(Granularity) if multimask else [Granularity.WHOLE]
+        return MaskSet.from_full(
+            masks,
+            embedding.input_hw,
+            predicted_iou=[0.8, 0.9, 0.7][: len(levels)] * len(rows),
+            prompt_index=np.repeat(np.array(rows, np.int32), len(levels)),
+            granularity=levels * len(rows),
+            logits=np.array([_cells(mask) for mask in masks], np.float32) if masks else None,
+        )
+
+
+def _remembered(labels: Labels, prompts: PixelPrompts, row: int, former: Logits | None) -> list[int]:
+    """Components in which the former logits are positive on average, without those under negative points."""
+    if former is None:
+        return []
+    height, width = labels.shape
+    logits = former.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)[:height, :width]
+    found = np.unique(labels[labels > 0])
+    means = np.array(ndimage.mean(logits, labels, found))
+    refused = _under_points(labels, prompts.points[row][prompts.labels[row] == 0])
+    return [value for value in found[means > 0].tolist() if value not in refused]
+
+
+def _cells(mask: BoolArray) -> NDArray[np.float64]:
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % CELL_PX), (0, -width % CELL_PX)))
+    rows, cols = padded.shape[0] // CELL_PX, padded.shape[1] // CELL_PX
+    shares = padded.reshape(rows, CELL_PX, cols, CELL_PX).mean(axis=(1, 3))
+    return np.asarray(16 * shares - 8)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,21 @@ import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
+from affine import Affine
+from pyproj import CRS
 
 from geosam.errors import PromptError
+from geosam.geobox import GeoBox
 from geosam.placement import to_scene
 from geosam.prompt_layer import read_prompts
 
 UTM = "EPSG:32633"
+WGS84 = CRS(4326)
 X, Y = 500000, 4000000
+#: The grid of a scene around the prompts of the tests.
+SCENE = GeoBox(300, 200, Affine(0.5, 0, X, 0, -0.5, Y + 100), CRS(UTM))
+#: A polygon that crosses itself.
+BOWTIE = shapely.Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
 
 
 def shifted(*geometries):

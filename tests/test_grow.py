@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -25,11 +26,14 @@ class Pictured:
     picture: np.ndarray
     segmenter: ThresholdSegmenter
     seen: int = 0
+    padding: int = 0
 
     def __call__(self, window):
         self.seen += 1
         grey = self.picture[window.slices_rc].astype(np.uint8)
-        return self.segmenter.embed(np.stack([grey] * 3)[None], np.ones((1, *grey.shape), bool))[0]
+        beyond = (0, self.padding)
+        valid = np.pad(np.ones(grey.shape, bool), (beyond, beyond))
+        return self.segmenter.embed(np.pad(np.stack([grey] * 3), ((0, 0), beyond, beyond))[None], valid[None])[0]
 
 
 def point(x, y, index=0):
@@ -37,12 +41,12 @@ def point(x, y, index=0):
     return ScenePrompt(index, xy, np.ones(1, np.int8), None, None, "auto", (x, y, x + 1, y + 1))
 
 
-def click(picture, x, y, tile_size, overlap, **rule):
+def click(picture, x, y, tile_size, overlap, *, padding=0, **rule):
     height, width = picture.shape
     rule = WindowRule(Window(0, 0, width, height), tile_size, overlap, **rule)
     prompt = point(x, y)
     first = rule.first_window(prompt.bounds_xyxy)
-    (found,) = segment_prompted(Pictured(picture, ThresholdSegmenter()), [prompt], first, rule)
+    (found,) = segment_prompted(Pictured(picture, ThresholdSegmenter(), padding=padding), [prompt], first, rule)
     return found
 
 
@@ -68,7 +72,7 @@ def pictures_with_a_click(draw):
 def test_a_click_gives_the_whole_component_whatever_the_windows(case, tile_size, data):
     picture, x, y = case
     overlap = data.draw(st.integers(2, tile_size - 1))
-    found = click(picture, x, y, tile_size, overlap)
+    found = click(picture, x, y, tile_size, overlap, padding=data.draw(st.sampled_from([0, 7])))
     assert (corners.mask_of(found.corners, Window(0, 0, *picture.shape[::-1])) == component_at(picture, x, y)).all()
     assert not found.truncated
 
@@ -82,11 +86,61 @@ def test_an_object_larger_than_three_windows_arrives_whole_and_says_how_many_it_
     assert not found.touches_edge
 
 
+@dataclass(frozen=True)
+class Listening(ThresholdSegmenter):
+    """Keeps the points it is asked about."""
+
+    asked: list = field(default_factory=list)
+
+    def decode(self, embedding, prompts, *, multimask, keep):
+        self.asked.append((prompts.points[0].tolist(), prompts.labels[0].tolist(), multimask))
+        return super().decode(embedding, prompts, multimask=multimask, keep=keep)
+
+
+def test_the_next_window_is_prompted_with_points_along_the_strip():
+    picture = np.zeros((64, 120), int)
+    picture[2:62, 5:110] = 1
+    rule, listening = WindowRule(Window(0, 0, 120, 64), 64, 16), Listening()
+    (found,) = segment_prompted(Pictured(picture, listening), [point(32, 32)], Window(0, 0, 64, 64), rule)
+    assert corners.area(found.corners) == picture.sum()
+    first, (points, labels, multimask) = listening.asked[:2]
+    assert first == ([[32.5, 32.5]], [1], True)
+    assert (labels, multimask) == ([1, 1, 1], True)
+    xs, ys = zip(*points, strict=True)
+    assert all(3 < x < 13 for x in xs)
+    assert max(ys) - min(ys) > 40
+
+
+def test_what_was_excluded_stays_excluded_in_windows_to_come():
+    picture = np.zeros((64, 400), int)
+    picture[20:30, 5:390] = 1
+    xy, labels = np.array([[200.5, 25.5], [330.5, 25.5]]), np.array([1, 0], np.int8)
+    prompt = ScenePrompt(0, xy, labels, None, None, "auto", (200.5, 25.5, 330.5, 25.5))
+    rule = WindowRule(Window(0, 0, 400, 64), 64, 16)
+    (found,) = segment_prompted(Pictured(picture, ThresholdSegmenter()), [prompt], Window(176, 0, 64, 64), rule)
+    bounds = corners.bounds(found.corners)
+    assert found.truncated
+    assert bounds.col_off == 5
+    assert 250 < bounds.col_end <= 330
+
+
 def test_growth_stops_at_the_limit_and_says_so():
     picture = np.ones((32, 600), int)
     found = click(picture, 300, 16, 32, 8, limit_px=128)
     assert found.truncated
     assert corners.bounds(found.corners).width <= 128
+
+
+def test_a_polygon_is_burnt_into_the_whole_of_a_padded_tile():
+    picture = np.zeros((20, 30), int)
+    picture[4:12, 6:20] = 1
+    polygon = shapely.box(7, 5, 16, 11)
+    prompt = ScenePrompt(0, np.empty((0, 2)), np.empty(0, np.int8), None, polygon, "auto", polygon.bounds)
+    window = Window(0, 0, 30, 20)
+    (found,) = segment_prompted(
+        Pictured(picture, ThresholdSegmenter(), padding=12), [prompt], window, WindowRule(window)
+    )
+    assert (corners.mask_of(found.corners, window) == (picture == 1)).all()
 
 
 def test_neighbouring_prompts_share_a_window():

@@ -9,7 +9,7 @@ from pyproj import CRS, Geod, Transformer
 from geosam.errors import CRSMismatch, PromptError, PromptOutsideScene
 from geosam.geobox import GeoBox, Window, corner_to_index
 from geosam.placement import BLOCK, to_scene
-from geosam.prompts import PixelPrompts, Prompt
+from geosam.prompts import PixelPrompts, Prompt, Steps
 
 UTM, WGS84 = CRS(32633), CRS(4326)
 GRIDS = {
@@ -218,6 +218,25 @@ def test_skipping_leaves_out_parts_and_what_they_leave_useless():
     assert all(name in warnings[0] for name in ("first", "second", "fourth", "fifth"))
     assert "third" not in warnings[0]
     assert "second" in warnings[1]
+
+
+def test_the_steps_of_what_is_left_stay_in_their_order():
+    grid = GRIDS["north-up"]
+    inside, outside = (500010, 3999990), (600000, 3999990)
+    near, far = (500001, 3999990, 500004, 3999995), (600000, 0, 600001, 1)
+    four = {"points_xy": np.array([inside, outside, inside, inside]), "labels": np.array([1, 0, 0, 1], np.int8)}
+    prompts = [
+        Prompt(1, UTM, **four, box_xyxy=near, steps=Steps(np.array([0, 2, 3, 3]), box=1)),
+        Prompt(2, UTM, **four, box_xyxy=far, steps=Steps(np.array([0, 1, 3, 4]), box=2)),
+        point([inside], source="at once"),
+        Prompt(
+            4, UTM, np.array([inside]), np.ones(1, np.int8), far, shapely.box(*near), steps=Steps(np.array([1]), 0, 2)
+        ),
+        Prompt(5, UTM, np.array([inside]), np.ones(1, np.int8), far, steps=Steps(np.array([1]))),
+    ]
+    placed, _ = to_scene(prompts, grid, skip_outside=True)
+    left = [p.steps and (p.steps.points.tolist(), p.steps.box, p.steps.polygon) for p in placed]
+    assert left == [([0, 2, 2], 1, 0), ([0, 1, 2], 0, 0), None, ([0], 0, 1), None]
 
 
 def test_warnings_name_some_and_count_the_rest():

@@ -9,7 +9,10 @@ import pytest
 import shapely
 from affine import Affine
 from prompt_files import (
+    BOWTIE,
+    SCENE,
     UTM,
+    WGS84,
     X,
     Y,
     feature,
@@ -29,10 +32,6 @@ from geosam.geobox import GeoBox
 from geosam.placement import to_scene
 from geosam.prompt_layer import read_prompts
 from geosam.prompts import MAX_POINTS_PER_OBJECT, Prompt, prompts_from_options
-
-SCENE = GeoBox(300, 200, Affine(0.5, 0, X, 0, -0.5, Y + 100), CRS(UTM))
-WGS84 = CRS(4326)
-BOWTIE = Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
 
 
 def placed_points(path, scene=SCENE, **options):

@@ -1,5 +1,6 @@
 import datetime as dt
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyogrio
@@ -11,7 +12,7 @@ from shapely import MultiPoint, MultiPolygon, Point, box
 
 from geosam.errors import CRSMismatch, EmptyPrompt, ExportError, OutputExists, PromptError, UnknownFormat
 from geosam.prompt_layer import KINDS, read_prompts, write_prompts
-from geosam.prompts import Prompt
+from geosam.prompts import Prompt, Steps
 
 SESSION = shifted(Point(1, 1), box(0, 0, 5, 5), Point(2, 2), Point(9, 9), Point(3, 3))
 SCHEMA = {
@@ -31,6 +32,12 @@ def same(one, other):
     np.testing.assert_array_equal(one.labels, other.labels)
     assert (one.polygon is None) == (other.polygon is None)
     assert one.polygon is None or shapely.equals_exact(one.polygon, other.polygon)
+    assert plain(one.steps) == plain(other.steps)
+
+
+def plain(steps):
+    """Steps as something that can be compared."""
+    return None if steps is None else (steps.points.tolist(), steps.box, steps.polygon)
 
 
 def test_features_of_one_object_id_are_one_object_in_the_order_of_their_steps(tmp_path):
@@ -44,6 +51,8 @@ def test_features_of_one_object_id_are_one_object_in_the_order_of_their_steps(tm
     assert first.box_xyxy == (X, Y, X + 5, Y + 5)
     assert first.granularity == "part"
     assert first.attributes == {"name": "a"}
+    assert plain(first.steps) == ([1, 2, 3], 0, 0)
+    assert prompts[1].steps is None
     assert prompts[1].granularity == "group"
     assert all(p.crs == CRS(UTM) for p in prompts)
 
@@ -59,6 +68,23 @@ def test_p33_the_order_of_rows_does_not_change_an_object(tmp_path):
     for objects in seen[1:]:
         for name in (4, 7):
             same(objects[name], seen[0][name])
+
+
+@pytest.mark.parametrize(
+    ("steps", "ranks"),
+    [
+        ([4, 4, 4], None),
+        ([-3, 10**15, 8], ([0, 2], 1)),
+        ([7, 7, -2], ([1, 1], 0)),
+        ([0, 1, 1], ([0, 1], 1)),
+    ],
+)
+def test_only_the_order_of_the_steps_counts(tmp_path, steps, ranks):
+    kinds = {"kind": ["point", "point", "mask"], "label": [1, 0, None]}
+    shapes = shifted(Point(1, 1), Point(2, 2), box(0, 0, 5, 5))
+    path = write_layer(tmp_path / "s.gpkg", shapes, object_id=[1, 1, 1], step=steps, **kinds)
+    (prompt,), _ = read_prompts(path)
+    assert plain(prompt.steps) == (ranks and (ranks[0], 0, ranks[1]))
 
 
 def test_objects_come_in_the_order_of_their_first_features(tmp_path):
@@ -169,7 +195,12 @@ def test_written_prompts_are_read_back_the_same(tmp_path, attributes):
     ring = shapely.difference(box(0, 0, 9, 9), box(3, 3, 6, 6))
     prompts = [
         Prompt(
-            3, crs, np.array([(0.1, 45.0), (0.3, 45.2), (0.2, 45.1)]), np.array([1, 0, 1], np.int8), (0.0, 44, 1, 46)
+            3,
+            crs,
+            np.array([(0.1, 45.0), (0.3, 45.2), (0.2, 45.1)]),
+            np.array([1, 0, 1], np.int8),
+            (0.0, 44, 1, 46),
+            steps=Steps(np.array([0, 2, 3]), box=1),
         ),
         Prompt(1, crs, polygon=ring, granularity="whole", attributes=attributes),
         Prompt(
@@ -181,16 +212,17 @@ def test_written_prompts_are_read_back_the_same(tmp_path, attributes):
     again, warnings = read_prompts(path)
     assert warnings == []
     for one, other in zip(again, prompts, strict=True):
-        full = {name: other.attributes.get(name) for name in attributes}
-        same(
-            one,
-            Prompt(
-                other.id, crs, other.points_xy, other.labels, other.box_xyxy, other.polygon, other.granularity, full
-            ),
-        )
+        same(one, replace(other, attributes={name: other.attributes.get(name) for name in attributes}))
     columns = pyogrio.read_info(path)["fields"].tolist()
     assert columns[:5] == ["object_id", "step", "kind", "label", "granularity"]
     assert set(pyogrio.read_dataframe(path)["kind"]) == set(KINDS)
+
+
+def test_what_was_given_at_once_is_read_back_at_once_from_west_to_east(tmp_path):
+    points, labels = np.array([(5.0, 1.0), (3.0, 9.0), (4.0, 2.0)]), np.array([1, 0, 1], np.int8)
+    write_prompts(tmp_path / "p.gpkg", [Prompt(1, CRS(UTM), points, labels, (0, 0, 9, 9))])
+    (prompt,), _ = read_prompts(tmp_path / "p.gpkg")
+    same(prompt, Prompt(1, CRS(UTM), points[[1, 2, 0]], labels[[1, 2, 0]], (0, 0, 9, 9)))
 
 
 def test_text_ids_and_taken_names_survive_writing(tmp_path):

@@ -9,7 +9,16 @@ from pyproj import CRS
 
 from geosam.errors import EmptyPrompt, PromptError
 from geosam.geobox import Window
-from geosam.prompts import MAX_POINTS_PER_OBJECT, PixelPrompts, Prompt, ScenePrompt, prompts_from_options
+from geosam.prompts import (
+    MAX_POINTS_PER_OBJECT,
+    PixelPrompts,
+    Prompt,
+    ScenePrompt,
+    Steps,
+    points_inside,
+    prompts_from_options,
+    with_granularity,
+)
 
 UTM = CRS(32633)
 ONE = np.ones(1, np.int8)
@@ -19,9 +28,8 @@ def at(*points):
     return np.array(points, np.float64).reshape(-1, 2)
 
 
-def scene_prompt(points=(), labels=(), box=None, polygon=None):
-    bounds = (0.0, 0.0, 1.0, 1.0)
-    return ScenePrompt(0, at(*points), np.array(labels, np.int8), box, polygon, "auto", bounds)
+def scene_prompt(points=(), labels=(), box=None, polygon=None, *, bounds=(0.0, 0.0, 1.0, 1.0), steps=None):
+    return ScenePrompt(0, at(*points), np.array(labels, np.int8), box, polygon, "auto", bounds, steps)
 
 
 def test_prompt_is_picklable_and_keeps_its_values():
@@ -60,6 +68,12 @@ def test_prompt_refuses_what_selects_nothing(error, text, given_parts):
 def test_prompt_refuses_points_without_labels():
     with pytest.raises(ValueError, match="2 labels"):
         Prompt(1, UTM, at((1, 1)), np.ones(2, np.int8))
+
+
+@pytest.mark.parametrize("steps", [[0], [1, 0], [-1, 0], [0, 1, 2]])
+def test_prompt_refuses_steps_that_do_not_go_with_its_points(steps):
+    with pytest.raises(ValueError, match="2 points"):
+        Prompt(1, UTM, at((1, 1), (2, 2)), np.ones(2, np.int8), steps=Steps(np.array(steps)))
 
 
 def test_prompt_takes_the_allowed_number_of_points():
@@ -104,6 +118,108 @@ def test_pixel_prompts_of_nothing_are_empty():
 def test_pixel_prompts_refuse_columns_of_different_length():
     with pytest.raises(ValueError, match="same number"):
         PixelPrompts((at((1, 1)),), (ONE,), np.zeros((2, 4)), (None,))
+
+
+def test_pixel_prompts_go_on_from_logits_instead_of_a_polygon():
+    prompts = [scene_prompt(polygon=shapely.box(1, 1, 3, 3)), scene_prompt([(2, 2)], [1])]
+    logits = np.zeros((4, 4), np.float32)
+    window = Window(0, 0, 9, 9)
+    assert PixelPrompts.of(prompts, window).logits == PixelPrompts.of(prompts, window, [None, None]).logits == ()
+    other = PixelPrompts.of(prompts, window, [None, logits])
+    assert other.masks[0].sum() == 4
+    assert (other.logits[0], other.logits[1] is logits) == (None, True)
+    assert PixelPrompts.of(prompts, window, [logits, None]).masks == (None, None)
+    for wrong in ((logits,), (logits, None)):
+        with pytest.raises(ValueError, match="logits"):
+            PixelPrompts(other.points, other.labels, other.boxes_xyxy, other.masks, wrong)
+
+
+def shown(prompt):
+    """What a prompt consists of: points, labels, box, mask area, bounds, steps."""
+    polygon = None if prompt.polygon is None else prompt.polygon.area
+    steps = None if prompt.steps is None else (prompt.steps.points.tolist(), *prompt.steps[1:])
+    points, labels = prompt.points_xy.tolist(), prompt.labels.tolist()
+    return points, labels, prompt.box_xyxy, polygon, prompt.bounds_xyxy, steps
+
+
+def test_the_history_of_a_prompt_adds_what_each_step_gave():
+    prompt = scene_prompt(
+        [(5, 5), (6, 6), (30, 2), (7, 7)],
+        [1, 1, 0, 1],
+        (1.0, 2.0, 8.0, 9.0),
+        shapely.box(-10, 4, 10, 20),
+        bounds=(0.0, 2.0, 30.0, 20.0),
+        steps=Steps(np.array([0, 0, 1, 4]), box=2, polygon=3),
+    )
+    *earlier, last = prompt.history()
+    assert last is prompt
+    two, three = [[5, 5], [6, 6]], [[5, 5], [6, 6], [30, 2]]
+    assert [shown(given) for given in earlier] == [
+        (two, [1, 1], None, None, (5, 5, 6, 6), ([0, 0], 0, 0)),
+        (three, [1, 1, 0], None, None, (5, 2, 30, 6), ([0, 0, 1], 0, 0)),
+        (three, [1, 1, 0], (1, 2, 8, 9), None, (1, 2, 30, 9), ([0, 0, 1], 2, 0)),
+        (three, [1, 1, 0], (1, 2, 8, 9), 320, (0, 2, 30, 20), ([0, 0, 1], 2, 3)),
+    ]
+    assert [given.ends_with_polygon for given in prompt.history()] == [False, False, False, True, False]
+
+
+def test_history_begins_with_something_that_includes():
+    prompt = scene_prompt([(5, 5), (6, 6)], [0, 1], box=(0.0, 0.0, 9.0, 9.0), steps=Steps(np.array([0, 1]), box=2))
+    assert [given.labels.tolist() for given in prompt.history()] == [[0, 1], [0, 1]]
+    assert [given.box_xyxy for given in prompt.history()] == [None, (0, 0, 9, 9)]
+
+
+def test_what_was_given_at_once_has_no_history():
+    prompt = scene_prompt([(5, 5)], [1], polygon=shapely.box(0, 0, 1, 1))
+    assert prompt.history() == [prompt]
+    assert prompt.ends_with_polygon
+
+
+@pytest.mark.parametrize(
+    ("numbers", "steps"),
+    [
+        (([3, 3, 9], None, None), ([0, 0, 1], 0, 0)),
+        (([], 5.0, 2.0), ([], 1, 0)),
+        (([1.0, 4.0], 1.0, 7.0), ([0, 1], 0, 2)),
+        (([2, 2], 2, None), None),
+        (([], None, 4), None),
+    ],
+)
+def test_steps_are_numbered_by_their_order_and_none_if_there_is_one_only(numbers, steps):
+    points, box, polygon = numbers
+    ranked = Steps.ranked(np.array(points), box, polygon)
+    assert (ranked and (ranked.points.tolist(), *ranked[1:])) == steps
+
+
+def test_a_stated_granularity_is_kept():
+    prompts = [
+        Prompt(i, UTM, at((1, 1)), ONE, granularity=level) for i, level in enumerate(("auto", "part", "group", "auto"))
+    ]
+    assert [p.granularity for p in with_granularity(prompts, "whole")] == ["whole", "part", "group", "whole"]
+    assert with_granularity(prompts, "auto") == prompts
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30))
+def test_points_inside_a_mask_lie_in_it_and_far_apart(seed, height, width):
+    mask = np.random.default_rng(seed).random((height, width)) < 0.7
+    mask[height // 2, width // 2] = True
+    points = points_inside(mask)
+    rows, cols = np.floor(points).astype(int).T[::-1]
+    assert mask[rows, cols].all()
+    assert (points % 1 == 0.5).all()
+    assert 1 <= len(np.unique(points, axis=0)) == len(points) <= 3
+
+
+def test_long_masks_get_more_points_than_round_ones():
+    mask = np.zeros((60, 300), bool)
+    mask[10:31, 5:26] = True
+    assert points_inside(mask).tolist() == [[15.5, 20.5]]
+    mask[10:31, 5:205] = True
+    points = points_inside(mask)
+    assert points[0].tolist() == [15.5, 20.5]
+    assert points[1][0] > 190
+    assert 85 < points[2][0] < 130
+    assert (np.abs(points[:, 1] - 20.5) <= 5.5).all()
 
 
 coordinates = st.floats(0, 40).map(lambda value: round(value, 3))

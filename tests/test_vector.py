@@ -15,9 +15,8 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from affine import Affine
 from prompt_files import (
-    UTM,
+    SCENE,
     X,
     Y,
     drop_triggers,
@@ -28,17 +27,11 @@ from prompt_files import (
     write_geojson,
     write_layer,
 )
-from pyproj import CRS
-from shapely import Point, Polygon, box
+from shapely import Point, box
 
 from geosam.errors import PromptError, UsageError
-from geosam.geobox import GeoBox
 from geosam.placement import to_scene
 from geosam.prompt_layer import read_prompts
-
-SCENE = GeoBox(300, 200, Affine(0.5, 0, X, 0, -0.5, Y + 100), CRS(UTM))
-WGS84 = CRS(4326)
-BOWTIE = Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
 
 
 def test_p25_text_in_another_encoding(tmp_path):

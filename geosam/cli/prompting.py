@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
     from geosam.cli.report import Report
-    from geosam.prompts import Prompt
+    from geosam.prompts import Detail, Prompt
 
 prompt_options = packed(
     "asking",
@@ -34,6 +34,13 @@ prompt_options = packed(
     click.option(
         "--prompt-crs", type=CRS_TEXT, help="CRS of points, boxes, layers without one. [default: the scene's]"
     ),
+    click.option(
+        "--granularity",
+        type=click.Choice(["auto", "part", "whole", "group"]),
+        default="auto",
+        show_default=True,
+        help="What a prompt means where it says nothing of its own; auto takes the model's best.",
+    ),
 )
 """What to look for: the arguments of :func:`asked_prompts`, as `asking`."""
 
@@ -47,6 +54,7 @@ def asked_prompts(
     points: Sequence[tuple[float, float]],
     negatives: Sequence[tuple[float, float]],
     boxes: Sequence[tuple[float, float, float, float]],
+    granularity: Detail,
     **reading: Any,
 ) -> list[Prompt] | None:
     """The prompts that the options ask for; None where they ask for nothing, which means everything.
@@ -56,7 +64,7 @@ def asked_prompts(
         PromptError: a prompt cannot be used.
     """
     from geosam.prompt_layer import read_prompts
-    from geosam.prompts import prompts_from_options
+    from geosam.prompts import prompts_from_options, with_granularity
 
     drawn = bool(points or negatives or boxes)
     if prompts is not None and drawn:
@@ -66,12 +74,16 @@ def asked_prompts(
     if prompts is not None:
         found, warnings = read_prompts(prompts, crs=prompt_crs, **reading)
         report.warn(warnings)
-        return found
+        return with_granularity(found, granularity)
     for name in ("layer", "encoding"):
         if reading[name] is not None:
             raise UsageError(f"--{name} {reading[name]}: there is no layer to read. Name one with --prompts.")
-    if not drawn:
-        return None
-    found, warnings = prompts_from_options(points, negatives, boxes, prompt_crs or scene_crs)
-    report.warn(warnings)
-    return found
+    if drawn:
+        found, warnings = prompts_from_options(points, negatives, boxes, prompt_crs or scene_crs)
+        report.warn(warnings)
+        return with_granularity(found, granularity)
+    if granularity != "auto":
+        raise UsageError(
+            f"--granularity {granularity}: there is no prompt it could apply to. Give --prompts, --point or --box."
+        )
+    return None
