@@ -76,7 +76,7 @@ def _attempt(job: Job, task: int, prepared: Future[Any]) -> bytes | SceneError:
     except SceneError as error:
         return error
     except MemoryError as error:
-        raise _out_of_memory(job, task) from error
+        raise _out_of_memory(job, task, error) from error
 
 
 def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Outcome, None, None]:
@@ -128,10 +128,12 @@ def _result(job: Job, task: int, done: Future[bytes]) -> bytes | SceneError:
     except SceneError as error:
         return error
     except MemoryError as error:
-        raise _out_of_memory(job, task) from error
+        raise _out_of_memory(job, task, error) from error
 
 
-def _out_of_memory(job: Job, task: int) -> OutOfMemory:
+def _out_of_memory(job: Job, task: int, error: MemoryError) -> OutOfMemory:
+    if isinstance(error, OutOfMemory):  # whoever raised it knows better what to do
+        return OutOfMemory(f"{job.name(task)}: {error}")
     return OutOfMemory(
         f"Out of memory at {job.name(task)}. Use fewer --workers or a smaller --tile-size; the next run resumes."
     )

@@ -30,6 +30,8 @@ class ModelSpec:
     """Side in pixels that tiles are padded to before `embed`; None takes any size."""
     disjoint: bool = False
     """Whether the masks that `propose` returns for a tile never overlap."""
+    batch_size: int = 1
+    """Tiles that `embed` likes to get in one call; an embedding never depends on the tiles beside it."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,11 @@ class Segmenter(Protocol):
 
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet | None:
         """All objects of the tile, or None from a segmenter that has to be prompted for them."""
+
+
+@runtime_checkable
+class Enlarger(Protocol):
+    """A segmenter that can look at a part of a tile enlarged to its whole input, to find smaller objects."""
+
+    def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
+        """Embedding of one picture (3, h, w) with valid pixels (h, w); it is decoded in pixels of that picture."""
