@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from geosam.layers import PolygonLayer, read_polygons
     from geosam.masks import MaskSet
     from geosam.models.registry import load_segmenter
-    from geosam.pipeline import RunOptions, RunSummary, segment_prompts, segment_scene
+    from geosam.pipeline import RunOptions, embed_scene, segment_prompts, segment_scene
     from geosam.prompt_layer import read_prompts, write_prompts
-    from geosam.prompts import PixelPrompts, Prompt
+    from geosam.prompts import PixelPrompts, Prompt, Steps
     from geosam.scene import Scene, Tile, open_scene
     from geosam.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.store import EmbeddingStore
+    from geosam.summaries import EmbedSummary, RunSummary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EmbedSummary",
     "Embedding",
+    "EmbeddingStore",
     "GeoBox",
     "GeosamError",
     "KeepRule",
@@ -36,8 +40,10 @@ __all__ = [
     "RunSummary",
     "Scene",
     "Segmenter",
+    "Steps",
     "Tile",
     "Window",
+    "embed_scene",
     "load_segmenter",
     "open_scene",
     "read_polygons",
@@ -53,11 +59,13 @@ _HOMES = {
     "layers": ("PolygonLayer", "read_polygons"),
     "masks": ("MaskSet",),
     "models.registry": ("load_segmenter",),
-    "pipeline": ("RunOptions", "RunSummary", "segment_prompts", "segment_scene"),
+    "pipeline": ("RunOptions", "embed_scene", "segment_prompts", "segment_scene"),
     "prompt_layer": ("read_prompts", "write_prompts"),
-    "prompts": ("PixelPrompts", "Prompt"),
+    "prompts": ("PixelPrompts", "Prompt", "Steps"),
     "scene": ("Scene", "Tile", "open_scene"),
     "segmenter": ("Embedding", "KeepRule", "ModelSpec", "Segmenter"),
+    "store": ("EmbeddingStore",),
+    "summaries": ("EmbedSummary", "RunSummary"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""Named arrays as one block of bytes, for results that go to the journal or to another process."""
+"""Named arrays, and blocks of bytes, as one block of bytes: for results that go to a file or to another process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -31,3 +31,24 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         arrays[name] = np.frombuffer(body, np.dtype(dtype), count, start).reshape(shape)
         start += arrays[name].nbytes
     return arrays
+
+
+def join(blocks: Iterable[bytes]) -> bytes:
+    """Blocks of bytes in one, as they are."""
+    return b"".join(part for block in blocks for part in (len(block).to_bytes(8, "little"), block))
+
+
+def split(data: bytes) -> list[bytes]:
+    """Read what :func:`join` wrote."""
+    blocks = []
+    start = 0
+    while start < len(data):
+        begin = start + 8
+        start = begin + int.from_bytes(data[start:begin], "little")
+        blocks.append(data[begin:start])
+    return blocks
+
+
+def plain(array: NDArray[Any]) -> NDArray[Any]:
+    """The same values in the machine's byte order, row by row: arrays that went through a file look like this."""
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")

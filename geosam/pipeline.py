@@ -1,41 +1,46 @@
-"""The batch composer: a scene, a segmenter and perhaps prompts in, a vector file out."""
+"""The batch composer: a scene, a segmenter and perhaps prompts in, a vector file out; or a store filled for later."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import time
-from collections import defaultdict
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import geosam
-from geosam.errors import PromptOutsideScene, SceneError
-from geosam.executor import run
+from geosam.automatic import AutomaticRule
+from geosam.batches import run_batches
+from geosam.collectors import Prompted, Stitched
+from geosam.errors import PromptOutsideScene, SceneError, UsageError
 from geosam.export import FeatureWriter, Target, check_output
 from geosam.grid import TileGrid
 from geosam.grow import WindowRule
-from geosam.jobs import PromptJob, TileJob, unpack_objects
+from geosam.jobs import Embedded, EmbedJob, PromptJob, TileEmbedder, TileJob
 from geosam.journal import Journal
-from geosam.masks import MaskSet
 from geosam.placement import to_scene
+from geosam.prompt_groups import digest_prompts, group_prompts, in_region
 from geosam.results import COLUMNS, PromptTable, Shaping, write_results
 from geosam.segmenter import KeepRule
 from geosam.spool import Spool
 from geosam.stitch import Stitcher
+from geosam.summaries import EmbedSummary, RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from geosam.executor import Job
+    from geosam.batches import BatchJob
+    from geosam.collectors import Collector
     from geosam.export import Column
-    from geosam.geobox import Window
-    from geosam.prompts import Prompt, ScenePrompt
+    from geosam.prompts import Prompt
     from geosam.scene import Scene
     from geosam.segmenter import Segmenter
+    from geosam.store import EmbeddingStore
 
     Progress = Callable[[int, int], None]
+
+__all__ = ["EmbedSummary", "RunOptions", "RunSummary", "embed_scene", "segment_prompts", "segment_scene"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class RunOptions:
     """The command line, for the provenance."""
     keep: KeepRule = field(default_factory=KeepRule)
     """Which masks are worth keeping."""
+    automatic: AutomaticRule = field(default_factory=AutomaticRule)
+    """How a network is asked for everything."""
 
     @property
     def shaping(self) -> Shaping:
@@ -73,54 +80,14 @@ class RunOptions:
         return Shaping(self.layout, self.min_area_m2, self.simplify_m, self.fill_holes_m2)
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What a run did."""
-
-    output: Path
-    """The file that was written."""
-    count: int
-    """Objects in it."""
-    too_small: int
-    """Objects left out by `min_area_m2`."""
-    tiles: int
-    """Tiles, or windows with prompts."""
-    skipped_tiles: int
-    """Of these, the ones without a valid pixel."""
-    resumed_tiles: int
-    """Of these, the ones an interrupted run had done."""
-    failed_tiles: tuple[str, ...]
-    """What went wrong with each tile that was left out."""
-    warnings: tuple[str, ...]
-    """What the user should know."""
-    seconds: float
-    """Wall time."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary as JSON-able values."""
-        return asdict(self) | {
-            "output": str(self.output),
-            "failed_tiles": list(self.failed_tiles),
-            "warnings": list(self.warnings),
-            "seconds": round(self.seconds, 3),
-        }
-
-
-class Collector(Protocol):
-    """Takes the results of tasks and keeps finished objects in the spool."""
-
-    skipped: int
-    """Tasks without a valid pixel."""
-
-    def take(self, task: int, result: bytes) -> None:
-        """Use the result of a task; an empty one means there was nothing to see."""
-
-    def finish(self) -> None:
-        """All results have been taken."""
-
-
 def segment_scene(
-    scene: Scene, segmenter: Segmenter, out: Path, options: RunOptions, *, progress: Progress | None = None
+    scene: Scene,
+    segmenter: Segmenter,
+    out: Path,
+    options: RunOptions,
+    *,
+    store: EmbeddingStore | None = None,
+    progress: Progress | None = None,
 ) -> RunSummary:
     """Find all objects of a scene's region and write them to `out`, whose extension names the format.
 
@@ -129,17 +96,19 @@ def segment_scene(
         segmenter: proposes masks itself, or is prompted with a point grid.
         out: the output; appears complete or not at all.
         options: tile layout, filters, and what to do about an existing output or an unfinished run.
+        store: where embeddings are looked up and kept; the output is the same with any or none.
         progress: called with (tiles done, tiles in all) from this thread.
 
     Raises:
         GeosamError: of the class that says who can act; finished tiles are kept for the next run.
     """
     grid = TileGrid.over(scene.region, options.tile_size, options.overlap)
-    job = TileJob(scene, segmenter, grid, options.keep)
-    identity = {"tile_size": options.tile_size, "overlap": options.overlap, "keep": asdict(options.keep)}
-    batch = _Run(scene, segmenter, Path(out), options, progress)
+    job = TileJob(TileEmbedder(scene, segmenter, store), grid, options.keep, options.automatic)
+    asked = {"keep": asdict(options.keep), "automatic": asdict(options.automatic)}
+    identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
+    batch = _Run(scene, segmenter, Path(out), options, progress, store)
     with Spool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:
-        return batch.make(job, range(len(grid)), _Stitched(grid, stitcher, spool), spool, identity)
+        return batch.make(job, range(len(grid)), Stitched(grid, stitcher, spool), spool, identity)
 
 
 def segment_prompts(
@@ -150,6 +119,7 @@ def segment_prompts(
     options: RunOptions,
     *,
     skip_outside: bool = False,
+    store: EmbeddingStore | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Find one object for each prompt and write them to `out`; the prompts' attributes travel along.
@@ -161,13 +131,14 @@ def segment_prompts(
         out: the output; appears complete or not at all.
         options: as for :func:`segment_scene`.
         skip_outside: leave prompts outside the region out, with a warning, instead of failing.
+        store: as for :func:`segment_scene`.
         progress: called with (windows done, windows in all) from this thread.
 
     Raises:
         GeosamError: of the class that says who can act; finished windows are kept for the next run.
     """
     placed, warnings = to_scene(prompts, scene.geobox, skip_outside=skip_outside)
-    placed, outside = _in_region(placed, scene.region)
+    placed, outside = in_region(placed, scene.region)
     if outside:
         named = ", ".join(prompts[prompt.index].source for prompt in outside[:5])
         if not skip_outside:
@@ -177,13 +148,81 @@ def segment_prompts(
             )
         warnings = [*warnings, f"{len(outside)} prompts outside --window left out: {named}"]
     rule = WindowRule(scene.region, options.tile_size, options.overlap)
-    groups = _groups(placed, rule)
-    job = PromptJob(scene, segmenter, rule, groups)
-    identity = {"tile_size": options.tile_size, "overlap": options.overlap, "prompts": _digest(placed, prompts)}
+    groups = group_prompts(placed, rule)
+    job = PromptJob(TileEmbedder(scene, segmenter, store), rule, groups)
+    identity = {"tile_size": options.tile_size, "overlap": options.overlap, "prompts": digest_prompts(placed, prompts)}
     table = PromptTable(prompts)
-    batch = _Run(scene, segmenter, Path(out), options, progress, table, list(warnings))
+    batch = _Run(scene, segmenter, Path(out), options, progress, store, table, list(warnings))
     with Spool(scene.region) as spool:
-        return batch.make(job, range(len(groups)), _Prompted(prompts, placed, spool, batch.warnings), spool, identity)
+        return batch.make(job, range(len(groups)), Prompted(prompts, placed, spool, batch.warnings), spool, identity)
+
+
+def embed_scene(
+    scene: Scene,
+    segmenter: Segmenter,
+    store: EmbeddingStore,
+    options: RunOptions,
+    *,
+    progress: Progress | None = None,
+) -> EmbedSummary:
+    """Fill a store with the embeddings of the tiles that :func:`segment_scene` will look up.
+
+    The tiles are those of the grid over the *whole* scene that share a pixel with its region, so a scene may be done
+    part by part, and every part counts for a run over all of it. (A run over a region lays its grid over the region
+    and keeps its embeddings itself.) Embeddings that the store has are left as they are: an interrupted call goes on
+    where it was.
+
+    Args:
+        scene: what is looked at.
+        segmenter: makes the embeddings.
+        store: keeps them.
+        options: `tile_size`, `overlap`, `workers` and `allow_partial`; the others have no part in this.
+        progress: called with (tiles done, tiles in all) from this thread.
+
+    Raises:
+        GeosamError: of the class that says who can act; a store that cannot be written is an error here.
+    """
+    began = time.monotonic()
+    grid = TileGrid.over(scene.geobox.window, options.tile_size, options.overlap)
+    tasks = grid.meeting(scene.region)
+    job = EmbedJob(TileEmbedder(scene, segmenter, store), grid, store)
+    failed: dict[int, str] = {}
+    states: list[Embedded] = []
+    size, warnings = 0, list(scene.warnings)
+    with closing(run_batches(job, tasks, options.workers, warnings.extend)) as outcomes:
+        for done, (task, outcome) in enumerate(outcomes, start=1):
+            if not isinstance(outcome, SceneError):
+                states.append(Embedded(*json.loads(outcome)))
+                size += states[-1].size
+                if states[-1].computed:
+                    _check_room(store, size * len(tasks) // len(states), len(tasks))
+            elif options.allow_partial:
+                failed[task] = f"{job.name(task)}: {outcome}"
+            else:
+                raise outcome
+            if progress is not None:
+                progress(done, len(tasks))
+    scene.verify_unchanged()
+    return EmbedSummary(
+        store=store.folder,
+        tiles=len(tasks),
+        computed=sum(state.computed for state in states),
+        reused=sum(state.reused for state in states),
+        skipped=sum(not state.size for state in states),
+        bytes=size,
+        failed_tiles=tuple(failed[task] for task in sorted(failed)),
+        warnings=tuple(dict.fromkeys(warnings)),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _check_room(store: EmbeddingStore, needed: int, tiles: int) -> None:
+    """Refuse to fill a store that would give up the first embeddings for the last ones."""
+    if needed > store.max_bytes:
+        raise UsageError(
+            f"the store is too small: {store.folder}: {tiles} tiles take about {needed} bytes, its limit is "
+            f"{store.max_bytes}. Raise it with --cache-size, or embed a part with --window."
+        )
 
 
 @dataclass
@@ -195,14 +234,17 @@ class _Run:
     out: Path
     options: RunOptions
     progress: Progress | None
+    store: EmbeddingStore | None
     table: PromptTable | None = None
     warnings: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
 
     def make(
-        self, job: Job, tasks: range, collector: Collector, spool: Spool, identity: Mapping[str, Any]
+        self, job: BatchJob, tasks: range, collector: Collector, spool: Spool, identity: Mapping[str, Any]
     ) -> RunSummary:
         began = time.monotonic()
+        if self.store is not None and self.store.holds(self.out):
+            raise UsageError(f"the output lies in the embedding store: {self.out}. Choose another folder.")
         check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=True, inputs=[Path(self.scene.path)])
         with Journal(self.out, self._identity(identity), restart=self.options.restart) as journal:
             overwrite = self.options.overwrite or journal.published
@@ -221,7 +263,7 @@ class _Run:
             tiles=len(tasks),
             skipped_tiles=collector.skipped,
             resumed_tiles=resumed,
-            failed_tiles=tuple(self.failed),
+            failed_tiles=self._failed_tiles,
             warnings=tuple(dict.fromkeys([*self.scene.warnings, *self.warnings])),
             seconds=time.monotonic() - began,
         )
@@ -229,6 +271,11 @@ class _Run:
     @property
     def _columns(self) -> tuple[Column, ...]:
         return COLUMNS if self.table is None else (*COLUMNS, *self.table.columns)
+
+    @property
+    def _failed_tiles(self) -> tuple[str, ...]:
+        """By tile, whichever failed first."""
+        return tuple(self.failed[task] for task in sorted(self.failed))
 
     def _identity(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """Everything the results of the tasks depend on."""
@@ -244,7 +291,7 @@ class _Run:
             **more,
         }
 
-    def _compute(self, job: Job, tasks: range, journal: Journal, collector: Collector) -> None:
+    def _compute(self, job: BatchJob, tasks: range, journal: Journal, collector: Collector) -> None:
         done = 0
         for task, result in journal.results():
             collector.take(task, result)
@@ -252,12 +299,12 @@ class _Run:
         self._report(done, len(tasks))
         known = journal.numbers()
         left = [task for task in tasks if task not in known]
-        with closing(run(job, left, self.options.workers)) as outcomes:
+        with closing(run_batches(job, left, self.options.workers, self.warnings.extend)) as outcomes:
             for task, outcome in outcomes:
                 if isinstance(outcome, SceneError):
                     if not self.options.allow_partial:
                         raise outcome
-                    self.failed.append(f"{job.name(task)}: {outcome}")
+                    self.failed[task] = f"{job.name(task)}: {outcome}"
                     collector.take(task, b"")
                 else:
                     journal.record(task, outcome)
@@ -304,82 +351,9 @@ class _Run:
             "software": f"geosam {geosam.__version__}",
             "command": self.options.command,
             "options": options,
-            "failed_tiles": self.failed,
+            "failed_tiles": list(self._failed_tiles),
         }
 
 
 #: Options that shape the result; the others say how the run was made and would make equal results differ.
-_RECORDED = ("tile_size", "overlap", "layout", "min_area_m2", "simplify_m", "fill_holes_m2", "keep")
-
-
-@dataclass
-class _Stitched:
-    """Collects the masks of tiles."""
-
-    grid: TileGrid
-    stitcher: Stitcher
-    spool: Spool
-    skipped: int = 0
-
-    def take(self, task: int, result: bytes) -> None:
-        if not result:
-            self.skipped += 1
-        masks = MaskSet.from_bytes(result) if result else MaskSet.empty(self.grid.window(task).shape_hw)
-        self.spool.add(self.stitcher.feed(task, masks))
-
-    def finish(self) -> None:
-        self.stitcher.finish()
-
-
-@dataclass
-class _Prompted:
-    """Collects the objects of prompts."""
-
-    prompts: Sequence[Prompt]
-    placed: Sequence[ScenePrompt]
-    spool: Spool
-    warnings: list[str]
-    skipped: int = 0
-    found: set[int] = field(default_factory=set)
-
-    def take(self, task: int, result: bytes) -> None:
-        del task
-        for item in unpack_objects(result):
-            self.found.add(item.prompt_index)
-            self.spool.add([item], tie=str(self.prompts[item.prompt_index].id))
-
-    def finish(self) -> None:
-        empty = [self.prompts[prompt.index].source for prompt in self.placed if prompt.index not in self.found]
-        if empty:
-            named = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            self.warnings.append(f"{len(empty)} prompts found no object (nodata, or nothing the model knows): {named}")
-
-
-def _in_region(placed: Sequence[ScenePrompt], region: Window) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
-    """Prompts that reach into the region, and the others."""
-    inside: list[ScenePrompt] = []
-    outside: list[ScenePrompt] = []
-    for prompt in placed:
-        x0, y0, x1, y1 = prompt.bounds_xyxy
-        meets = x0 < region.col_end and x1 >= region.col_off and y0 < region.row_end and y1 >= region.row_off
-        (inside if meets else outside).append(prompt)
-    return inside, outside
-
-
-def _groups(placed: Sequence[ScenePrompt], rule: WindowRule) -> tuple[tuple[Window, tuple[ScenePrompt, ...]], ...]:
-    """Prompts by their first window, windows row by row."""
-    groups: dict[Window, list[ScenePrompt]] = defaultdict(list)
-    for prompt in placed:
-        groups[rule.first_window(prompt.bounds_xyxy)].append(prompt)
-    ordered = sorted(groups.items(), key=lambda item: (item[0].row_off, item[0].col_off))
-    return tuple((window, tuple(found)) for window, found in ordered)
-
-
-def _digest(placed: Sequence[ScenePrompt], prompts: Sequence[Prompt]) -> str:
-    """Identity of the prompts, in their order."""
-    digest = hashlib.sha256()
-    for prompt in placed:
-        digest.update(prompt.points_xy.tobytes() + prompt.labels.tobytes())
-        polygon = None if prompt.polygon is None else prompt.polygon.wkb_hex
-        digest.update(repr((prompts[prompt.index].id, prompt.box_xyxy, polygon, prompt.granularity)).encode())
-    return digest.hexdigest()
+_RECORDED = ("tile_size", "overlap", "layout", "min_area_m2", "simplify_m", "fill_holes_m2", "keep", "automatic")

@@ -22,13 +22,14 @@ MAX_FUNCTION_LINES = 40
 
 #: From the ground up. Imports go to lower layers only; within a layer no module imports another.
 LAYERS = (
-    {"errors", "packing"},
+    {"errors", "packing", "summaries"},
     {"executor", "geobox", "journal", "radiometry", "simplify", "vector"},
-    {"corners", "grid", "masks", "measure", "planar"},
+    {"batches", "corners", "grid", "masks", "measure", "planar"},
     {"export", "layers", "outlines", "polygonize", "prompts", "scene", "seams"},
-    {"evaluate", "placement", "segmenter", "spool", "stitch"},
-    {"automatic", "grow", "prompt_layer", "results", "testing"},
-    {"demo", "jobs", "models", "preview"},
+    {"embedding_key", "evaluate", "placement", "segmenter", "spool", "stitch"},
+    {"automatic", "grow", "prompt_layer", "results", "store", "testing"},
+    {"demo", "jobs", "models", "preview", "prompt_groups"},
+    {"collectors"},
     {"pipeline"},
     {"cli"},
 )

@@ -12,16 +12,23 @@ import click
 
 from geosam.cli.options import NOT_NEGATIVE, packed, report_options, scene_options
 from geosam.cli.prompting import asked_prompts, prompt_options
+from geosam.cli.running import (
+    automatic_options,
+    automatic_rules,
+    cache_options,
+    model_options,
+    recorded_command,
+    tiling_options,
+)
 from geosam.errors import PartialResult, UsageError
 
 if TYPE_CHECKING:
     from geosam.cli.report import Report
     from geosam.pipeline import RunSummary
+    from geosam.store import EmbeddingStore
 
 run_options = packed(
     "running",
-    click.option("--tile-size", type=click.IntRange(min=3), default=1024, show_default=True, metavar="PX"),
-    click.option("--overlap", type=click.IntRange(min=2), default=256, show_default=True, metavar="PX"),
     click.option(
         "--min-area", "min_area_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Leave out what is smaller."
     ),
@@ -38,12 +45,10 @@ run_options = packed(
         show_default=True,
         help="planar: no overlaps, and neighbours share their border.",
     ),
-    click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes to use."),
     click.option("--restart", is_flag=True, help="Drop what an interrupted run has done."),
     click.option("--overwrite", is_flag=True, help="Replace the output."),
-    click.option("--allow-partial", is_flag=True, help="Leave out tiles that fail (exit code 7)."),
 )
-"""How to do it, as `running`: the fields of `RunOptions`."""
+"""What to write and over what, as `running`: with `tiling` the fields of `RunOptions`."""
 
 
 @click.command(short_help="Find objects and write them as polygons.")
@@ -51,12 +56,14 @@ run_options = packed(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="[default: <scene>_segments.gpkg, in this folder]"
 )
-@click.option("--model", default="regions", show_default=True, metavar="NAME", help="See `geosam models`.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@model_options
 @prompt_options
 @click.option("--skip-outside", is_flag=True, help="Leave out prompts outside the scene.")
 @scene_options
+@tiling_options
+@automatic_options
 @run_options
+@cache_options
 @report_options
 @click.pass_obj
 def segment(
@@ -64,12 +71,14 @@ def segment(
     *,
     scene: str,
     output: Path | None,
-    model: str,
-    device: str,
+    model: Mapping[str, Any],
     asking: Mapping[str, Any],
     skip_outside: bool,
     opening: Mapping[str, Any],
+    tiling: Mapping[str, Any],
+    automatic: Mapping[str, Any],
     running: Mapping[str, Any],
+    cache: Mapping[str, Any],
 ) -> None:
     """Find the objects of the raster SCENE and write them as polygons.
 
@@ -82,18 +91,20 @@ def segment(
 
     out = output or default_output(scene)
     _check_distinct(out, asking["prompts"])
-    options = RunOptions(**running, command=report.command)
-    segmenter = load_segmenter(model, device)
+    rules = automatic_rules(**automatic)
+    options = RunOptions(**tiling, **rules, **running, command=recorded_command(report.command))
+    segmenter = load_segmenter(**model)
     with closing(open_scene(scene, **opening)) as opened:
         report.warn(opened.warnings)
         prompts = asked_prompts(report, opened.geobox.crs, **asking)
+        store = _store(**cache)
         report.resumable = True
         with report.progress() as progress:
             if prompts is None:
-                summary = segment_scene(opened, segmenter, out, options, progress=progress)
+                summary = segment_scene(opened, segmenter, out, options, store=store, progress=progress)
             else:
                 summary = segment_prompts(
-                    opened, segmenter, prompts, out, options, skip_outside=skip_outside, progress=progress
+                    opened, segmenter, prompts, out, options, skip_outside=skip_outside, store=store, progress=progress
                 )
     _tell(report, summary)
 
@@ -102,6 +113,14 @@ def default_output(scene: str) -> Path:
     """``scene_segments.gpkg`` in the current folder for ``some/where/scene.tif`` and ``https://host/scene.tif?key=1``."""
     path = urlsplit(scene).path if "://" in scene else scene
     return Path(f"{PurePath(path).stem}_segments.gpkg")
+
+
+def _store(folder: Path | None, max_bytes: int | None) -> EmbeddingStore | None:
+    from geosam.store import EmbeddingStore
+
+    if folder is None and max_bytes is not None:
+        raise UsageError("--cache-size: there is no cache it could limit. Name one with --cache.")
+    return None if folder is None else EmbeddingStore(folder, max_bytes)
 
 
 def _check_distinct(out: Path, prompts: str | None) -> None:

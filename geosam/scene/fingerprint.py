@@ -24,7 +24,9 @@ class FileStamp:
     size: int
     """Size in bytes."""
     mtime_ns: int
-    """Time of the last modification."""
+    """Time of the last modification, which anybody may set."""
+    ctime_ns: int
+    """Time of the last change of the file or of what is said about it, which nobody may set (creation on Windows)."""
 
     @classmethod
     def of(cls, path: str) -> FileStamp:
@@ -34,7 +36,7 @@ class FileStamp:
             OSError: the file is gone.
         """
         info = os.stat(path)
-        return cls(path, info.st_ino, info.st_size, info.st_mtime_ns)
+        return cls(path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def content_fingerprint(paths: Iterable[str]) -> str:

@@ -1,0 +1,148 @@
+"""The options that say with which model, on which tiles, and where embeddings are kept."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geosam.cli.options import packed
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A number of bytes, or of KiB, MiB, GiB or TiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", value, re.IGNORECASE)
+        size = int(float(match[1]) * 2 ** _UNITS[match[2].upper()]) if match else 0
+        if size < 1:
+            self.fail(f"{value!r} is no size: a number of bytes, or one with K, M, G or T, as in 20G.", param, ctx)
+        return size
+
+
+model_options = packed(
+    "model",
+    click.option(
+        "--model",
+        "name",
+        default="regions",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="One of `geosam models`, or a file of weights.",
+    ),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help="Of a network; auto takes bf16 where the hardware has it.",
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "torch", "openvino"]),
+        default="auto",
+        show_default=True,
+        help="What runs a network's image encoder; auto takes OpenVINO on a CPU if it is installed.",
+    ),
+)
+"""The arguments of `load_segmenter`, as `model`."""
+
+tiling_options = packed(
+    "tiling",
+    click.option("--tile-size", type=click.IntRange(min=3), default=1024, show_default=True, metavar="PX"),
+    click.option("--overlap", type=click.IntRange(min=2), default=256, show_default=True, metavar="PX"),
+    click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes to use."),
+    click.option("--allow-partial", is_flag=True, help="Leave out tiles that fail (exit code 7)."),
+)
+"""Fields of `RunOptions` that every run over tiles has, as `tiling`."""
+
+automatic_options = packed(
+    "automatic",
+    click.option(
+        "--min-iou", type=click.FloatRange(0, 1), default=0.88, show_default=True, help="Least predicted IoU of a mask."
+    ),
+    click.option(
+        "--min-stability",
+        type=click.FloatRange(0, 1),
+        default=0.95,
+        show_default=True,
+        help="Least stability of a mask.",
+    ),
+    click.option(
+        "--spacing",
+        type=click.IntRange(min=1),
+        default=32,
+        show_default=True,
+        metavar="PX",
+        help="Distance of the points that a network is asked at.",
+    ),
+    click.option(
+        "--crop-layers",
+        type=click.IntRange(0, 3),
+        default=0,
+        show_default=True,
+        help="Look again at enlarged crops of each tile, for small objects: 4, 20 or 84 times the work.",
+    ),
+    click.option(
+        "--min-region",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="PX",
+        help="Fill holes and drop separate parts of a mask below this size.",
+    ),
+)
+"""How a network is asked for everything, as `automatic`; models that propose objects themselves heed none of it."""
+
+
+def automatic_rules(
+    *, min_iou: float, min_stability: float, spacing: int, crop_layers: int, min_region: int
+) -> dict[str, Any]:
+    """Fields of `RunOptions` from the options of `automatic_options`."""
+    from geosam.automatic import AutomaticRule
+    from geosam.segmenter import KeepRule
+
+    return {
+        "keep": KeepRule(min_iou, min_stability),
+        "automatic": AutomaticRule(spacing, crop_layers, min_region_px=min_region),
+    }
+
+
+cache_options = packed(
+    "cache",
+    click.option(
+        "--cache",
+        "folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Keep embeddings in this folder, and use those it has. The output stays the same.",
+    ),
+    click.option("--cache-size", "max_bytes", type=Size(), help="Let it grow to this. [default: as before, or 20G]"),
+)
+"""The arguments of `EmbeddingStore`, as `cache`."""
+
+#: Options that say how a call is made and leave no trace in what it writes.
+_UNRECORDED = ("--cache", "--cache-size")
+
+
+def recorded_command(command: str) -> str:
+    """A command line without the options about the cache: the output is the same with any or none."""
+    kept = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in _UNRECORDED:
+            next(words, None)
+        elif not word.startswith(tuple(f"{option}=" for option in _UNRECORDED)):
+            kept.append(word)
+    return shlex.join(kept)
