@@ -1,0 +1,134 @@
+"""All masks of one tile, from its embedding to masks without duplicates: SAM's mask generator against geosam.
+
+Run: python benchmarks/automatic.py [POINTS_PER_SIDE]
+
+Weights are random, so the thresholds are set to where a third of the masks have the predicted IoU and half of those the
+stability: an assumption about trained weights, and the fewer masks pass, the better for geosam. POINTS_PER_SIDE (12)
+squared points are asked; 32 a side, as in a real run, take seven times as long in every row. The image encoder is left
+out (benchmarks/encoders.py has it). Each row is the CPU time of a process of its own, on one thread; geosam sets its
+allocator itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geosam.models.sam.model import SamModel
+    from geosam.segmenter import KeepRule
+
+for folder in ("tests", "tests/models"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+
+SIDE = 1024
+ROWS = ("official, default allocator", "official, tuned allocator", "geosam fp32", "geosam bf16")
+
+
+def features() -> torch.Tensor:
+    """(1, 256, 64, 64) what an image encoder could have given."""
+    return torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def rules() -> tuple[SamModel, KeepRule]:
+    """Our network with the references' random weights, and the thresholds."""
+    import references  # noqa: PLC0415 - makes the references importable
+
+    from geosam.models.sam.build import VARIANTS, load  # noqa: PLC0415
+    from geosam.models.sam.features import Features  # noqa: PLC0415
+    from geosam.models.sam.mask_decoder import decode, prepare  # noqa: PLC0415
+    from geosam.models.sam.prompt_encoder import PromptTensors  # noqa: PLC0415
+    from geosam.models.sam.upsampling import masks_from_logits  # noqa: PLC0415
+    from geosam.segmenter import KeepRule  # noqa: PLC0415
+
+    model = load(VARIANTS["mobile_sam"], references.mobile_sam().state_dict(), "random weights")
+    context = prepare(model.prompt_encoder, model.mask_decoder, Features(features()))
+    points = torch.rand(24, 1, 2, generator=torch.Generator().manual_seed(2)) * SIDE
+    asked = PromptTensors(torch.cat([points, points], dim=1), torch.tensor([[1, -1]]).expand(24, -1))
+    found = decode(model.prompt_encoder, model.mask_decoder, context, asked, lambda iou, _: torch.ones_like(iou) > 0)
+    three = found.rows(found.column > 0)
+    least = float(three.iou.quantile(2 / 3))
+    stable = masks_from_logits(three.rows(three.iou >= least).logits, (SIDE, SIDE)).stability
+    return model, KeepRule(least, float(np.median(stable)), 0.7)
+
+
+def official(points_per_side: int) -> Callable[[], int]:
+    """The authors' generator, its encoder replaced by a constant."""
+    import references  # noqa: PLC0415
+    from segment_anything import SamAutomaticMaskGenerator  # noqa: PLC0415
+
+    _, keep = rules()
+    sam = references.mobile_sam()
+    known = features()
+    sam.image_encoder.forward = lambda pictures: known.expand(len(pictures), -1, -1, -1)
+    generator = SamAutomaticMaskGenerator(
+        sam, points_per_side, 64, keep.min_predicted_iou, keep.min_stability, box_nms_thresh=keep.max_duplicate_iou
+    )
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    return lambda: len(generator.generate(picture))
+
+
+def ours(points_per_side: int, precision: str) -> Callable[[], int]:
+    """The same with geosam."""
+    from geosam.automatic import segment_tile  # noqa: PLC0415
+    from geosam.geobox import Window  # noqa: PLC0415
+    from geosam.models.compute import Compute, keep_freed_memory  # noqa: PLC0415
+    from geosam.models.sam.features import Features  # noqa: PLC0415
+    from geosam.models.sam.segmenter import SamSegmenter  # noqa: PLC0415
+    from geosam.segmenter import Embedding, ModelSpec  # noqa: PLC0415
+
+    keep_freed_memory()
+    compute = Compute("cpu", precision)  # type: ignore[arg-type]
+    model, keep = rules()
+    segmenter = SamSegmenter(model.to(compute.dtype), compute, ModelSpec("random", "random"))
+    valid = np.ones((SIDE, SIDE), bool)
+    arrays = {**Features(features().to(compute.dtype)).to_arrays(0), "valid": np.packbits(valid, axis=1)}
+    embedding = Embedding(arrays, (SIDE, SIDE), "random")
+    spacing, window = SIDE // points_per_side, Window(0, 0, SIDE, SIDE)
+    return lambda: len(segment_tile(segmenter, embedding, window, valid, keep, spacing_px=spacing))
+
+
+def measure(row: str, points_per_side: int) -> tuple[float, int]:
+    """(CPU seconds, masks) of one tile."""
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        run = official(points_per_side) if row.startswith("official") else ours(points_per_side, row.split()[1])
+        began = time.process_time()
+        count = run()
+        return time.process_time() - began, count
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table, or measure one row of it."""
+    if arguments[:1] == ["--measure"]:
+        print(*measure(arguments[1], int(arguments[2])))
+        return
+    side = int(arguments[0]) if arguments else 12
+    print(f"masks of one tile, {side} x {side} points, 1 thread\n{'':30}{'CPU s':>8}{'masks':>7}{'ratio':>7}")
+    base = None
+    for row in ROWS:
+        large = str(2**32)
+        tuned = {"MALLOC_MMAP_THRESHOLD_": large, "MALLOC_TRIM_THRESHOLD_": large} if "tuned" in row else {}
+        done = subprocess.run(  # noqa: S603 - this script
+            [sys.executable, "-W", "ignore", __file__, "--measure", row, str(side)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **tuned},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        seconds, masks = done.stdout.split()
+        base = base or float(seconds)
+        print(f"{row:30}{float(seconds):8.2f}{masks:>7}{base / float(seconds):7.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

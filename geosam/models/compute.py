@@ -1,0 +1,113 @@
+"""Where and how a network computes: device, precision, backend, and the allocator under all of it.
+
+bf16 is chosen by itself only on hardware that multiplies it natively; elsewhere it is slower than fp32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, TypeAlias, get_args
+
+import torch
+
+from geosam.errors import DeviceUnavailable
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+Backend: TypeAlias = Literal["auto", "torch", "openvino"]
+
+#: Values of the options of the same names.
+DEVICES: tuple[Device, ...] = get_args(Device)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+#: glibc's parameters (malloc.h): blocks up to this size come from the heap, and the heap's end is not given back.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A choice that the machine can carry out."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where tensors live."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of weights and activations; scores and logits are always fp32."""
+    backend: Literal["torch", "openvino"] = "torch"
+    """What runs the image encoder; the mask decoder always runs in PyTorch."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as PyTorch calls it."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+    def __str__(self) -> str:
+        return f"{self.device}-{self.precision}-{self.backend}"
+
+
+def choose(device: Device = "auto", precision: Precision = "auto", backend: Backend = "auto") -> Compute:
+    """The machine's best choice for what is `auto`, the given value elsewhere.
+
+    `auto` takes CUDA if there is one, bf16 where it is native, and OpenVINO on the CPU if it is installed.
+
+    Raises:
+        DeviceUnavailable: the machine has no such device, or it cannot compute that way.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailable(
+            "no CUDA device can be used: --device: 'cuda', 'cpu' or 'auto' wanted on this machine. "
+            "Install a CUDA build of PyTorch and a driver, or leave the option out."
+        )
+    if precision == "auto":
+        precision = "bf16" if _has_native_bf16(device) else "fp32"
+    if precision == "fp16" and device == "cpu":
+        raise DeviceUnavailable(
+            "a CPU does not compute in half precision: --precision: 'fp16', 'fp32' or 'bf16' wanted. "
+            "Leave the option out."
+        )
+    return Compute(device, precision, _backend(backend, device))
+
+
+def _backend(backend: Backend, device: Device) -> Literal["torch", "openvino"]:
+    installed = find_spec("openvino") is not None
+    if backend == "auto":
+        return "openvino" if installed and device == "cpu" else "torch"
+    if backend == "openvino" and not installed:
+        raise DeviceUnavailable(
+            "OpenVINO is not installed: --backend: 'openvino', 'torch' or 'auto' wanted. "
+            "Install it with `pip install 'geosam-toolkit[openvino]'`, or leave the option out."
+        )
+    if backend == "openvino" and device == "cuda":
+        raise DeviceUnavailable(
+            "OpenVINO does not run on CUDA: --backend: 'openvino', 'torch' wanted. Use --device cpu with it."
+        )
+    return backend
+
+
+def _has_native_bf16(device: Device) -> bool:
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tell glibc not to give large freed blocks back to the system, once for this process; False on other systems.
+
+    A network frees and takes the same hundreds of megabytes at every layer. glibc returns them each time, and faulting
+    their pages in again costs up to half of the run. The price is that the process keeps its peak memory. One arena
+    only, because in others blocks of more than 64 MB come from the system again.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    settings = ((_M_MMAP_THRESHOLD, _LARGE), (_M_TRIM_THRESHOLD, _LARGE), (_M_ARENA_MAX, 1))
+    return all(libc.mallopt(name, value) == 1 for name, value in settings)

@@ -1,0 +1,74 @@
+"""Linear layers and convolutions of tokens that use the faster of the matrix libraries inside torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
+    """What `functional.linear` computes, followed by an exact GELU if asked.
+
+    Where oneDNN serves, its operator is called directly, which applies the GELU while the result is in cache.
+
+    Args:
+        x: (..., K).
+        weight: (N, K), contiguous or the transpose of a contiguous matrix: with gaps between rows oneDNN would take a
+            path a thousand times slower.
+        bias: (N).
+        gelu: apply `functional.gelu` to the result.
+
+    Returns:
+        (..., N).
+    """
+    if onednn_serves(x):
+        name, algorithm = ("gelu", "none") if gelu else ("none", "")
+        fused: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, name, [], algorithm)  # noqa: SLF001
+        return fused
+    x = functional.linear(x, weight, bias)
+    return functional.gelu(x) if gelu else x
+
+
+def onednn_serves(x: Tensor) -> bool:
+    """Whether products with `x` go to oneDNN directly: on CPU, in eager inference, for types the processor multiplies.
+
+    By itself torch hands float32 products on CPU to MKL, which runs at half of oneDNN's speed on AMD processors. The
+    operators of oneDNN know no gradients, and mean nothing to those who trace a network to convert it.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+        return False
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor, *, stride: int = 1, groups: int = 1, gelu: bool = False
+) -> Tensor:
+    """A convolution of tokens with a square kernel of odd size, followed by an exact GELU if asked.
+
+    Args:
+        x: (B, H, W, K), contiguous.
+        weight: (N, K / groups, size, size).
+        bias: (N).
+        stride: tokens from one result to the next.
+        groups: into which channels are divided.
+        gelu: apply `functional.gelu` to the result.
+
+    Returns:
+        (B, H / stride, W / stride, N), sizes rounded up.
+    """
+    rim = weight.shape[-1] // 2
+    picture = x.permute(0, 3, 1, 2)
+    if onednn_serves(x) and gelu:
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+            picture, weight, bias, [rim, rim], [stride, stride], [1, 1], groups, "gelu", [], "none"
+        )
+        return fused.permute(0, 2, 3, 1)
+    tokens = functional.conv2d(picture, weight, bias, stride, rim, groups=groups).permute(0, 2, 3, 1)
+    return functional.gelu(tokens) if gelu else tokens

@@ -1,0 +1,268 @@
+"""SamSegmenter: a network of the SAM family behind geosam's segmenter protocol."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from geosam.errors import OutOfMemory
+from geosam.masks import Granularity, MaskSet
+from geosam.models.sam.asking import groups
+from geosam.models.sam.enlarging import enlarge, enlarged_hw
+from geosam.models.sam.features import Features
+from geosam.models.sam.mask_decoder import Decoded, TileContext, decode, dynamic_columns, prepare
+from geosam.models.sam.model import normalised
+from geosam.models.sam.prompt_encoder import PromptTensors
+from geosam.models.sam.upsampling import masks_from_logits
+from geosam.segmenter import Embedding, KeepRule, ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from geosam.corners import BoolArray
+    from geosam.models.compute import Compute
+    from geosam.models.sam.model import SamModel
+    from geosam.prompts import PixelPrompts
+
+#: Side in pixels of the pictures that the family was trained on, and of the low-resolution logits.
+INPUT_SIZE, LOGITS_SIZE = 1024, 256
+#: Pictures that go through the encoder together. CUDA batches are always full, filled with empty pictures, so that a
+#: picture's bytes do not depend on what else is in its batch.
+PICTURES = {"cpu": 1, "cuda": 4}
+#: SAM 2's predictor clips the logits that it returns (sam2/sam2_image_predictor.py, _predict).
+_SAM2_LIMIT = 32.0
+#: Tiles whose decoder state is kept between calls.
+_CONTEXTS = 2
+
+
+class Loader(Protocol):
+    """How another process gets the same model: a picklable callable."""
+
+    def __call__(self) -> SamSegmenter:
+        """Load it."""
+
+
+class _Remembered(NamedTuple):
+    embedding: weakref.ref[Embedding]
+    context: TileContext
+
+
+class SamSegmenter:
+    """Segmenter with a SAM-family network; what it remembers of a tile are the encoder's features.
+
+    `decode` gives, for `multimask`, part, whole and group, else the network's single mask (for SAM 2 the best of the
+    other three where that one is unstable, as its authors have it). Low-resolution logits come with masks that no keep
+    rule has filtered, for the next click.
+    """
+
+    def __init__(self, model: SamModel, compute: Compute, spec: ModelSpec, loader: Loader | None = None) -> None:
+        self._model = model
+        self._compute = compute
+        self._spec = spec
+        self._loader = loader
+        self._at_once = PICTURES[compute.device]
+        self._contexts: list[_Remembered] = []
+
+    def __reduce__(self) -> tuple[Callable[[], SamSegmenter], tuple[()]]:
+        if self._loader is None:
+            raise TypeError(f"{self.spec.name} was made in memory and cannot be loaded in another process")
+        return self._loader, ()
+
+    @property
+    def _limit(self) -> float:
+        """Largest logit that is handed on to the next click."""
+        return float("inf") if self._model.memory is None else _SAM2_LIMIT
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Name, fingerprint, 1024 pixels."""
+        return self._spec
+
+    def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
+        """Features of (B, 3, 1024, 1024) pictures; invalid pixels are shown to the network as the mean colour."""
+        made: list[Embedding] = []
+        while len(made) < len(rgb):
+            part = slice(len(made), len(made) + self._at_once)
+            try:
+                made += self._embed(rgb[part], valid[part], self._at_once)
+            except OutOfMemory:
+                if self._at_once == 1:
+                    raise
+                self._at_once //= 2
+        return made
+
+    def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
+        missing = [(0, at_once - len(rgb)), (0, 0), (0, 0), (0, 0)]
+        with torch.inference_mode(), _memory(self._spec.name):
+            pictures, masks = self._sent(np.pad(rgb, missing)), self._sent(np.pad(valid, missing[:3]))
+            features = self._model.encode(normalised(pictures, masks, self._compute.dtype))
+            kept = [features.to_arrays(row) for row in range(len(rgb))]
+        return [
+            Embedding(
+                {**arrays, "valid": np.packbits(mask, axis=1)}, (mask.shape[0], mask.shape[1]), self._spec.fingerprint
+            )
+            for arrays, mask in zip(kept, valid, strict=True)
+        ]
+
+    def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
+        """Features of a picture (3, h, w) of at most 1024 pixels, enlarged until its longer side has 1024."""
+        shape_hw = (valid.shape[0], valid.shape[1])
+        size_hw = enlarged_hw(shape_hw, INPUT_SIZE)
+        rows, cols = (
+            np.arange(size) * side // size for size, side in zip(size_hw, shape_hw, strict=True)
+        )  # of nearest pixels
+        missing = [(0, INPUT_SIZE - size) for size in size_hw]
+        picture = np.pad(enlarge(rgb, INPUT_SIZE), [(0, 0), *missing])
+        (made,) = self.embed(picture[None], np.pad(valid[np.ix_(rows, cols)], missing)[None])
+        arrays = {**made.arrays, "valid": np.packbits(valid, axis=1), "enlarged_hw": np.array(size_hw)}
+        return Embedding(arrays, shape_hw, made.fingerprint)
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Masks in pixels of the padded tile; see the class."""
+        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        frame = _Frame.of(embedding, valid)
+        found = []
+        with torch.inference_mode(), _memory(self._spec.name):
+            context = self._context(embedding)
+            pads_boxes = self._model.memory is not None
+            asked = groups(prompts, valid, LOGITS_SIZE, scale=frame.scale, pads_boxes=pads_boxes)
+            for rows, tensors in asked:
+                decoded = self._decode(context, tensors, multimask=multimask, keep=keep)
+                found.append(_mask_set(decoded, rows, frame, keep, self._limit))
+        masks = MaskSet.concatenate(embedding.input_hw, found)
+        return masks.select(np.argsort(masks.prompt_index, kind="stable"))
+
+    def propose(self, embedding: Embedding, keep: KeepRule) -> None:
+        """None: the networks have to be prompted."""
+        del embedding, keep
+
+    def _decode(
+        self, context: TileContext, prompts: PromptTensors, *, multimask: bool, keep: KeepRule | None
+    ) -> Decoded:
+        model = self._model
+        dynamic = model.memory is not None and not multimask
+        least = -torch.inf if keep is None else keep.min_predicted_iou
+
+        def choose(iou: Tensor, object_logit: Tensor | None) -> Tensor:
+            del object_logit
+            wanted = torch.zeros_like(iou, dtype=torch.bool)
+            if multimask:
+                wanted[:, 1:] = iou[:, 1:] >= least
+            else:
+                wanted[:, 0] = True
+            if dynamic:
+                wanted.scatter_(1, iou[:, 1:].argmax(dim=1, keepdim=True) + 1, value=True)
+            return wanted
+
+        device = self._compute.device
+        masks = None if prompts.masks is None else prompts.masks.to(device)
+        sent = PromptTensors(prompts.points.to(device), prompts.labels.to(device), masks)
+        decoded = decode(model.prompt_encoder, model.mask_decoder, context, sent, choose)
+        return dynamic_columns(decoded) if dynamic else decoded
+
+    def _context(self, embedding: Embedding) -> TileContext:
+        """What the decoder computes from a tile alone; kept, because the calls for one tile follow one another."""
+        for remembered in self._contexts:
+            if remembered.embedding() is embedding:
+                return remembered.context
+        if embedding.fingerprint != self._spec.fingerprint:
+            raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._spec.fingerprint}")
+        features = Features.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
+        context = prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
+        self._contexts = [_Remembered(weakref.ref(embedding), context), *self._contexts[: _CONTEXTS - 1]]
+        return context
+
+    def _sent(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self._compute.device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._compute.device, non_blocking=True)
+
+
+class _Frame(NamedTuple):
+    """How the pixels of a picture lie in the network's input."""
+
+    valid: BoolArray
+    """(H, W) pixels of the picture that may belong to objects."""
+    input_hw: tuple[int, int]
+    """Its size in the input, without what is invalid below and to the right of all that is valid."""
+    output_hw: tuple[int, int] | None
+    """Its own size, if it was enlarged."""
+    scale: float
+    """Pixels of the input for one of its own."""
+
+    @classmethod
+    def of(cls, embedding: Embedding, valid: BoolArray) -> _Frame:
+        """The frame of the picture that was embedded."""
+        enlarged = embedding.arrays.get("enlarged_hw")
+        if enlarged is None:
+            height, width = (int(np.flatnonzero(valid.any(axis))[-1]) + 1 for axis in (1, 0))
+            return cls(valid, (height, width), None, 1.0)
+        height, width = enlarged.tolist()
+        return cls(valid, (height, width), embedding.input_hw, max(height, width) / max(valid.shape))
+
+
+def _mask_set(
+    decoded: Decoded, prompts: NDArray[np.intp], frame: _Frame, keep: KeepRule | None, limit: float
+) -> MaskSet:
+    """Masks of a window from its logits; `prompts` are the numbers of the prompts that were decoded."""
+    masks = masks_from_logits(
+        decoded.logits,
+        frame.input_hw,
+        frame.valid,
+        output_hw=frame.output_hw,
+        min_stability=None if keep is None else keep.min_stability,
+    )
+    kept = torch.from_numpy(masks.rows).to(decoded.iou.device)
+    rows = decoded.rows(kept)
+    score = None if rows.object_logit is None else rows.object_logit.cpu().numpy()
+    prompt, column = rows.prompt.cpu().numpy(), rows.column.cpu().numpy()
+    return MaskSet.of(
+        (frame.valid.shape[0], frame.valid.shape[1]),
+        masks.masks,
+        masks.boxes_xyxy,
+        predicted_iou=rows.iou.cpu().numpy(),
+        stability_score=masks.stability,
+        prompt_index=prompts[prompt],
+        granularity=_granularity(prompt, column, np.array([mask.sum() for mask in masks.masks])),
+        object_score=score,
+        logits=None if keep is not None else rows.logits.clamp(-limit, limit).cpu().numpy(),
+    )
+
+
+def _granularity(prompt: NDArray[np.intp], column: NDArray[np.intp], areas: NDArray[np.intp]) -> NDArray[np.int8]:
+    """Part, whole, group: by area where a prompt has all three, since the networks do not always keep to their order.
+
+    Else by the network's column; its single mask is the whole.
+    """
+    levels = np.where(column == 0, Granularity.WHOLE, column - 1).astype(np.int8)
+    numbers, counts = np.unique(prompt, return_counts=True)
+    for number in numbers[counts == len(Granularity)]:
+        rows = np.flatnonzero(prompt == number)
+        levels[rows[np.argsort(areas[rows], kind="stable")]] = list(Granularity)
+    return levels
+
+
+@contextmanager
+def _memory(name: str) -> Iterator[None]:
+    """Report exhausted memory, of either kind, as what it is.
+
+    Raises:
+        OutOfMemory: in place of what PyTorch raises.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what the CPU allocator raises
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(
+                f"{name} does not fit into memory: {str(error).splitlines()[0]}. Use a smaller model, "
+                "--precision bf16, fewer --workers, or --device cpu."
+            ) from error
+        raise
