@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -15,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, Thr
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_process
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from geosam.errors import OutOfMemory, SceneError, WorkerDied
 
@@ -85,7 +86,7 @@ def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Out
     while todo:
         running: dict[Future[bytes], int] = {}
         pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_become_worker, initargs=(job,)
+            workers, multiprocessing.get_context("spawn"), initializer=_become_worker, initargs=(pickle.dumps(job),)
         )
         starter = ThreadPoolExecutor(1, thread_name_prefix="geosam-start", initializer=_hold_interrupts)
         try:
@@ -149,11 +150,14 @@ def _end(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-_job: Job | None = None
+_job: Job | bytes = b""
 
 
-def _become_worker(job: Job) -> None:
-    """Set a worker process up: Ctrl-C is the parent's business, and no worker outlives it."""
+def _become_worker(job: bytes) -> None:
+    """Set a worker process up: Ctrl-C is the parent's business, and no worker outlives it.
+
+    The pickled job waits for the first task: what goes wrong when a network is loaded belongs to somebody then.
+    """
     global _job  # noqa: PLW0603 - a process pool hands state to its tasks this way only
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -168,5 +172,7 @@ def _leave_with_parent() -> None:
 
 
 def _work(task: int) -> bytes:
-    assert _job is not None  # noqa: S101 - the initializer ran
+    global _job  # noqa: PLW0603 - likewise
+    if isinstance(_job, bytes):
+        _job = cast("Job", pickle.loads(_job))  # noqa: S301 - the parent's own bytes
     return _job.finish(task, _job.prepare(task))

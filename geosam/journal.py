@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from geosam.errors import DiskFull, ExportError, JournalMismatch, LockHeld
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -157,12 +157,25 @@ class Journal:
             ) from error
 
 
+#: Characters of a value that a message shows.
+_SHOWN = 40
+
+
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The fields in which two identities differ, for people."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}" for name in names)
+    return ", ".join(f"{name} was {was} and is {now_is}" for name, was, now_is in _short(names, before, now))
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def _short(names: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(name, old, new), long values cut to where they begin to differ."""
+    for name in names:
+        was, now_is = (json.dumps(values.get(name)) for values in (before, now))
+        same = next((i for i, pair in enumerate(zip(was, now_is, strict=False)) if pair[0] != pair[1]), 0)
+        first = max(same - 12, 0) if max(len(was), len(now_is)) > _SHOWN else 0
+        yield name, _cut(was, first), _cut(now_is, first)
+
+
+def _cut(text: str, first: int) -> str:
+    end = first + _SHOWN
+    return f"{'...' if first else ''}{text[first:end]}{'...' if end < len(text) else ''}"

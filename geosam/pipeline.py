@@ -104,7 +104,7 @@ def segment_scene(
     """
     grid = TileGrid.over(scene.region, options.tile_size, options.overlap)
     job = TileJob(TileEmbedder(scene, segmenter, store), grid, options.keep, options.automatic)
-    asked = {"keep": asdict(options.keep), "automatic": asdict(options.automatic)}
+    asked = {**asdict(options.keep), **asdict(options.automatic)}
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
     batch = _Run(scene, segmenter, Path(out), options, progress, store)
     with Spool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:

@@ -37,12 +37,14 @@ def group_prompts(
 
 
 def digest_prompts(placed: Sequence[ScenePrompt], prompts: Sequence[Prompt]) -> str:
-    """Identity of the prompts, in their order."""
-    digest = hashlib.sha256()
+    """Identity of the prompts, in their order and at their places in the list, by which results are told apart."""
+    digest = hashlib.sha256(repr(len(prompts)).encode())
     for prompt in placed:
         digest.update(prompt.points_xy.tobytes() + prompt.labels.tobytes())
         polygon = None if prompt.polygon is None else prompt.polygon.wkb_hex
-        digest.update(repr((prompts[prompt.index].id, prompt.box_xyxy, polygon, prompt.granularity)).encode())
+        digest.update(
+            repr((prompt.index, prompts[prompt.index].id, prompt.box_xyxy, polygon, prompt.granularity)).encode()
+        )
         if prompt.steps is not None:
             digest.update(repr((prompt.steps.points.tolist(), prompt.steps.box, prompt.steps.polygon)).encode())
     return digest.hexdigest()

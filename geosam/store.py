@@ -172,7 +172,7 @@ class EmbeddingStore:
         """What the folder says about itself; None if it is nothing a store would say."""
         try:
             found = json.loads((self.folder / _MANIFEST).read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) and found.get("what") == _WHAT else None
 

@@ -3,36 +3,65 @@ import sys
 
 import pytest
 
-from geosam.errors import DeviceUnavailable, UnknownModel
+from geosam.errors import CheckpointNotFound, DeviceUnavailable, UnknownModel, UsageError
+from geosam.models.manifest import manifest
 from geosam.models.registry import load_segmenter, registry
 from geosam.segmenter import Segmenter
 
+#: Models without weights, which load at once.
+PLAIN = ["regions", "threshold"]
+NETWORKS = [name for name in registry if name not in PLAIN]
 
-@pytest.mark.parametrize("name", list(registry))
+
+@pytest.fixture(autouse=True)
+def _no_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOSAM_CHECKPOINTS", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_every_model_loads_under_its_own_name(name, device):
+def test_models_without_weights_load_under_their_own_names(name, device):
     segmenter = load_segmenter(name, device)
     assert isinstance(segmenter, Segmenter)
     assert segmenter.spec.name == name
 
 
-def test_the_models_have_descriptions_and_fingerprints_of_their_own():
-    assert {"threshold", "regions"} <= set(registry)
-    assert len({load_segmenter(name).spec.fingerprint for name in registry}) == len(registry)
-    assert len({info.description for info in registry.values()}) == len(registry)
+def test_the_models_are_those_without_weights_then_those_of_the_manifest():
+    assert list(registry) == [*PLAIN, *manifest]
+    assert all(info.description for info in registry.values())
+    assert {info.devices for info in registry.values()} == {("cpu",), ("cpu", "cuda")}
+    assert load_segmenter("regions").spec.fingerprint != load_segmenter("threshold").spec.fingerprint
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_without_its_checkpoint_is_refused_with_the_command_that_gets_it(name):
+    with pytest.raises(CheckpointNotFound, match=rf"Run `geosam models download {name}`") as caught:
+        load_segmenter(name, "cpu")
+    assert caught.value.exit_code == 5
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are():
-    with pytest.raises(UnknownModel, match=r"unknown model: 'sam9', one of regions, threshold wanted") as caught:
+    with pytest.raises(UnknownModel, match=r"unknown model: 'sam9', one of regions, threshold, sam_vit_b, ") as caught:
         load_segmenter("sam9")
     assert caught.value.exit_code == 2
+    assert "or a file (.pth, .pt, .safetensors) wanted" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["threshold", "regions"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_device_the_model_cannot_use_is_refused_with_the_remedy(name):
     with pytest.raises(DeviceUnavailable, match=rf"{name} .*'cuda', cpu wanted\. Use --device cpu") as caught:
         load_segmenter(name, "cuda")
     assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize(
+    ("option", "wanted"), [("--precision", {"precision": "bf16"}), ("--backend", {"backend": "torch"})]
+)
+def test_options_of_networks_are_refused_for_other_models(name, option, wanted):
+    with pytest.raises(UsageError, match=rf"the model {name} is no network: {option}: ") as caught:
+        load_segmenter(name, **wanted)
+    assert caught.value.exit_code == 2
 
 
 def test_listing_the_models_imports_none_of_them():

@@ -50,7 +50,11 @@ def verify(report: Report, names: tuple[str, ...]) -> None:
     from geosam.models.manifest import manifest, official
 
     folder = checkpoints.checkpoint_folder()
-    wanted = [official(name) for name in names] or [c for c in manifest.values() if (folder / c.file).exists()]
+    wanted = [official(name) for name in names] or [
+        c for c in manifest.values() if checkpoints.is_there(folder / c.file)
+    ]
+    if not wanted:
+        report.note(f"no checkpoints in {folder}")
     wrong: list[CheckpointError] = []
     rows = []
     for checkpoint in wanted:

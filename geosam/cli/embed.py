@@ -54,7 +54,8 @@ def embed(
 
     The model, the tiles and the options about the scene must be those of the later call. Embeddings that STORE has are
     left as they are, so a call that was stopped goes on where it was. With --window the tiles of the whole scene that
-    meet the window are embedded: a large scene can be done part by part.
+    meet the window are embedded: a large scene can be done part by part, for a later call without --window. Prompts are
+    mostly looked at in other windows, which `segment --prompts ... --cache STORE` adds.
     """
     from geosam.models.registry import load_segmenter
     from geosam.pipeline import RunOptions, embed_scene

@@ -66,13 +66,13 @@ def _facts() -> Iterator[dict[str, Any]]:
 
 
 def _checkpoint(entry: Checkpoint) -> dict[str, Any]:
-    from geosam.models.checkpoints import checkpoint_folder
+    from geosam.models.checkpoints import checkpoint_folder, is_there
 
     place = checkpoint_folder() / entry.file
     return {
         "path": str(place),
-        "present": place.is_file(),
-        "bytes": place.stat().st_size if place.is_file() else entry.bytes,
+        "present": is_there(place),
+        "bytes": place.stat().st_size if is_there(place) else entry.bytes,
         "sha256": entry.sha256,
         "attested": entry.attested,
         "licence": entry.licence,

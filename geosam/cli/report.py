@@ -40,15 +40,24 @@ class Report:
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """Warnings that geosam's modules log are said like any other."""
-        handler = logging.Handler(logging.WARNING)
-        handler.emit = lambda record: self.warn([record.getMessage()])  # type: ignore[method-assign]
-        logger = logging.getLogger("geosam")
+        """What geosam's modules log is said too: warnings as warnings, the rest in passing."""
+
+        def emit(record: logging.LogRecord) -> None:
+            if record.levelno >= logging.WARNING:
+                self.warn([record.getMessage()])
+            else:
+                self.note(record.getMessage())
+
+        handler = logging.Handler()
+        handler.emit = emit  # type: ignore[method-assign]
+        logger, level = logging.getLogger("geosam"), logging.getLogger("geosam").level
         logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         try:
             yield
         finally:
             logger.removeHandler(handler)
+            logger.setLevel(level)
 
     def note(self, text: str) -> None:
         """Say something in passing that ``--quiet`` and ``--json`` drop."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from geosam.cli.options import packed
+from geosam.errors import UsageError
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -69,53 +71,49 @@ tiling_options = packed(
 
 automatic_options = packed(
     "automatic",
-    click.option(
-        "--min-iou", type=click.FloatRange(0, 1), default=0.88, show_default=True, help="Least predicted IoU of a mask."
-    ),
-    click.option(
-        "--min-stability",
-        type=click.FloatRange(0, 1),
-        default=0.95,
-        show_default=True,
-        help="Least stability of a mask.",
-    ),
+    click.option("--min-iou", type=click.FloatRange(0, 1), help="Least predicted IoU of a mask. [default: 0.88]"),
+    click.option("--min-stability", type=click.FloatRange(0, 1), help="Least stability of a mask. [default: 0.95]"),
     click.option(
         "--spacing",
         type=click.IntRange(min=1),
-        default=32,
-        show_default=True,
         metavar="PX",
-        help="Distance of the points that a network is asked at.",
+        help="Distance of the points that a network is asked at. [default: 32]",
     ),
     click.option(
         "--crop-layers",
         type=click.IntRange(0, 3),
-        default=0,
-        show_default=True,
-        help="Look again at enlarged crops of each tile, for small objects: 4, 20 or 84 times the work.",
+        help="Look again at enlarged crops of each tile, for small objects: 4, 20 or 84 of them. [default: 0]",
     ),
     click.option(
         "--min-region",
         type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
         metavar="PX",
-        help="Fill holes and drop separate parts of a mask below this size.",
+        help="Fill holes and drop separate parts of a mask below this size. [default: 0]",
     ),
 )
 """How a network is asked for everything, as `automatic`; models that propose objects themselves heed none of it."""
 
+#: Field of the rules by option.
+_KEEP = {"min_iou": "min_predicted_iou", "min_stability": "min_stability"}
+_AUTOMATIC = {"spacing": "spacing_px", "crop_layers": "crop_layers", "min_region": "min_region_px"}
 
-def automatic_rules(
-    *, min_iou: float, min_stability: float, spacing: int, crop_layers: int, min_region: int
-) -> dict[str, Any]:
-    """Fields of `RunOptions` from the options of `automatic_options`."""
+
+def automatic_rules(automatic: Mapping[str, Any], *, prompted: bool) -> dict[str, Any]:
+    """Fields of `RunOptions` from what `automatic_options` was given.
+
+    Raises:
+        UsageError: something was given, and there are prompts.
+    """
     from geosam.automatic import AutomaticRule
     from geosam.segmenter import KeepRule
 
+    given = {name: value for name, value in automatic.items() if value is not None}
+    if given and prompted:
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        raise UsageError(f"{option} is for finding everything: prompts were given too. Leave it out, or the prompts.")
     return {
-        "keep": KeepRule(min_iou, min_stability),
-        "automatic": AutomaticRule(spacing, crop_layers, min_region_px=min_region),
+        "keep": KeepRule(**{_KEEP[name]: value for name, value in given.items() if name in _KEEP}),
+        "automatic": AutomaticRule(**{_AUTOMATIC[name]: value for name, value in given.items() if name in _AUTOMATIC}),
     }
 
 

@@ -82,8 +82,7 @@ def segment(
 ) -> None:
     """Find the objects of the raster SCENE and write them as polygons.
 
-    Without prompts everything in the scene is looked for. The extension of the output names the format:
-    .gpkg, .geojson, .shp, .parquet or .fgb.
+    Without prompts everything is looked for. The output is .gpkg, .geojson, .shp, .parquet or .fgb.
     """
     from geosam.models.registry import load_segmenter
     from geosam.pipeline import RunOptions, segment_prompts, segment_scene
@@ -91,13 +90,13 @@ def segment(
 
     out = output or default_output(scene)
     _check_distinct(out, asking["prompts"])
-    rules = automatic_rules(**automatic)
-    options = RunOptions(**tiling, **rules, **running, command=recorded_command(report.command))
     segmenter = load_segmenter(**model)
     with closing(open_scene(scene, **opening)) as opened:
         report.warn(opened.warnings)
         prompts = asked_prompts(report, opened.geobox.crs, **asking)
-        store = _store(**cache)
+        rules = automatic_rules(automatic, prompted=prompts is not None)
+        options = RunOptions(**tiling, **rules, **running, command=recorded_command(report.command))
+        store = _store(report, **cache)
         report.resumable = True
         with report.progress() as progress:
             if prompts is None:
@@ -115,12 +114,16 @@ def default_output(scene: str) -> Path:
     return Path(f"{PurePath(path).stem}_segments.gpkg")
 
 
-def _store(folder: Path | None, max_bytes: int | None) -> EmbeddingStore | None:
+def _store(report: Report, folder: Path | None, max_bytes: int | None) -> EmbeddingStore | None:
     from geosam.store import EmbeddingStore
 
-    if folder is None and max_bytes is not None:
-        raise UsageError("--cache-size: there is no cache it could limit. Name one with --cache.")
-    return None if folder is None else EmbeddingStore(folder, max_bytes)
+    if folder is None:
+        if max_bytes is not None:
+            raise UsageError("--cache-size: there is no cache it could limit. Name one with --cache.")
+        return None
+    store = EmbeddingStore(folder, max_bytes)
+    report.warn(store.take_warnings())
+    return store
 
 
 def _check_distinct(out: Path, prompts: str | None) -> None:

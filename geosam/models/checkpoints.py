@@ -44,7 +44,7 @@ def checkpoint_path(name: str, folder: Path | None = None, *, afresh: bool = Fal
     """
     checkpoint = official(name)
     path = (folder or checkpoint_folder()) / checkpoint.file
-    if not path.exists():
+    if not is_there(path):
         raise CheckpointNotFound(f"the checkpoint of {name} is missing: {path}. {remedy(checkpoint, path.parent)}")
     verify(path, checkpoint, afresh=afresh)
     return path
@@ -61,6 +61,21 @@ def is_attested(path: Path) -> bool:
         check_file(path)
         return False
     return verify(path, known)
+
+
+def is_there(path: Path) -> bool:
+    """Whether the file exists.
+
+    Raises:
+        UnreadableCheckpoint: nobody may look into its folder, or its name is none.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UnreadableCheckpoint(
+            f"the folder of checkpoints cannot be read: {path.parent}: {error.strerror}, a readable folder wanted. "
+            f"Check its permissions, or name another one in {FOLDER_VARIABLE}"
+        ) from error
 
 
 def remedy(checkpoint: Checkpoint, folder: Path) -> str:

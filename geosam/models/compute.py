@@ -6,15 +6,19 @@ bf16 is chosen by itself only on hardware that multiplies it natively; elsewhere
 from __future__ import annotations
 
 import ctypes
+import logging
 import platform
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Literal, TypeAlias, get_args
 
 import torch
 
 from geosam.errors import DeviceUnavailable
+
+logger = logging.getLogger(__name__)
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
@@ -25,8 +29,9 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
-#: glibc's parameters (malloc.h): blocks up to this size come from the heap, and the heap's end is not given back.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+#: glibc's parameters (malloc.h): no blocks outside the heap, whose end is not given back, and one heap. (A threshold
+#: for blocks outside would do in place of none, but older versions refuse large ones.)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _LARGE = 2**31 - 1
 
 
@@ -58,6 +63,13 @@ def choose(device: Device = "auto", precision: Precision = "auto", backend: Back
     Raises:
         DeviceUnavailable: the machine has no such device, or it cannot compute that way.
     """
+    for option, value, known in (
+        ("device", device, DEVICES),
+        ("precision", precision, PRECISIONS),
+        ("backend", backend, BACKENDS),
+    ):
+        if value not in known:
+            raise DeviceUnavailable(f"unknown value: --{option}: {value!r}, one of {', '.join(known)} wanted.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -98,6 +110,15 @@ def _has_native_bf16(device: Device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
+def arithmetic(compute: Compute) -> str:
+    """What else the last digits depend on: the libraries' versions and the processor's instructions, or the GPU."""
+    parts = [f"torch{torch.__version__.partition('+')[0]}"]
+    if compute.backend == "openvino":
+        parts.append(f"openvino{version('openvino')}")
+    chip = torch.cuda.get_device_name() if compute.device == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return "-".join([*parts, chip.replace(" ", "_")])
+
+
 @cache
 def keep_freed_memory() -> bool:
     """Tell glibc not to give large freed blocks back to the system, once for this process; False on other systems.
@@ -109,5 +130,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    settings = ((_M_MMAP_THRESHOLD, _LARGE), (_M_TRIM_THRESHOLD, _LARGE), (_M_ARENA_MAX, 1))
-    return all(libc.mallopt(name, value) == 1 for name, value in settings)
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGE), (_M_ARENA_MAX, 1))
+    taken = [libc.mallopt(name, value) == 1 for name, value in settings]
+    if not all(taken):
+        logger.info("the allocator keeps its settings, and networks run slower: mallopt took %s", taken)
+    return all(taken)

@@ -39,7 +39,7 @@ _MAX_CLAIM: Final = 2
 _SAVE_ALONE: Final = "Save the state dictionary alone: torch.save(model.state_dict(), PATH)"
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, *, again: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint, by name.
 
     A file with the official name of a checkpoint has to be that checkpoint (see :mod:`geosam.models.checkpoints`); any
@@ -47,6 +47,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: A file that `torch.save` wrote (any extension), or safetensors.
+        again: The file was read before, so what there was to log has been logged.
 
     Returns:
         Tensor name -> tensor in host memory. Names come without what parallel training puts before them; floating
@@ -57,7 +58,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         OutOfMemory: there is not enough memory for the tensors.
     """
     path = Path(path)
-    if not is_attested(path):
+    if not is_attested(path) and not again:
         logger.warning("the checkpoint is not verified: %s: no attested hash", path)
     named = _unwrapped(path, _content(path))
     return {name: _sound(path, name, value) for name, value in _names_restored(path, named).items()}

@@ -40,37 +40,37 @@ def authors_network(name):
 
 
 @functools.cache
-def official_shapes(name):
-    """Shapes of the authors' tensors by name; nothing is computed."""
+def official(name):
+    """The authors' tensors by name, without their values."""
     with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
         # depths of stochastic depth are read as numbers, which a device without numbers cannot give
         patch.setattr(torch, "linspace", functools.partial(torch.linspace, device="cpu"))
-        patch.setattr(references, "randomise", lambda model, seed: model)
+        patch.setattr(references, "randomise", lambda model, _: model)
         patch.setattr(references, "contrasting", lambda model: model)
-        return shapes(authors_network(name))
+        return authors_network(name).state_dict()
 
 
-def weightless(wanted):
-    """A checkpoint of those shapes that takes no memory."""
-    return {name: torch.zeros(()).expand(shape) for name, shape in wanted.items()}
+def weightless(network):
+    """An official checkpoint that takes no memory."""
+    return {name: torch.zeros((), dtype=like.dtype).expand(like.shape) for name, like in official(network).items()}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_tensors_have_the_names_and_shapes_of_the_authors(name):
-    wanted = {canonical(official): shape for official, shape in official_shapes(name).items()}
-    assert len(wanted) == len(official_shapes(name))
+    wanted = {canonical(theirs): tuple(tensor.shape) for theirs, tensor in official(name).items()}
+    assert len(wanted) == len(official(name))
     with torch.device("meta"):
         assert shapes(build(VARIANTS[name])) == wanted
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_loaded_network_is_made_of_the_checkpoint_s_tensors_alone(name):
-    state = weightless(official_shapes(name))
+    state = weightless(name)
     model = load(VARIANTS[name], state, "memory")
     assert not model.training
     found = model.state_dict()
-    for official, tensor in state.items():
-        assert found[canonical(official)].data_ptr() == tensor.data_ptr()
+    for theirs, tensor in state.items():
+        assert found[canonical(theirs)].data_ptr() == tensor.data_ptr()
     for module in model.modules():
         own = [*module.parameters(recurse=False), *module.buffers(recurse=False), *vars(module).values()]
         assert not [tensor for tensor in own if isinstance(tensor, torch.Tensor) and tensor.is_meta]
@@ -83,12 +83,12 @@ def test_every_official_checkpoint_has_a_network_and_a_name_for_the_command_line
 
 @pytest.mark.parametrize("name", ["sam_vit_b", "sam2.1_hiera_tiny", "sam_hq_vit_tiny"])
 def test_c12_a_missing_tensor_is_named_and_the_others_counted(name):
-    state = weightless(official_shapes(name))
-    first = next(official for official in state if "mask_decoder" in official)
+    state = weightless(name)
+    first = next(name for name in state if "mask_decoder" in name)
     del state[first]
     with pytest.raises(CheckpointMismatch, match=rf"file\.pth: {canonical(first)} is missing\. Use the official file"):
         load(VARIANTS[name], state, "file.pth")
-    del state[next(official for official in state if "prompt_encoder" in official)]
+    del state[next(name for name in state if "prompt_encoder" in name)]
     with pytest.raises(CheckpointMismatch, match=r" is missing and 1 more\. ") as refused:
         load(VARIANTS[name], state, "file.pth")
     assert refused.value.exit_code == 5
@@ -96,20 +96,26 @@ def test_c12_a_missing_tensor_is_named_and_the_others_counted(name):
 
 @pytest.mark.parametrize("extra", ["image_encoder.extra.weight", "extra"])
 def test_c12_a_tensor_too_many_is_named(extra):
-    state = weightless(official_shapes("mobile_sam")) | {extra: torch.zeros(2, 3)}
+    state = weightless("mobile_sam") | {extra: torch.zeros(2, 3)}
     with pytest.raises(CheckpointMismatch, match=rf"file\.pt: \S*{extra} \(2, 3\) is unknown\. ") as refused:
         load(VARIANTS["mobile_sam"], state, "file.pt")
     assert "more" not in str(refused.value)
 
 
 def test_c12_a_tensor_of_another_shape_is_named_with_both():
-    state = weightless(official_shapes("sam_vit_b")) | {"mask_decoder.iou_token.weight": torch.zeros(1, 7)}
+    state = weightless("sam_vit_b") | {"mask_decoder.iou_token.weight": torch.zeros(1, 7)}
     with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight \(1, 7\) found, \(1, 256\) wanted\. "):
         load(VARIANTS["sam_vit_b"], state, "file.pth")
 
 
+def test_a_tensor_of_whole_numbers_is_not_taken_for_another():
+    state = weightless("mobile_sam") | {"mask_decoder.iou_token.weight": torch.zeros(1, 256, dtype=torch.int64)}
+    with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight whole numbers found, floating point wanted\. "):
+        load(VARIANTS["mobile_sam"], state, "file.pth")
+
+
 def test_c11_the_tensors_of_one_network_do_not_make_another():
-    state = weightless(official_shapes("sam_vit_b"))
+    state = weightless("sam_vit_b")
     with pytest.raises(CheckpointMismatch, match=r"found, \(\S.*\) wanted and \d+ more\. ") as refused:
         load(VARIANTS["sam_vit_l"], state, "file.pth")
     assert len(str(refused.value)) < 300

@@ -159,6 +159,17 @@ def test_another_process_gets_the_same_network_and_little_is_sent(mobile, tmp_pa
     assert done.stdout.decode().strip() == str(segmenter.spec)
 
 
+def test_another_process_refuses_a_checkpoint_that_has_changed_meanwhile(mobile, tmp_path, caplog):
+    path = written(tmp_path / "one.pth", mobile)
+    sent = pickle.dumps(load(path))
+    caplog.clear()
+    pickle.loads(sent)  # noqa: S301 - made here
+    assert caplog.records == []  # what was to be said has been said
+    written(path, mobile | {"mask_decoder.iou_token.weight": mobile["mask_decoder.iou_token.weight"] + 1})
+    with pytest.raises(CheckpointMismatch, match=r"has changed during the run: .*one\.pth"):
+        pickle.loads(sent)  # noqa: S301 - made here
+
+
 def test_what_was_made_in_memory_cannot_go_to_another_process(mobile, tmp_path):
     loaded = load(written(tmp_path / "one.pth", mobile))
     made = type(loaded)(loaded._model, loaded._compute, loaded.spec)

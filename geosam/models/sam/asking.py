@@ -53,7 +53,12 @@ def groups(
         scale: pixels of the network's input for one of the picture's.
         pads_boxes: whether a padding point follows a box too, as SAM 2's predictor has it; SAM pads only points
             without a box.
+
+    Raises:
+        ValueError: masks or logits for an enlarged picture, on whose pixels they do not lie.
     """
+    if scale != 1 and (any(mask is not None for mask in prompts.masks) or prompts.logits):
+        raise ValueError("an enlarged picture is asked with points and boxes only, got masks")
     alike: dict[tuple[int, bool], list[tuple[int, _Asked]]] = defaultdict(list)
     for row in range(len(prompts)):
         asked = _asked(prompts, row, valid, logits_size, scale=scale, pads_boxes=pads_boxes)
@@ -81,6 +86,8 @@ def _asked(
     points, labels = prompts.points[row][inside], prompts.labels[row][inside].tolist()
     box, mask = _clipped(prompts.boxes_xyxy[row], valid), prompts.masks[row]
     logits = prompts.logits[row] if prompts.logits else None
+    if scale != 1 and (mask is not None or logits is not None):
+        raise ValueError("an enlarged picture is asked with points and boxes, got a mask or logits")
     if mask is not None:
         mask = np.pad(mask, [(0, full - side) for full, side in zip(valid.shape, mask.shape, strict=True)]) & valid
         logits = _mask_logits(mask, logits_size)

@@ -110,27 +110,39 @@ def load(variant: Variant, state: Mapping[str, Tensor], source: str) -> SamModel
         model = build(variant)
         if variant.memory is not None and not any(name.startswith(MEMORY_PREFIXES) for name in state):
             model.memory = StillImage()  # the image half of SAM 2, which Hugging Face Transformers can save alone
-    ours = {canonical(name): value for name, value in state.items()}
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in ours.items()}
+    ours: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if canonical(name) in ours:
+            raise CheckpointMismatch(
+                f"a tensor stands there twice: {source}: {name}, once wanted. Use the official file."
+            )
+        ours[canonical(name)] = value
+    wanted = {name: _facts(value) for name, value in model.state_dict().items()}
+    found = {name: _facts(value) for name, value in ours.items()}
     if found != wanted:
         raise CheckpointMismatch(
             f"the tensors do not fit the network: {source}: {_difference(found, wanted)}. "
             "Use the official file, or one with the same tensors."
         )
     model.load_state_dict(ours, assign=True)
-    return model
+    return model.requires_grad_(requires_grad=False)
 
 
-_Shapes: TypeAlias = dict[str, tuple[int, ...]]
+_Facts: TypeAlias = tuple[tuple[int, ...], str]
 
 
-def _difference(found: _Shapes, wanted: _Shapes) -> str:
+def _facts(value: Tensor) -> _Facts:
+    """Shape and kind; how long floating point numbers are does not matter."""
+    return tuple(value.shape), "floating point" if value.is_floating_point() else "whole numbers"
+
+
+def _difference(found: dict[str, _Facts], wanted: dict[str, _Facts]) -> str:
     """The first tensor that differs, and how many do."""
     names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     first, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
     if first not in found:
         return f"{first} is missing{more}"
     if first not in wanted:
-        return f"{first} {found[first]} is unknown{more}"
-    return f"{first} {found[first]} found, {wanted[first]} wanted{more}"
+        return f"{first} {found[first][0]} is unknown{more}"
+    different = 0 if found[first][0] != wanted[first][0] else 1
+    return f"{first} {found[first][different]} found, {wanted[first][different]} wanted{more}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +11,8 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
@@ -40,11 +44,29 @@ def onednn_serves(x: Tensor) -> bool:
     By itself torch hands float32 products on CPU to MKL, which runs at half of oneDNN's speed on AMD processors. The
     operators of oneDNN know no gradients, and mean nothing to those who trace a network to convert it.
     """
-    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.enabled:
         return False
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return False
+    if not _has_operators():  # asked last: nothing may be tried out while somebody traces
+        return False
     return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
+@cache
+def _has_operators() -> bool:
+    """Whether this build of torch has the operators; they have no public names, and so no promise."""
+    try:
+        one = torch.ones(1, 1)
+        torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "")  # noqa: SLF001
+        picture = one[None, None]
+        torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+            picture, picture, one[0], [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
+        )
+    except (AttributeError, RuntimeError) as error:
+        logger.warning("this PyTorch lacks oneDNN's operators, and networks run slower on the CPU: %s", error)
+        return False
+    return True
 
 
 def convolve(

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from geosam.models.sam.projection import Linear
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -33,7 +35,7 @@ class Mlp(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        self.layers = nn.ModuleList(Linear(before, after) for before, after in pairwise(widths))
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:

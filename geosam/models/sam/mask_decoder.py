@@ -20,6 +20,7 @@ from torch import nn
 from geosam.models.sam.hq import hq_features, hq_logits, hq_modules
 from geosam.models.sam.layers import LayerNorm2d, Mlp
 from geosam.models.sam.products import times_transposed
+from geosam.models.sam.projection import Linear
 from geosam.models.sam.prompt_encoder import PromptTensors
 from geosam.models.sam.transformer import Projected, TwoWayTransformer
 from geosam.models.sam.upscaling import Upscaling, four_fold
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 #: Masks of a prompt: column 0 for prompts that leave no doubt, then three from part to whole.
 COLUMNS = 4
-#: Prompts that go through the decoder together: on CPUs what is fastest in float32 (benchmarks/decoder.py), elsewhere
-#: what the official mask generator takes.
+#: Prompts that go through the decoder together: one on CPUs, which is the fastest in float32 (four would take 15 % less
+#: time in bfloat16, see benchmarks/decoder.py); elsewhere what the official mask generator takes.
 _ON_CPU, _ELSEWHERE = 1, 64
 
 
@@ -96,7 +97,7 @@ class MaskDecoder(nn.Module):
         if config.object_score != "none":
             self.obj_score_token = nn.Embedding(1, width)
             mlp = config.object_score == "mlp"
-            self.pred_obj_score_head = Mlp((width, width, width, 1)) if mlp else nn.Linear(width, 1)
+            self.pred_obj_score_head = Mlp((width, width, width, 1)) if mlp else Linear(width, 1)
         if config.high_res:
             self.conv_s0 = nn.Conv2d(width, narrow, 1)
             self.conv_s1 = nn.Conv2d(width, width // 4, 1)

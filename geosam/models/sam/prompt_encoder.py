@@ -59,7 +59,10 @@ class RandomPositions(nn.Module):
 
     def forward(self, xy: Tensor) -> Tensor:
         """(..., 2) float32 positions, of which 0 .. 1 is the frame, -> (..., width) float32."""
-        angles = 2 * math.pi * ((2 * xy - 1) @ self.positional_encoding_gaussian_matrix.float())
+        x, y = (2 * xy - 1)[..., None].unbind(dim=-2)
+        # Not as a matrix product, whose rounding may depend on how many positions and threads there are.
+        along_x, along_y = self.positional_encoding_gaussian_matrix
+        angles = 2 * math.pi * (x * along_x + y * along_y)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 

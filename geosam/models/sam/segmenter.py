@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from geosam.errors import OutOfMemory
+from geosam.errors import ModelError, OutOfMemory
 from geosam.masks import Granularity, MaskSet
 from geosam.models.sam.asking import groups
 from geosam.models.sam.enlarging import enlarge, enlarged_hw
@@ -38,6 +38,8 @@ INPUT_SIZE, LOGITS_SIZE = 1024, 256
 PICTURES = {"cpu": 1, "cuda": 4}
 #: SAM 2's predictor clips the logits that it returns (sam2/sam2_image_predictor.py, _predict).
 _SAM2_LIMIT = 32.0
+#: What exhausted memory is called where it has no class of its own.
+_EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 #: Tiles whose decoder state is kept between calls.
 _CONTEXTS = 2
 
@@ -87,6 +89,8 @@ class SamSegmenter:
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
         """Features of (B, 3, 1024, 1024) pictures; invalid pixels are shown to the network as the mean colour."""
+        if rgb.shape[1:] != (3, INPUT_SIZE, INPUT_SIZE) or valid.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
+            raise ValueError(f"pictures (B, 3, {INPUT_SIZE}, {INPUT_SIZE}) expected, got {rgb.shape}, {valid.shape}")
         made: list[Embedding] = []
         while len(made) < len(rgb):
             part = slice(len(made), len(made) + self._at_once)
@@ -100,9 +104,14 @@ class SamSegmenter:
 
     def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
         missing = [(0, at_once - len(rgb)), (0, 0), (0, 0), (0, 0)]
-        with torch.inference_mode(), _memory(self._spec.name):
+        with _computing(self._spec.name, self._compute.device):
             pictures, masks = self._sent(np.pad(rgb, missing)), self._sent(np.pad(valid, missing[:3]))
             features = self._model.encode(normalised(pictures, masks, self._compute.dtype))
+            if not torch.isfinite(features.image).all():
+                raise ModelError(
+                    f"{self._spec.name} gives values that are not finite: --precision: {self._compute.precision}. "
+                    "Use --precision fp32; if that changes nothing, the weights are damaged."
+                )
             kept = [features.to_arrays(row) for row in range(len(rgb))]
         return [
             Embedding(
@@ -127,9 +136,11 @@ class SamSegmenter:
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         """Masks in pixels of the padded tile; see the class."""
         valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        if not valid.any():
+            return MaskSet.empty(embedding.input_hw)
         frame = _Frame.of(embedding, valid)
         found = []
-        with torch.inference_mode(), _memory(self._spec.name):
+        with _computing(self._spec.name, self._compute.device):
             context = self._context(embedding)
             pads_boxes = self._model.memory is not None
             asked = groups(prompts, valid, LOGITS_SIZE, scale=frame.scale, pads_boxes=pads_boxes)
@@ -156,7 +167,7 @@ class SamSegmenter:
             if multimask:
                 wanted[:, 1:] = iou[:, 1:] >= least
             else:
-                wanted[:, 0] = True
+                wanted[:, 0] = dynamic | (iou[:, 0] >= least)
             if dynamic:
                 wanted.scatter_(1, iou[:, 1:].argmax(dim=1, keepdim=True) + 1, value=True)
             return wanted
@@ -165,7 +176,10 @@ class SamSegmenter:
         masks = None if prompts.masks is None else prompts.masks.to(device)
         sent = PromptTensors(prompts.points.to(device), prompts.labels.to(device), masks)
         decoded = decode(model.prompt_encoder, model.mask_decoder, context, sent, choose)
-        return dynamic_columns(decoded) if dynamic else decoded
+        if not dynamic:
+            return decoded
+        best = dynamic_columns(decoded)
+        return best.rows(best.iou >= least)
 
     def _context(self, embedding: Embedding) -> TileContext:
         """What the decoder computes from a tile alone; kept, because the calls for one tile follow one another."""
@@ -176,7 +190,8 @@ class SamSegmenter:
             raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._spec.fingerprint}")
         features = Features.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
         context = prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
-        self._contexts = [_Remembered(weakref.ref(embedding), context), *self._contexts[: _CONTEXTS - 1]]
+        alive = [remembered for remembered in self._contexts if remembered.embedding() is not None]
+        self._contexts = [_Remembered(weakref.ref(embedding), context), *alive[: _CONTEXTS - 1]]
         return context
 
     def _sent(self, array: NDArray[Any]) -> Tensor:
@@ -251,16 +266,20 @@ def _granularity(prompt: NDArray[np.intp], column: NDArray[np.intp], areas: NDAr
 
 
 @contextmanager
-def _memory(name: str) -> Iterator[None]:
-    """Report exhausted memory, of either kind, as what it is.
+def _computing(name: str, device: str) -> Iterator[None]:
+    """Inference in the precision that was chosen, whatever the caller has switched on around it.
 
     Raises:
-        OutOfMemory: in place of what PyTorch raises.
+        OutOfMemory: in place of what PyTorch raises when the memory of either kind is exhausted.
     """
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what the CPU allocator raises
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        with torch.inference_mode(), torch.autocast(device, enabled=False), exact:
+            yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if isinstance(error, OutOfMemory):
+            raise
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in _EXHAUSTED):
             raise OutOfMemory(
                 f"{name} does not fit into memory: {str(error).splitlines()[0]}. Use a smaller model, "
                 "--precision bf16, fewer --workers, or --device cpu."

@@ -22,6 +22,9 @@ from geosam.models.sam.vit import neck, one_by_one
 from geosam.models.sam.windows import join_windows, split_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
     from torch import Tensor
 
 #: Classes of the data set that TinyViT was trained on; checkpoints hold the layer that tells them apart.
@@ -91,26 +94,34 @@ class TinyViT(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """A convolution and the batch norm after it, computed as one convolution."""
+    """A convolution and the batch norm after it, computed as one convolution.
+
+    Parameters stay float32 whatever the module is converted to: what is folded has to be rounded once only.
+    """
 
     def __init__(self, before: int, after: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.c = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(after)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's)
+        def moved(value: Tensor) -> Tensor:
+            return value.to(fn(value.flatten()[:0]).device)
+
+        return super()._apply(moved, recurse)  # type: ignore[no-untyped-call,no-any-return]
+
     def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
         """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
-        weight, bias = self._folded()
+        weight, bias = (value.to(x.dtype) for value in self._folded())
         if self.c.kernel_size == (1, 1):
             return linear(x, weight.flatten(1), bias, gelu=gelu)
         return convolve(x, weight, bias, stride=self.c.stride[0], groups=self.c.groups, gelu=gelu)
 
     def _folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias, computed in float32."""
-        norm, dtype = self.bn, self.c.weight.dtype
-        scale = norm.weight.float() * torch.rsqrt(norm.get_buffer("running_var").float() + norm.eps)
-        weight = self.c.weight.float() * scale[:, None, None, None]
-        return weight.to(dtype), (norm.bias.float() - norm.get_buffer("running_mean").float() * scale).to(dtype)
+        """Weight and bias, float32."""
+        norm = self.bn
+        scale = norm.weight * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
+        return self.c.weight * scale[:, None, None, None], norm.bias - norm.get_buffer("running_mean") * scale
 
 
 class PatchEmbed(nn.Module):

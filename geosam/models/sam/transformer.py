@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from torch import nn
 from torch.nn import functional
 
-from geosam.models.sam.dense import linear
 from geosam.models.sam.layers import Mlp
 from geosam.models.sam.products import added, times_transposed
+from geosam.models.sam.projection import Linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,10 +52,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.scale = (inner // heads) ** -0.5
-        self.q_proj = nn.Linear(width, inner)
-        self.k_proj = nn.Linear(width, inner)
-        self.v_proj = nn.Linear(width, inner)
-        self.out_proj = nn.Linear(inner, width)
+        self.q_proj = Linear(width, inner)
+        self.k_proj = Linear(width, inner)
+        self.v_proj = Linear(width, inner)
+        self.out_proj = Linear(inner, width)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Tokens among themselves: (B, T, C) each -> (B, T, C)."""
@@ -96,20 +96,17 @@ class Attention(nn.Module):
 
     def keys(self, image: Tensor) -> Tensor:
         """(B, N, C) -> (B, H, c, N)."""
-        return self._of_image(self.k_proj, image).transpose(2, 3).contiguous()
+        return self._split(self.k_proj(image)).transpose(2, 3).contiguous()
 
     def queries(self, image: Tensor) -> Tensor:
         """(B, N, C) -> (B, H, c, N)."""
-        return self._of_image(self.q_proj, image).transpose(2, 3).contiguous()
+        return self._split(self.q_proj(image)).transpose(2, 3).contiguous()
 
     def values(self, image: Tensor) -> Tensor:
         """(B, N, C) -> (B, H, N, c)."""
-        return self._of_image(self.v_proj, image).contiguous()
+        return self._split(self.v_proj(image)).contiguous()
 
-    def _of_image(self, projection: nn.Linear, image: Tensor) -> Tensor:
-        return self._split(linear(image, projection.weight, projection.bias))
-
-    def _scores(self, heads: Tensor, projection: nn.Linear, image: Tensor, positions: Tensor) -> Tensor:
+    def _scores(self, heads: Tensor, projection: Linear, image: Tensor, positions: Tensor) -> Tensor:
         """(B, H, T, N) products of tokens (B, H, T, c) with the projection of an image."""
         moved = (heads @ self._per_head(projection.weight)).flatten(1, 2)
         content = times_transposed(moved, image)
