@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections import deque
@@ -16,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, Thr
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_process
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from geosam.errors import OutOfMemory, SceneError, WorkerDied
@@ -86,7 +86,10 @@ def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Out
     while todo:
         running: dict[Future[bytes], int] = {}
         pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_become_worker, initargs=(pickle.dumps(job),)
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_become_worker,
+            initargs=(bytes(ForkingPickler.dumps(job)),),
         )
         starter = ThreadPoolExecutor(1, thread_name_prefix="geosam-start", initializer=_hold_interrupts)
         try:
@@ -174,5 +177,5 @@ def _leave_with_parent() -> None:
 def _work(task: int) -> bytes:
     global _job  # noqa: PLW0603 - likewise
     if isinstance(_job, bytes):
-        _job = cast("Job", pickle.loads(_job))  # noqa: S301 - the parent's own bytes
+        _job = cast("Job", ForkingPickler.loads(_job))  # the parent's own bytes
     return _job.finish(task, _job.prepare(task))

@@ -63,9 +63,9 @@ def embed(
     from geosam.store import EmbeddingStore
 
     options = RunOptions(**tiling)
-    segmenter = load_segmenter(**model)
     with closing(open_scene(scene, **opening)) as opened:
         report.warn(opened.warnings)
+        segmenter = load_segmenter(**model)
         report.resumable = True
         kept = EmbeddingStore(store, max_bytes)
         with report.progress() as progress:

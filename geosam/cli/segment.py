@@ -90,12 +90,12 @@ def segment(
 
     out = output or default_output(scene)
     _check_distinct(out, asking["prompts"])
-    segmenter = load_segmenter(**model)
     with closing(open_scene(scene, **opening)) as opened:
         report.warn(opened.warnings)
         prompts = asked_prompts(report, opened.geobox.crs, **asking)
         rules = automatic_rules(automatic, prompted=prompts is not None)
         options = RunOptions(**tiling, **rules, **running, command=recorded_command(report.command))
+        segmenter = load_segmenter(**model)
         store = _store(report, **cache)
         report.resumable = True
         with report.progress() as progress:
