@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 RASTER_AND_GEOMETRY := $(wildcard $(addprefix tests/test_,$(addsuffix *.py,\
   scene geobox grid radiometry measure masks corners polygonize stitch planar export vector layers prompt placement)))
 
+# In a process of their own: networks change the settings of the allocator, and the oracles bring many libraries along.
+WITH_NETWORKS := tests/models tests/integration/test_network_runs.py
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint format bench clean
 
@@ -45,7 +48,8 @@ demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
 test: lint $(VENV)/.oracles  ## Lint, types, and every test that takes less than a minute.
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' $(addprefix --ignore=,$(WITH_NETWORKS))
+	$(BIN)/python -m pytest -m 'not slow' $(WITH_NETWORKS)
 
 test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.
 	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk '(NR - 1) % $(LONG_EVERY) == 0' > $(VENV)/long-tests

@@ -44,7 +44,6 @@ class Network:
             CheckpointError: the file is missing, damaged, or of another network.
             DeviceUnavailable: the machine cannot compute that way.
         """
-        keep_freed_memory()
         path = self.path or checkpoint_path(str(self.variant))
         check_file(path)
         # checkpoint_path has just compared an official file with the manifest
@@ -54,6 +53,7 @@ class Network:
                 f"the checkpoint has changed during the run: {path}: SHA-256 {sha256} found, {self.sha256} wanted. "
                 "Leave the file alone while it is in use; the next run starts anew"
             )
+        keep_freed_memory()
         state = read_state_dict(path, again=self.sha256 is not None)
         identity = identify({name: tuple(value.shape) for name, value in state.items()})
         if identity is None or (self.variant is not None and identity.variant != self.variant):
