@@ -55,7 +55,7 @@ model_options = packed(
         type=click.Choice(["auto", "torch", "openvino"]),
         default="auto",
         show_default=True,
-        help="What runs a network's image encoder; auto takes OpenVINO on a CPU if it is installed.",
+        help="What runs a network's image encoder; auto takes PyTorch.",
     ),
 )
 """The arguments of `load_segmenter`, as `model`."""

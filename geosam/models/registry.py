@@ -53,7 +53,7 @@ def load_segmenter(
             Hugging Face Transformers.
         device: `auto` takes CUDA if there is one.
         precision: of a network; `auto` takes bf16 where the hardware has it.
-        backend: of a network's image encoder; `auto` takes OpenVINO on a CPU if it is installed.
+        backend: of a network's image encoder; `auto` takes PyTorch.
 
     Raises:
         UnknownModel: no model has that name, and it is no file of weights.

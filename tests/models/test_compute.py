@@ -30,9 +30,9 @@ def machine(monkeypatch):
     ("has", "wanted"),
     [
         ({}, "cpu-fp32-torch"),
-        ({"openvino": True}, "cpu-fp32-openvino"),
+        ({"openvino": True}, "cpu-fp32-torch"),
         ({"cpu": {"avx512_bf16": True}}, "cpu-bf16-torch"),
-        ({"cpu": {"amx_bf16": True}, "openvino": True}, "cpu-bf16-openvino"),
+        ({"cpu": {"amx_bf16": True}, "openvino": True}, "cpu-bf16-torch"),
         ({"cpu": {"avx512_f": True, "avx2": True}}, "cpu-fp32-torch"),
         ({"cuda": (8, 0)}, "cuda-bf16-torch"),
         ({"cuda": (9, 0), "openvino": True}, "cuda-bf16-torch"),
@@ -55,7 +55,7 @@ def test_what_is_named_is_taken(machine):
 
 def test_a_named_device_decides_about_the_rest(machine):
     machine(cuda=(9, 0), openvino=True)
-    assert choose("cpu") == Compute("cpu", "fp32", "openvino")
+    assert choose("cpu", backend="openvino") == Compute("cpu", "fp32", "openvino")
     assert choose("cpu", backend="torch") == Compute("cpu", "fp32", "torch")
     assert choose(precision="fp16") == Compute("cuda", "fp16", "torch")
 
