@@ -41,14 +41,14 @@ def features() -> torch.Tensor:
 
 def rules() -> tuple[SamModel, KeepRule]:
     """Our network with the references' random weights, and the thresholds."""
-    import references  # noqa: PLC0415 - makes the references importable
+    import references  # makes the references importable
 
-    from geosam.models.sam.build import VARIANTS, load  # noqa: PLC0415
-    from geosam.models.sam.features import Features  # noqa: PLC0415
-    from geosam.models.sam.mask_decoder import decode, prepare  # noqa: PLC0415
-    from geosam.models.sam.prompt_encoder import PromptTensors  # noqa: PLC0415
-    from geosam.models.sam.upsampling import masks_from_logits  # noqa: PLC0415
-    from geosam.segmenter import KeepRule  # noqa: PLC0415
+    from geosam.models.sam.build import VARIANTS, load
+    from geosam.models.sam.features import Features
+    from geosam.models.sam.mask_decoder import decode, prepare
+    from geosam.models.sam.prompt_encoder import PromptTensors
+    from geosam.models.sam.upsampling import masks_from_logits
+    from geosam.segmenter import KeepRule
 
     model = load(VARIANTS["mobile_sam"], references.mobile_sam().state_dict(), "random weights")
     context = prepare(model.prompt_encoder, model.mask_decoder, Features(features()))
@@ -63,8 +63,8 @@ def rules() -> tuple[SamModel, KeepRule]:
 
 def official(points_per_side: int) -> Callable[[], int]:
     """The authors' generator, its encoder replaced by a constant."""
-    import references  # noqa: PLC0415
-    from segment_anything import SamAutomaticMaskGenerator  # noqa: PLC0415
+    import references
+    from segment_anything import SamAutomaticMaskGenerator
 
     _, keep = rules()
     sam = references.mobile_sam()
@@ -79,12 +79,12 @@ def official(points_per_side: int) -> Callable[[], int]:
 
 def ours(points_per_side: int, precision: str) -> Callable[[], int]:
     """The same with geosam."""
-    from geosam.automatic import segment_tile  # noqa: PLC0415
-    from geosam.geobox import Window  # noqa: PLC0415
-    from geosam.models.compute import Compute, keep_freed_memory  # noqa: PLC0415
-    from geosam.models.sam.features import Features  # noqa: PLC0415
-    from geosam.models.sam.segmenter import SamSegmenter  # noqa: PLC0415
-    from geosam.segmenter import Embedding, ModelSpec  # noqa: PLC0415
+    from geosam.automatic import segment_tile
+    from geosam.geobox import Window
+    from geosam.models.compute import Compute, keep_freed_memory
+    from geosam.models.sam.features import Features
+    from geosam.models.sam.segmenter import SamSegmenter
+    from geosam.segmenter import Embedding, ModelSpec
 
     keep_freed_memory()
     compute = Compute("cpu", precision)  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> None:
     for row in ROWS:
         large = str(2**32)
         tuned = {"MALLOC_MMAP_THRESHOLD_": large, "MALLOC_TRIM_THRESHOLD_": large} if "tuned" in row else {}
-        done = subprocess.run(  # noqa: S603 - this script
+        done = subprocess.run(
             [sys.executable, "-W", "ignore", __file__, "--measure", row, str(side)],
             env={**os.environ, "OMP_NUM_THREADS": "1", **tuned},
             check=True,

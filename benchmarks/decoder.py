@@ -194,4 +194,4 @@ if __name__ == "__main__":
     if not KEEP_MEMORY.keys() <= os.environ.keys():
         print("\nthe same with an allocator that keeps freed memory", flush=True)
         again = [sys.executable, __file__, *sys.argv[1:]]
-        subprocess.run(again, env={**os.environ, **KEEP_MEMORY}, check=True)  # noqa: S603 (this script)
+        subprocess.run(again, env={**os.environ, **KEEP_MEMORY}, check=True)

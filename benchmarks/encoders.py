@@ -2,9 +2,10 @@
 
 Run: python benchmarks/encoders.py [ENCODER ...]
 
-Every figure comes from a process of its own, on one thread, with random weights: the least of several runs after a
-warm-up. `default` and `tuned` say how glibc's allocator was set; rows of one table belong to one run. Memory is the
-peak of the resident set above what it was before the tile, so without the weights.
+Every figure comes from a process of its own, with random weights: the least of several runs. PyTorch has one thread;
+OpenVINO chooses its own number, and the CPU time of all of them is counted. `default` and `tuned` say how glibc's
+allocator was set; rows of one table belong to one run. Memory is the peak of the resident set above what it was before
+the tile, so without the weights.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ REPEATS = 3
 
 
 def official(name: str) -> torch.nn.Module:
-    """The encoder as its authors (for MobileSAM: timm, whose blocks are the same) have it."""
-    import torchvision_shim  # noqa: F401, PLC0415 - makes the references importable
+    """The encoder as its authors have it; for MobileSAM the copy of its TinyViT in segment_anything_hq."""
+    import torchvision_shim  # noqa: F401 - makes the references importable
 
     if name.startswith("sam_vit"):
-        from segment_anything import sam_model_registry  # noqa: PLC0415
+        from segment_anything import sam_model_registry
 
         return sam_model_registry[name.removeprefix("sam_")]().image_encoder
     if name == "mobile_sam":
-        from segment_anything_hq import sam_model_registry  # noqa: PLC0415
+        from segment_anything_hq import sam_model_registry
 
         return sam_model_registry["vit_tiny"]().image_encoder
-    from sam2.build_sam import build_sam2  # noqa: PLC0415
+    from sam2.build_sam import build_sam2
 
     size = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}[name.removeprefix("sam2.1_hiera_")]
     return build_sam2(f"configs/sam2.1/sam2.1_hiera_{size}.yaml", None, device="cpu").image_encoder
@@ -56,15 +57,15 @@ def official(name: str) -> torch.nn.Module:
 
 def ours(name: str, way: str) -> Encoder:
     """The same with geosam."""
-    from geosam.models.compute import Compute  # noqa: PLC0415
-    from geosam.models.sam.build import VARIANTS, image_encoder  # noqa: PLC0415
+    from geosam.models.compute import Compute
+    from geosam.models.sam.build import VARIANTS, image_encoder
 
     backend, precision = way.split()
     compute = Compute("cpu", precision, "openvino" if backend == "openvino" else "torch")  # type: ignore[arg-type]
     encoder = image_encoder(VARIANTS[name].encoder).eval()
     if compute.backend == "torch":
         return encoder.to(compute.dtype)
-    from geosam.models.openvino_encoder import OpenVinoEncoder  # noqa: PLC0415
+    from geosam.models.openvino_encoder import OpenVinoEncoder
 
     with tempfile.TemporaryDirectory() as folder:
         return OpenVinoEncoder(encoder, compute, Path(folder) / "converted")
@@ -102,7 +103,7 @@ def elsewhere(name: str, way: str, allocator: str, repeats: int = REPEATS) -> di
     """:func:`measure` in a fresh process."""
     large = str(2**32)
     tuned = {"MALLOC_MMAP_THRESHOLD_": large, "MALLOC_TRIM_THRESHOLD_": large} if allocator == "tuned" else {}
-    done = subprocess.run(  # noqa: S603 - this script
+    done = subprocess.run(
         [sys.executable, __file__, "--measure", name, way, str(repeats)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **tuned},
         check=True,
@@ -115,7 +116,7 @@ def elsewhere(name: str, way: str, allocator: str, repeats: int = REPEATS) -> di
 
 def ladder(name: str) -> None:
     """Print the table of one encoder."""
-    print(f"\n{name}: one tile, 1 thread")
+    print(f"\n{name}: one tile")
     print(f"{'':16}{'CPU s':>10}{'ratio':>8}{'MB':>8}{'CPU s':>12}{'ratio':>8}{'MB':>8}   (default, tuned allocator)")
     base: dict[str, float] = {}
     for way in WAYS:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torchvision_shim  # noqa: F401
+import torchvision_shim  # noqa: F401 - makes the references importable
 from random_weights import largest_error, randomise, rms_error, shapes
 from segment_anything_hq.modeling.tiny_vit_sam import TinyViT as Reference
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import torchvision_shim  # noqa: F401
+    import torchvision_shim  # noqa: F401 - makes the references importable
     from segment_anything.modeling import Sam
     from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision_shim  # noqa: F401
+import torchvision_shim  # noqa: F401 - makes the references importable
 from random_weights import largest_error, randomise, rms_error, shapes
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything_hq.modeling import ImageEncoderViT as ImageEncoderViTOfHQ

@@ -32,7 +32,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool 
     """
     if onednn_serves(x):
         name, algorithm = ("gelu", "none") if gelu else ("none", "")
-        fused: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, name, [], algorithm)  # noqa: SLF001
+        fused: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, name, [], algorithm)
         return fused
     x = functional.linear(x, weight, bias)
     return functional.gelu(x) if gelu else x
@@ -50,7 +50,7 @@ def onednn_serves(x: Tensor) -> bool:
         return False
     if not _has_operators():  # asked last: nothing may be tried out while somebody traces
         return False
-    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache
@@ -58,11 +58,9 @@ def _has_operators() -> bool:
     """Whether this build of torch has the operators; they have no public names, and so no promise."""
     try:
         one = torch.ones(1, 1)
-        torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "")  # noqa: SLF001
+        torch.ops.mkldnn._linear_pointwise(one, one, None, "none", [], "")
         picture = one[None, None]
-        torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
-            picture, picture, one[0], [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
-        )
+        torch.ops.mkldnn._convolution_pointwise(picture, picture, one[0], [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none")
     except (AttributeError, RuntimeError) as error:
         logger.warning("this PyTorch lacks oneDNN's operators, and networks run slower on the CPU: %s", error)
         return False
@@ -88,7 +86,7 @@ def convolve(
     rim = weight.shape[-1] // 2
     picture = x.permute(0, 3, 1, 2)
     if onednn_serves(x) and gelu:
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
             picture, weight, bias, [rim, rim], [stride, stride], [1, 1], groups, "gelu", [], "none"
         )
         return fused.permute(0, 2, 3, 1)
