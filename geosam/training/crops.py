@@ -1,0 +1,190 @@
+"""LabelledPicture -> random Sample: any place, scale, rotation and reflection, labels moved with the pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from geosam.training.samples import Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam.training.samples import LabelledPicture
+
+    Floats = NDArray[np.float64]
+
+#: Range of scales (crop pixels per picture pixel): objects appear 0.4 to 2 times as large as they are in the picture.
+SCALE_RANGE = (0.4, 2.0)
+#: Objects with fewer pixels in a crop are unknown there instead of labelled (pixels).
+MIN_OBJECT_PX = 12
+#: Most of a crop's side that may lie outside the picture, as a multiple of the picture's size.
+_MAX_SPAN = 1.2
+#: Share of crops that are placed around a label.
+_LABELLED_SHARE = 0.9
+#: Places that are looked at to find one with a label.
+_TRIES = 64
+#: Half of the crops may reach over the edge of the picture, by at most this share of their side.
+_OVERHANG = 0.1
+#: Pixels are averaged first where a crop pixel is larger than this (picture pixels).
+_MAX_STEP = 1.3
+
+
+class _Placing(NamedTuple):
+    """How a crop lies in its picture: picture_xy = centre_xy + matrix @ (crop_xy - size / 2)."""
+
+    centre_xy: Floats
+    """(2,) in picture pixels."""
+    matrix: Floats
+    """(2, 2) picture pixels per crop pixel."""
+
+
+def random_sample(
+    picture: LabelledPicture,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    scale_range: tuple[float, float] = SCALE_RANGE,
+) -> Sample:
+    """A random square crop of `size` pixels.
+
+    The scale is drawn log-uniformly. Half of the crops are turned by any angle, the others by a multiple of 90
+    degrees, and so are all crops of pictures with boxes, which would not be boxes any more. Most crops show a label, at
+    any place in them. Colours are interpolated, and averaged where the crop is coarser than the picture; labels are
+    those of the nearest pixel.
+
+    Args:
+        picture: What to cut from; only what the crop shows is read.
+        size: Side of the crop in pixels.
+        rng: Where every choice comes from.
+        scale_range: Least and greatest scale in crop pixels per picture pixel. Of a small picture the least ones are
+            left out: a crop would show little of it.
+    """
+    placing = _random_placing(picture, size, rng, scale_range)
+    rgb = _resampled(picture, size, placing)
+    index, inside = _nearest(picture, size, placing)
+    valid = picture.valid.reshape(-1)[index] & inside
+    complete = picture.complete.reshape(-1)[index] & valid
+    instances = np.where(valid, picture.instances.reshape(-1)[index], 0)
+    instances, complete = _renumbered(instances, complete)
+    return Sample(
+        rgb * valid,
+        valid,
+        instances,
+        complete,
+        _boxes(picture.boxes, size, placing),
+        _points(picture.points, size, placing),
+    )
+
+
+def _random_placing(
+    picture: LabelledPicture, size: int, rng: np.random.Generator, scale_range: tuple[float, float]
+) -> _Placing:
+    height, width = picture.valid.shape
+    low, high = scale_range
+    low = min(max(low, size / (_MAX_SPAN * math.sqrt(height * width))), high)
+    step = 1 / math.exp(rng.uniform(math.log(low), math.log(high)))
+    quarters = bool(rng.random() < 0.5) or len(picture.boxes) > 0
+    angle = rng.integers(4) * math.pi / 2 if quarters else rng.uniform(0, 2 * math.pi)
+    cos, sin = math.cos(angle), math.sin(angle)
+    if quarters:
+        cos, sin = round(cos), round(sin)
+    flip = 1 if rng.random() < 0.5 else -1
+    matrix = step * np.array([[cos * flip, -sin], [sin * flip, cos]])
+    span, overhang = size * step, max(0.0, rng.uniform(-_OVERHANG, _OVERHANG))
+    centre = _anchor(picture, rng) + matrix @ rng.uniform(-size / 2, size / 2, 2)
+    for axis, side in enumerate((width, height)):
+        slack = (0.5 - overhang) * span
+        centre[axis] = np.clip(centre[axis], slack, side - slack) if side > 2 * slack else side / 2
+    return _Placing(centre, matrix)
+
+
+def _anchor(picture: LabelledPicture, rng: np.random.Generator) -> Floats:
+    """A place (2,) in the picture, mostly one with a label."""
+    height, width = picture.valid.shape
+    places = rng.uniform((0, 0), (width, height), (_TRIES, 2))
+    cols, rows = places.astype(np.intp).T
+    complete = places[np.argmax(picture.complete[rows, cols])]
+    if rng.random() > _LABELLED_SHARE:
+        return np.asarray(complete)
+    known = [labels for labels in (picture.boxes.reshape(-1, 2, 2).mean(axis=1), picture.points) if len(labels)]
+    if known:
+        known_xy = np.concatenate(known)
+        return np.asarray(known_xy[rng.integers(len(known_xy))], np.float64)
+    found = picture.instances[rows, cols]
+    if found.any():  # one of the objects that were hit, so that a large one does not take all crops
+        chosen = rng.choice(np.unique(found[found > 0]))
+        return np.asarray(places[np.argmax(found == chosen)])
+    return np.asarray(complete)
+
+
+def _resampled(picture: LabelledPicture, size: int, placing: _Placing) -> NDArray[np.uint8]:
+    """The colours (3, S, S) of a crop; outside the picture its edge is repeated."""
+    height, width = picture.valid.shape
+    step = math.hypot(*placing.matrix[:, 0])
+    reach = np.abs(placing.matrix).sum(axis=1) * size / 2 + 2 + step
+    low = np.clip(np.floor(placing.centre_xy - reach), 0, (width - 1, height - 1)).astype(int)
+    high = np.clip(np.ceil(placing.centre_xy + reach), low + 1, (width, height)).astype(int)
+    part = torch.from_numpy(picture.rgb[None, :, low[1] : high[1], low[0] : high[0]].copy())
+    extent = high - low
+    if step > _MAX_STEP:
+        shape = [max(1, round(n / step)) for n in extent[::-1]]
+        part = functional.interpolate(part, size=shape, mode="bilinear", antialias=True, align_corners=False)
+    # grid_sample's coordinates run from -1 to 1 between the outer edges of the part, whatever its resolution
+    scale = 2 / extent
+    theta = np.empty((1, 2, 3), np.float32)
+    theta[0, :, :2] = placing.matrix * (size / 2) * scale[:, None]
+    theta[0, :, 2] = (placing.centre_xy - low) * scale - 1
+    grid = functional.affine_grid(torch.from_numpy(theta), [1, 3, size, size], align_corners=False)
+    sampled = functional.grid_sample(part.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return np.asarray(sampled[0].add_(0.5).clamp_(0, 255).to(torch.uint8).numpy())
+
+
+def _nearest(picture: LabelledPicture, size: int, placing: _Placing) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(S, S) position of the picture's pixel under the centre of every crop pixel, and whether it is in the picture."""
+    height, width = picture.valid.shape
+    ticks = np.arange(size) + 0.5 - size / 2
+    (a, b), (d, e) = placing.matrix
+    x, y = placing.centre_xy
+    cols = np.floor((a * ticks + x)[None, :] + (b * ticks)[:, None]).astype(np.intp)
+    rows = np.floor((d * ticks + y)[None, :] + (e * ticks)[:, None]).astype(np.intp)
+    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+    return np.where(inside, rows * width + cols, 0), inside
+
+
+def _renumbered(numbers: NDArray[np.int32], complete: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Objects (S, S) as 1 to N, without those that are too small, which leaves their pixels unknown."""
+    counts = np.bincount(numbers.reshape(-1))
+    counts[0] = 0
+    kept = counts >= MIN_OBJECT_PX
+    names = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    tiny = (counts > 0) & ~kept
+    if tiny.any():
+        complete = complete & ~tiny[numbers]
+    return names[numbers], complete
+
+
+def _to_crop(xy: Floats, size: int, placing: _Placing) -> Floats:
+    """Picture coordinates (N, 2) -> crop coordinates (N, 2)."""
+    return np.asarray((xy - placing.centre_xy) @ np.linalg.inv(placing.matrix).T + size / 2)
+
+
+def _points(points: NDArray[np.float32], size: int, placing: _Placing) -> NDArray[np.float32]:
+    xy = _to_crop(points.astype(np.float64), size, placing)
+    return xy[((xy >= 0) & (xy < size)).all(axis=1)].astype(np.float32)
+
+
+def _boxes(boxes: NDArray[np.float32], size: int, placing: _Placing) -> NDArray[np.float32]:
+    corners = _to_crop(boxes.reshape(-1, 2).astype(np.float64), size, placing).reshape(-1, 2, 2)
+    full = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    clipped = full.clip(0, size)
+    kept = _area(clipped) >= 0.5 * _area(full)
+    return clipped[kept].astype(np.float32)
+
+
+def _area(boxes: Floats) -> Floats:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))

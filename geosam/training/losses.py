@@ -1,0 +1,111 @@
+"""Losses of the promptable network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geosam.models.lite.decoder import Answer
+    from geosam.models.lite.encoder import Pyramid
+    from geosam.training.lessons import Batch
+
+#: Of three masks the best one learns; the share of the loss that all of them get keeps the others alive.
+_TO_ALL = 0.15
+#: Cells added to the size of an object, so that the smallest do not outweigh all others.
+_CELLS = 48.0
+
+
+class Losses(NamedTuple):
+    """Means over a batch."""
+
+    mask: Tensor
+    """Cross entropy and Dice of the masks; of their projections where only the box is known."""
+    iou: Tensor
+    """Squared error of the expected IoU."""
+    place: Tensor
+    """Cross entropy of the coarse cells that hold the object."""
+    dense: Tensor
+    """Cross entropy of the dense maps."""
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        return self.mask + 2 * self.iou + 0.5 * self.place + self.dense
+
+
+class Agreement(NamedTuple):
+    """How good the answers were."""
+
+    chosen: Tensor
+    """(N,) IoU of the mask of highest expected IoU."""
+    best: Tensor
+    """(N,) IoU of the best of the three."""
+
+
+def losses(pyramid: Pyramid, place: Tensor, answer: Answer, batch: Batch) -> tuple[Losses, Agreement]:
+    """Losses of the answers to a batch's prompts; `place` (N, 1, S / 16, S / 16), see :meth:`Decoder.locate`."""
+    target = batch.target[:, None]
+    each = torch.where(batch.by_box[:, None], _projected(answer.logits, target), _masked(answer.logits, target))
+    share = functional.one_hot(each.argmin(dim=1), each.shape[1]).to(each.dtype)
+    share = share * (1 - _TO_ALL) + _TO_ALL / each.shape[1]
+    found = soft_iou(answer.logits.detach(), target)
+    known = (~batch.by_box).to(each.dtype)
+    error = ((answer.iou.float() - found) ** 2).mean(dim=1)
+    near = functional.max_pool2d(target, STRIDE_OF_PLACE)
+    measured = Losses(
+        (each * share).sum(dim=1).mean(),
+        (error * known).sum() / known.sum().clamp(min=1),
+        functional.binary_cross_entropy_with_logits(place.float(), (near > 0.05).float()),
+        _dense(pyramid.dense.float(), batch),
+    )
+    masks = found[~batch.by_box]
+    row = answer.iou.detach()[~batch.by_box].argmax(dim=1, keepdim=True)
+    return measured, Agreement(masks.gather(1, row)[:, 0], masks.amax(dim=1))
+
+
+#: Cells of stride 4 in one of stride 16, along a side.
+STRIDE_OF_PLACE = 4
+
+
+def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """(N, K) IoU of masks given by logits (N, K, h, w) with shares (N, 1, h, w), cells counting by their shares."""
+    # The slope of an edge that is a cell wide: its shares come out right between cells.
+    shares = torch.sigmoid(3 * logits)
+    both = torch.minimum(shares, target).sum(dim=(2, 3))
+    return both / torch.maximum(shares, target).sum(dim=(2, 3)).clamp(min=1e-3)
+
+
+def _masked(logits: Tensor, target: Tensor) -> Tensor:
+    """(N, K) cross entropy over the object's size, and Dice."""
+    target = target.expand_as(logits)
+    shares = torch.sigmoid(logits)
+    wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=(2, 3))
+    areas = target.sum(dim=(2, 3))
+    size = areas + shares.detach().sum(dim=(2, 3)) + _CELLS
+    return 2 * wrong / size + _dice(shares, target, (2, 3))
+
+
+def _projected(logits: Tensor, target: Tensor) -> Tensor:
+    """(N, K) Dice of the projections on both axes (Tian et al., "BoxInst", 2021), and what lies outside of the box."""
+    shares, target = torch.sigmoid(logits), target.expand_as(logits)
+    outside = (shares * (1 - target)).sum(dim=(2, 3)) / (target.sum(dim=(2, 3)) + _CELLS)
+    axes = [_dice(shares.amax(dim=axis), target.amax(dim=axis), (2,)) for axis in (2, 3)]
+    return axes[0] + axes[1] + outside
+
+
+def _dice(shares: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
+    both = (shares * target).sum(dim=dims)
+    return 1 - (2 * both + 1) / (shares.sum(dim=dims) + target.sum(dim=dims) + 1)
+
+
+def _dense(logits: Tensor, batch: Batch) -> Tensor:
+    weight = batch.dense_weight[:, None]
+    wrong = functional.binary_cross_entropy_with_logits(logits, batch.dense, reduction="none")
+    # Edges are few: what is missed of them counts more than what is too much.
+    importance = weight * torch.stack([torch.ones_like(batch.dense[:, 0]), 1 + 2 * batch.dense[:, 1]], dim=1)
+    return (wrong * importance).sum() / weight.sum().clamp(min=1)

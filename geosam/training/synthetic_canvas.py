@@ -1,0 +1,243 @@
+"""The canvas that synthetic scenes are painted on: colour, height above ground and instance numbers, pixel by pixel.
+
+Everything is in corner-based pixels, x right and y down; heights are in pixels too, so that slopes have no unit. What
+is painted later covers what was there. Shadows follow from the heights once everything stands.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+from scipy import fft
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from shapely.geometry.base import BaseGeometry
+
+    Floats = NDArray[np.float32]
+
+#: Wavelengths of the bands of noise, pixels.
+_WAVELENGTHS = tuple(2.5 * 2.0**octave for octave in range(8))
+#: Subpixels along each side of a pixel when a polygon's coverage is counted.
+_SUBPIXELS = 3
+#: The longest shadow is 2 to this power, pixels.
+_SHADOW_OCTAVES = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """The pixels of a rectangle of the canvas."""
+
+    place: tuple[slice, slice]
+    """(rows, columns)."""
+    x: Floats
+    """(1, W) middles of the columns."""
+    y: Floats
+    """(H, 1) middles of the rows."""
+
+    @property
+    def shape_hw(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.y.shape[0], self.x.shape[1]
+
+
+class Frame(NamedTuple):
+    """Local axes: u along a direction, v a quarter turn clockwise from it."""
+
+    x: float
+    y: float
+    angle: float
+    """Direction of u, radians from the x axis towards the y axis."""
+
+    def at(self, u: float, v: float) -> tuple[float, float]:
+        """Local to canvas coordinates."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return self.x + u * cos - v * sin, self.y + u * sin + v * cos
+
+    def axes(self, patch: Patch) -> tuple[Floats, Floats]:
+        """(H, W) u and v of every pixel of a patch."""
+        cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
+        dx, dy = patch.x - np.float32(self.x), patch.y - np.float32(self.y)
+        return dx * cos + dy * sin, dy * cos - dx * sin
+
+    def box(self, u: float, v: float, half_u: float, half_v: float) -> BaseGeometry:
+        """The rectangle around (u, v)."""
+        corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        return shapely.Polygon([self.at(u + a * half_u, v + b * half_v) for a, b in corners])
+
+
+class Sun(NamedTuple):
+    """Where the light comes from."""
+
+    x: float
+    y: float
+    """Direction towards the sun seen from above, of length 1."""
+    reach: float
+    """Length of the shadow of a thing of height 1."""
+    dark: tuple[float, float, float]
+    """Share of the light that a shadow takes away, by colour."""
+    ambient: float
+    """Share of the light that comes from the sky on slopes."""
+
+
+class Canvas:
+    """A picture in the making."""
+
+    def __init__(self, size: int, gsd: float, rng: np.random.Generator) -> None:
+        self.size = size
+        self.gsd = gsd
+        self.rng = rng
+        self.rgb = np.zeros((size, size, 3), np.float32)
+        self.height = np.zeros((size, size), np.float32)
+        self.instances = np.zeros((size, size), np.int32)
+        self.taken = np.zeros((size, size), np.bool_)
+        self.sun = _sun(rng)
+        self._bands = _bands(size, rng)
+        self._last = 0
+
+    def number(self) -> int:
+        """A number for a new object."""
+        self._last += 1
+        return self._last
+
+    def whole(self) -> Patch:
+        """All pixels."""
+        patch = self.patch((0, 0, self.size, self.size))
+        assert patch is not None  # noqa: S101 - a canvas has pixels
+        return patch
+
+    def patch(self, bounds: ArrayLike, margin: float = 1.0) -> Patch | None:
+        """The pixels within `bounds` (x0, y0, x1, y1) and a margin; None where there are none."""
+        low_x, low_y, high_x, high_y = (float(edge) for edge in np.asarray(bounds, np.float64))
+        x0, y0 = max(0, math.floor(low_x - margin)), max(0, math.floor(low_y - margin))
+        x1, y1 = min(self.size, math.ceil(high_x + margin)), min(self.size, math.ceil(high_y + margin))
+        if x0 >= x1 or y0 >= y1:
+            return None
+        x = np.arange(x0, x1, dtype=np.float32)[None] + np.float32(0.5)
+        y = np.arange(y0, y1, dtype=np.float32)[:, None] + np.float32(0.5)
+        return Patch((slice(y0, y1), slice(x0, x1)), x, y)
+
+    def noise(self, patch: Patch, finest: float, coarsest: float) -> Floats:
+        """(H, W) noise of standard deviation 1: equal parts of all wavelengths from `finest` to `coarsest` pixels."""
+        chosen = [band for band, length in enumerate(_WAVELENGTHS) if finest <= length * 1.42 and length <= coarsest * 1.42]
+        chosen = chosen or [0 if coarsest < _WAVELENGTHS[0] else len(_WAVELENGTHS) - 1]
+        height, width = patch.shape_hw
+        spare = self._bands.shape[1]
+        total = np.zeros((height, width), np.float32)
+        for band in chosen:
+            top, left = self.rng.integers(0, spare - height + 1), self.rng.integers(0, spare - width + 1)
+            total += self._bands[band, top : top + height, left : left + width]
+        return total * np.float32(1 / math.sqrt(len(chosen)))
+
+    def coverage(self, patch: Patch, shape: BaseGeometry) -> Floats:
+        """(H, W) share of each pixel that a polygon covers."""
+        (rows, columns), (height, width) = patch.place, patch.shape_hw
+        place = Affine(1 / _SUBPIXELS, 0, columns.start, 0, 1 / _SUBPIXELS, rows.start)
+        covered = rasterize([shape], (height * _SUBPIXELS, width * _SUBPIXELS), transform=place, dtype="uint8")
+        lines = covered.reshape(height, _SUBPIXELS, width * _SUBPIXELS).sum(axis=1, dtype=np.uint8)
+        return lines.reshape(height, width, _SUBPIXELS).sum(axis=2, dtype=np.uint8) * np.float32(1 / _SUBPIXELS**2)
+
+    def paint(
+        self, patch: Patch, alpha: Floats, colour: ArrayLike, *, height: ArrayLike = 0.0, number: int | None = 0
+    ) -> None:
+        """Lay something over what is there.
+
+        Args:
+            patch: Where.
+            alpha: (H, W) how much of each pixel it covers, 0 to 1.
+            colour: (3,) or (H, W, 3).
+            height: () or (H, W) above the ground.
+            number: Of the object; 0 hides the objects below without being one, None leaves heights and numbers alone.
+        """
+        below = self.rgb[patch.place]
+        below += alpha[..., None] * (np.asarray(colour, np.float32) - below)
+        if number is not None:
+            inside = alpha >= 0.5
+            np.copyto(self.height[patch.place], np.asarray(height, np.float32), where=inside)
+            np.copyto(self.instances[patch.place], number, where=inside)
+
+    def fill(
+        self,
+        shape: BaseGeometry,
+        colour: ArrayLike,
+        *,
+        rough: float = 0.0,
+        opacity: float = 1.0,
+        height: float = 0.0,
+        number: int | None = 0,
+    ) -> None:
+        """Paint a polygon in one colour (3,), its brightness varying by the share `rough`."""
+        patch = None if shape.is_empty else self.patch(shape.bounds)
+        if patch is None:
+            return
+        texture = np.asarray(colour, np.float32)
+        if rough:
+            texture = texture * (1 + rough * self.noise(patch, 2, 80))[..., None]
+        self.paint(patch, self.coverage(patch, shape) * np.float32(opacity), texture, height=height, number=number)
+
+    def claim(self, patch: Patch, alpha: Floats) -> bool:
+        """Take the ground that a shape covers if nobody has taken any of it; whether it was free."""
+        ground, wanted = self.taken[patch.place], alpha > 0.1
+        free = not bool(ground[wanted].any())
+        if free:
+            ground |= wanted
+        return free
+
+    def light(self, slope_x: ArrayLike, slope_y: ArrayLike) -> Floats:
+        """(H, W) light on slopes (rise per pixel to the right and down), 1 on level ground."""
+        east, south = np.asarray(slope_x, np.float32), np.asarray(slope_y, np.float32)
+        facing = 1 - (east * self.sun.x + south * self.sun.y) * self.sun.reach
+        direct = np.maximum(facing, 0) / np.sqrt(1 + east**2 + south**2)
+        return np.asarray(np.minimum(self.sun.ambient + (1 - self.sun.ambient) * direct, 1.7), np.float32)
+
+    def cast_shadows(self) -> None:
+        """Darken what lies in the shadow of something higher."""
+        horizon, step, drop = self.height.copy(), 1.0, 1 / self.sun.reach
+        for _ in range(_SHADOW_OCTAVES):
+            # a pixel is shaded from as far as the pixel `step` nearer to the sun is, or by that pixel itself
+            nearer = _shifted(horizon, round(step * self.sun.x), round(step * self.sun.y))
+            horizon = np.maximum(horizon, nearer - np.float32(step * drop))
+            step *= 2
+        shade = np.clip((horizon - self.height) / np.float32(max(0.6, drop)), 0, 1)[..., None]
+        self.rgb *= 1 - shade * np.asarray(self.sun.dark, np.float32)
+
+
+def _shifted(field: Floats, x: int, y: int) -> Floats:
+    """The field's values `x` to the right and `y` below; 0 beyond its edge."""
+    size_y, size_x = field.shape
+    moved = np.zeros_like(field)
+    if abs(x) < size_x and abs(y) < size_y:
+        to_y, from_y = slice(max(0, -y), size_y - max(0, y)), slice(max(0, y), size_y - max(0, -y))
+        to_x, from_x = slice(max(0, -x), size_x - max(0, x)), slice(max(0, x), size_x - max(0, -x))
+        moved[to_y, to_x] = field[from_y, from_x]
+    return moved
+
+
+def _sun(rng: np.random.Generator) -> Sun:
+    turn, strength = rng.uniform(0, math.tau), rng.choice([rng.uniform(0.45, 0.75), rng.uniform(0.1, 0.45)], p=[0.75, 0.25])
+    blue = rng.uniform(0, 0.12)
+    dark = (float(strength + blue / 2), float(strength), float(strength - blue))
+    return Sun(math.cos(turn), math.sin(turn), float(rng.uniform(0.3, 1.6)), dark, float(rng.uniform(0.45, 0.8)))
+
+
+def _bands(size: int, rng: np.random.Generator) -> Floats:
+    """(B, S, S) noise of each wavelength, of mean 0 and standard deviation 1, larger than the canvas by half."""
+    white = fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
+    frequency = np.hypot(fft.fftfreq(size)[:, None], fft.rfftfreq(size)[None]).astype(np.float32)
+    frequency[0, 0] = 1e-6
+    octave = -np.log2(frequency)
+    more = size // 2
+    bands = np.empty((len(_WAVELENGTHS), size + more, size + more), np.float32)
+    for band, length in zip(bands, _WAVELENGTHS, strict=True):
+        field = fft.irfft2(white * np.exp(-2 * (octave - math.log2(length)) ** 2), s=(size, size))
+        field *= 1 / max(float(field.std()), 1e-6)
+        band[:size, :size] = field
+        band[size:, :size] = field[:more]
+        band[:, size:] = band[:, :more]
+    return bands

@@ -1,0 +1,121 @@
+"""Plants of synthetic scenes: single crowns, rows of them, and woods too coarse to tell the crowns apart."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from geosam.training.synthetic_palette import lit, mix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from shapely.geometry.base import BaseGeometry
+
+    from geosam.training.synthetic_canvas import Canvas
+    from geosam.training.synthetic_palette import Land
+
+    Floats = NDArray[np.float32]
+
+#: Crowns of a smaller radius, pixels, are scenery.
+_LEAST_RADIUS = 4.0
+_TURNS = 128
+
+
+def crown(canvas: Canvas, xy: tuple[float, float], radius: float, land: Land, *, number: int | None = None) -> None:
+    """A tree: a bumpy dome of leaves, an object of its own unless it belongs to the object of the given number.
+
+    Args:
+        canvas: What to paint on.
+        xy: Middle, pixels.
+        radius: Pixels.
+        land: The colours around.
+        number: Of the object that the crown is a part of.
+    """
+    rng = canvas.rng
+    reach = _outline(rng, radius)
+    widest = float(reach.max())
+    x, y = xy
+    patch = canvas.patch((x - widest, y - widest, x + widest, y + widest))
+    if patch is None:
+        return
+    dx, dy = patch.x - np.float32(x), patch.y - np.float32(y)
+    away = np.hypot(dx, dy)
+    around = reach[(np.arctan2(dy, dx) * np.float32(_TURNS / math.tau)).astype(np.int32) % _TURNS]
+    ragged = canvas.noise(patch, 2, max(2.5, radius / 2)) * np.float32(min(0.12 * radius, 1.5))
+    alpha = np.clip(around + ragged - away + 0.5, 0, 1)
+    dome = np.sqrt(np.clip(1.02 - (away / np.maximum(around, 1)) ** 2, 0, 1))
+    clumps = canvas.noise(patch, max(2.5, radius / 6), max(3.0, radius / 1.6))
+    top = np.float32(radius * rng.uniform(0.5, 1.1)) * dome + np.float32(radius * rng.uniform(0.04, 0.13)) * clumps
+    colour = _foliage(canvas, land)
+    light = _lit_leaves(canvas, top) * (1 + np.float32(0.07) * canvas.noise(patch, 2, 5))
+    texture = lit(mix(*colour, 0.45 + 0.28 * clumps + 0.2 * (dome - 0.6)), light)
+    label = number if number is not None else (canvas.number() if radius >= _LEAST_RADIUS else 0)
+    trunk = np.float32(radius * rng.uniform(0.2, 1.2))
+    canvas.paint(patch, alpha, texture, height=trunk + np.maximum(top, 0), number=label)
+
+
+def _outline(rng: np.random.Generator, radius: float) -> Floats:
+    """(_TURNS,) radius by direction: a rough disc, or the star of a palm."""
+    turn = np.arange(_TURNS) * (math.tau / _TURNS)
+    reach = np.ones(_TURNS)
+    for waves in (2, 3, 4, 6, 9):
+        reach += rng.normal(0, 0.11) / waves**0.5 * np.cos(waves * turn + rng.uniform(0, math.tau))
+    if rng.random() < 0.08 and radius > 6:
+        reach *= 0.45 + 0.6 * np.abs(np.cos(rng.integers(3, 6) * turn + rng.uniform(0, math.pi)))
+    return (radius * np.maximum(reach, 0.35)).astype(np.float32)
+
+
+def _foliage(canvas: Canvas, land: Land) -> tuple[Floats, Floats]:
+    rng = canvas.rng
+    own = rng.normal(1, 0.12) * rng.normal(1, 0.06, 3)
+    if rng.random() < 0.06:  # in flower, or nearly bare
+        own = own * rng.uniform(1.1, 1.7, 3)
+    return (land.shade * own).astype(np.float32), (land.leaf * own).astype(np.float32)
+
+
+def _lit_leaves(canvas: Canvas, top: Floats) -> Floats:
+    if min(top.shape) < 2:
+        return np.ones_like(top)
+    slope_y, slope_x = np.gradient(top)
+    return 0.35 + 0.65 * canvas.light(np.clip(slope_x, -2, 2), np.clip(slope_y, -2, 2))
+
+
+def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -> None:
+    """Crowns in a closed stand, one object together; the shape and the radius are in pixels."""
+    patch = canvas.patch(shape.bounds, 2 * crown_radius)
+    if shape.is_empty or patch is None:
+        return
+    rng = canvas.rng
+    bumps = np.abs(canvas.noise(patch, max(2.5, 1.4 * crown_radius), max(3, 3.5 * crown_radius)))
+    clumps = canvas.noise(patch, 2.5, max(3, 1.5 * crown_radius))
+    top = np.float32(crown_radius) * (2.6 - 0.9 * bumps + 0.22 * clumps)
+    ragged = canvas.noise(patch, max(2.5, crown_radius), max(5, 6 * crown_radius))
+    inside = canvas.coverage(patch, shape)
+    soft = _blurred(inside, max(0.6, 0.8 * crown_radius)) + np.float32(0.16) * ragged * (crown_radius > 1)
+    alpha = np.clip((soft - 0.5) * np.float32(max(1.5, 2.2 * crown_radius)) + 0.5, 0, 1)
+    broad = canvas.noise(patch, 12 * crown_radius, 400)
+    share = 0.35 - 0.35 * (bumps - 0.8) + 0.15 * clumps + 0.12 * broad
+    light = _lit_leaves(canvas, top) * (1 + np.float32(0.06) * canvas.noise(patch, 2, 6) + np.float32(0.05) * broad)
+    texture = lit(mix(*_foliage(canvas, land), share), light)
+    canvas.paint(patch, alpha, texture, height=np.maximum(top, 0) * rng.uniform(1, 2.5), number=canvas.number())
+
+
+def _blurred(field: Floats, sigma: float) -> Floats:
+    return np.asarray(ndimage.gaussian_filter(field, sigma, truncate=2.5), np.float32)
+
+
+def crowns_along(
+    canvas: Canvas, line: BaseGeometry, radius: float, land: Land, *, gap: float, share: float = 1.0
+) -> None:
+    """Trees along a line, `gap` pixels apart, of which the given share stands."""
+    rng = canvas.rng
+    for at in np.arange(rng.uniform(0, gap), line.length, max(gap, 1.0)):
+        if rng.random() < share:
+            spot = shapely.line_interpolate_point(line, at)
+            x, y = spot.x + rng.normal(0, radius / 4), spot.y + rng.normal(0, radius / 4)
+            if -radius < x < canvas.size + radius and -radius < y < canvas.size + radius:
+                crown(canvas, (x, y), radius * float(rng.lognormal(0, 0.25)), land)
