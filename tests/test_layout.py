@@ -31,6 +31,7 @@ LAYERS = (
     {"demo", "jobs", "models", "preview", "prompt_groups"},
     {"collectors"},
     {"pipeline"},
+    {"training"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

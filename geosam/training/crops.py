@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCALE_RANGE = (0.4, 2.0)
 #: Objects with fewer pixels in a crop are unknown there instead of labelled (pixels).
 MIN_OBJECT_PX = 12
-#: Most of a crop's side that may lie outside the picture, as a multiple of the picture's size.
+#: Greatest side of a crop, as a multiple of the picture's size; a larger one would show mostly nothing.
 _MAX_SPAN = 1.2
 #: Share of crops that are placed around a label.
 _LABELLED_SHARE = 0.9
@@ -40,7 +40,12 @@ class _Placing(NamedTuple):
     centre_xy: Floats
     """(2,) in picture pixels."""
     matrix: Floats
-    """(2, 2) picture pixels per crop pixel."""
+    """(2, 2) picture pixels per crop pixel, a turn or reflection times a scale."""
+
+    @property
+    def step(self) -> float:
+        """Side of a crop pixel in picture pixels."""
+        return math.hypot(*self.matrix[:, 0])
 
 
 def random_sample(
@@ -65,20 +70,15 @@ def random_sample(
             left out: a crop would show little of it.
     """
     placing = _random_placing(picture, size, rng, scale_range)
-    rgb = _resampled(picture, size, placing)
-    index, inside = _nearest(picture, size, placing)
-    valid = picture.valid.reshape(-1)[index] & inside
-    complete = picture.complete.reshape(-1)[index] & valid
-    instances = np.where(valid, picture.instances.reshape(-1)[index], 0)
-    instances, complete = _renumbered(instances, complete)
-    return Sample(
-        rgb * valid,
-        valid,
-        instances,
-        complete,
-        _boxes(picture.boxes, size, placing),
-        _points(picture.points, size, placing),
-    )
+    x, y = _places(size, placing)
+    height, width = picture.valid.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    nearest = np.where(inside, y.astype(np.intp) * width + x.astype(np.intp), 0)
+    valid = np.take(picture.valid, nearest) & inside
+    complete = np.take(picture.complete, nearest) & valid
+    instances, complete = _renumbered(np.take(picture.instances, nearest) * valid, complete)
+    boxes, points = _boxes(picture.boxes, size, placing), _points(picture.points, size, placing)
+    return Sample(_resampled(picture, x, y, placing.step) * valid, valid, instances, complete, boxes, points)
 
 
 def _random_placing(
@@ -122,38 +122,40 @@ def _anchor(picture: LabelledPicture, rng: np.random.Generator) -> Floats:
     return np.asarray(complete)
 
 
-def _resampled(picture: LabelledPicture, size: int, placing: _Placing) -> NDArray[np.uint8]:
-    """The colours (3, S, S) of a crop; outside the picture its edge is repeated."""
-    height, width = picture.valid.shape
-    step = math.hypot(*placing.matrix[:, 0])
-    reach = np.abs(placing.matrix).sum(axis=1) * size / 2 + 2 + step
-    low = np.clip(np.floor(placing.centre_xy - reach), 0, (width - 1, height - 1)).astype(int)
-    high = np.clip(np.ceil(placing.centre_xy + reach), low + 1, (width, height)).astype(int)
-    part = torch.from_numpy(picture.rgb[None, :, low[1] : high[1], low[0] : high[0]].copy())
-    extent = high - low
+def _places(size: int, placing: _Placing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coordinates x and y (S, S) in picture pixels of the centres of a crop's pixels."""
+    ticks = np.arange(size) + 0.5 - size / 2
+    across = (placing.matrix[:, :1] * ticks + placing.centre_xy[:, None]).astype(np.float32)
+    down = (placing.matrix[:, 1:] * ticks).astype(np.float32)
+    return across[0] + down[0][:, None], across[1] + down[1][:, None]
+
+
+def _resampled(
+    picture: LabelledPicture, x: NDArray[np.float32], y: NDArray[np.float32], step: float
+) -> NDArray[np.uint8]:
+    """Colours (3, S, S) at places `step` picture pixels apart; outside the picture its edge is repeated."""
+    left, top, right, bottom = _reach(x, y, step, picture.valid.shape)
+    colours = torch.from_numpy(picture.rgb[None, :, top:bottom, left:right].copy())
+    width, height = right - left, bottom - top
     if step > _MAX_STEP:
-        shape = [max(1, round(n / step)) for n in extent[::-1]]
-        part = functional.interpolate(part, size=shape, mode="bilinear", antialias=True, align_corners=False)
-    # grid_sample's coordinates run from -1 to 1 between the outer edges of the part, whatever its resolution
-    scale = 2 / extent
-    theta = np.empty((1, 2, 3), np.float32)
-    theta[0, :, :2] = placing.matrix * (size / 2) * scale[:, None]
-    theta[0, :, 2] = (placing.centre_xy - low) * scale - 1
-    grid = functional.affine_grid(torch.from_numpy(theta), [1, 3, size, size], align_corners=False)
-    sampled = functional.grid_sample(part.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        shape_hw = max(1, round(height / step)), max(1, round(width / step))
+        colours = functional.interpolate(colours, size=shape_hw, mode="bilinear", antialias=True, align_corners=False)
+    # grid_sample counts from -1 to 1 between the outer edges of a picture, whatever its resolution
+    grid = np.stack([(x - left) * (2 / width) - 1, (y - top) * (2 / height) - 1], axis=-1, dtype=np.float32)
+    sampled = functional.grid_sample(
+        colours.float(), torch.from_numpy(grid)[None], mode="bilinear", padding_mode="border", align_corners=False
+    )
     return np.asarray(sampled[0].add_(0.5).clamp_(0, 255).to(torch.uint8).numpy())
 
 
-def _nearest(picture: LabelledPicture, size: int, placing: _Placing) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(S, S) position of the picture's pixel under the centre of every crop pixel, and whether it is in the picture."""
-    height, width = picture.valid.shape
-    ticks = np.arange(size) + 0.5 - size / 2
-    (a, b), (d, e) = placing.matrix
-    x, y = placing.centre_xy
-    cols = np.floor((a * ticks + x)[None, :] + (b * ticks)[:, None]).astype(np.intp)
-    rows = np.floor((d * ticks + y)[None, :] + (e * ticks)[:, None]).astype(np.intp)
-    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-    return np.where(inside, rows * width + cols, 0), inside
+def _reach(
+    x: NDArray[np.float32], y: NDArray[np.float32], step: float, shape_hw: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of a picture that the colours at some places depend on."""
+    margin, (height, width) = math.ceil(step) + 2, shape_hw
+    left, top = (int(np.clip(math.floor(v.min()) - margin, 0, n - 1)) for v, n in ((x, width), (y, height)))
+    right, bottom = math.ceil(x.max()) + margin, math.ceil(y.max()) + margin
+    return left, top, int(np.clip(right, left + 1, width)), int(np.clip(bottom, top + 1, height))
 
 
 def _renumbered(numbers: NDArray[np.int32], complete: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

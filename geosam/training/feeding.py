@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +16,15 @@ from geosam.training.lessons import make_batch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from geosam.training.samples import LabelledPicture
     from geosam.training.lessons import Batch
+    from geosam.training.samples import LabelledPicture, Sample
 
 
 @dataclass(frozen=True)
 class Crops:
     """How batches are cut."""
 
-    sizes: tuple[int, ...] = (192, 256, 256, 384)
+    sizes: tuple[int, ...] = (192, 256, 384, 384)
     """Sides of the crops, one for all crops of a batch, each as likely as the others; multiples of 32."""
     batch_px: int = 16 * 256 * 256
     """Pixels of a batch."""
@@ -32,12 +32,10 @@ class Crops:
     """Least and largest magnification."""
 
 
-class Batches(IterableDataset):
+class Batches(IterableDataset["Batch"]):
     """Random batches from groups of pictures, each group as often as its weight says."""
 
-    def __init__(
-        self, groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]], crops: Crops, seed: int
-    ) -> None:
+    def __init__(self, groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]], crops: Crops, seed: int) -> None:
         self._groups = [pictures for _, pictures in groups.values()]
         weights = np.array([weight for weight, _ in groups.values()])
         self._weights = weights / weights.sum()
@@ -56,11 +54,11 @@ class Batches(IterableDataset):
             if batch is not None:
                 yield batch
 
-    def _sample(self, size: int, rng: np.random.Generator):  # noqa: ANN202
+    def _sample(self, size: int, rng: np.random.Generator) -> Sample:
         pictures = self._groups[int(rng.choice(len(self._groups), p=self._weights))]
         picture = pictures[int(rng.integers(len(pictures)))]
         sample = random_sample(picture, size, rng, scale_range=self._crops.scales)
-        return type(sample)(**{**vars(sample), "rgb": augment(sample.rgb, sample.valid, rng)})
+        return replace(sample, rgb=augment(sample.rgb, sample.valid, rng))
 
 
 def feed(batches: Batches, workers: int = 1) -> Iterator[Batch]:

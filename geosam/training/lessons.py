@@ -6,7 +6,7 @@ Masks and maps are at stride 4, where the network answers: a mask is the share o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,6 +59,10 @@ class Batch:
     boxes: Tensor
     """(N, 4) float32, NaN without one."""
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{name: column.to(device, non_blocking=True) for name, column in vars(self).items()})
+
 
 class _Asked(NamedTuple):
     """An object and its first prompt."""
@@ -75,6 +79,10 @@ def make_batch(samples: Sequence[Sample], rng: np.random.Generator) -> Batch | N
     asked = [(number, one) for number, sample in enumerate(samples) for one in _objects(sample, rng)]
     if not asked:
         return None
+    # Always the same number, since a convolution is compiled for each: some objects are asked for in two ways.
+    while len(asked) < OBJECTS * len(samples):
+        number = asked[int(rng.integers(len(asked)))][0]
+        asked.append((number, next(_objects(samples[number], rng))))
     points = np.zeros((len(asked), CLICKS, 2), np.float32)
     labels = np.full((len(asked), CLICKS), -1, np.int64)
     for row, (_, one) in enumerate(asked):
@@ -102,9 +110,9 @@ def _objects(sample: Sample, rng: np.random.Generator) -> Iterator[_Asked]:
     # Large objects are met more often, as users click what they see; not in proportion, or the small would be lost.
     weight = areas[numbers] ** 0.25
     count = min(OBJECTS, len(numbers))
-    chosen = rng.choice(numbers, count, replace=False, p=weight / weight.sum()) if count else []
+    chosen = rng.choice(numbers, count, replace=False, p=weight / weight.sum()).tolist() if count else []
     for number in chosen:
-        yield _by_mask(sample, int(number), rng)
+        yield _by_mask(sample, number, rng)
     spare = OBJECTS - count
     for row in rng.permutation(len(sample.boxes))[:spare]:
         box = sample.boxes[row].astype(np.float64)
@@ -138,7 +146,8 @@ def _by_box(box: NDArray[np.float64], size: int, rng: np.random.Generator) -> _A
 
 def _shares(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     side = mask.shape[0] // STRIDE
-    return mask.reshape(side, STRIDE, side, STRIDE).mean(axis=(1, 3), dtype=np.float32)
+    shares: NDArray[np.float32] = mask.reshape(side, STRIDE, side, STRIDE).mean(axis=(1, 3), dtype=np.float32)
+    return shares
 
 
 def _dense(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -159,10 +168,10 @@ def _dense(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return maps, weight
 
 
-def _halved(maps: NDArray[np.floating], *, most: bool = False) -> NDArray[np.floating]:
+def _halved(maps: NDArray[np.floating[Any]], *, most: bool = False) -> NDArray[np.floating[Any]]:
     height, width = maps.shape
     cells = maps.reshape(height // 2, 2, width // 2, 2)
-    halved: NDArray[np.floating] = cells.max(axis=(1, 3)) if most else cells.mean(axis=(1, 3))
+    halved: NDArray[np.floating[Any]] = cells.max(axis=(1, 3)) if most else cells.mean(axis=(1, 3))
     return halved
 
 

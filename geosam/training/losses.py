@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _TO_ALL = 0.15
 #: Cells added to the size of an object, so that the smallest do not outweigh all others.
 _CELLS = 48.0
+#: Cells of stride 4 in one of stride 16, along a side.
+_PLACE = 4
+#: A coarse cell holds the object if one of its fine ones is covered by more than this.
+_TOUCHED = 0.05
 
 
 class Losses(NamedTuple):
@@ -45,6 +49,8 @@ class Agreement(NamedTuple):
     """(N,) IoU of the mask of highest expected IoU."""
     best: Tensor
     """(N,) IoU of the best of the three."""
+    rows: Tensor
+    """(N,) which prompts those are: the ones whose masks are known."""
 
 
 def losses(pyramid: Pyramid, place: Tensor, answer: Answer, batch: Batch) -> tuple[Losses, Agreement]:
@@ -56,20 +62,16 @@ def losses(pyramid: Pyramid, place: Tensor, answer: Answer, batch: Batch) -> tup
     found = soft_iou(answer.logits.detach(), target)
     known = (~batch.by_box).to(each.dtype)
     error = ((answer.iou.float() - found) ** 2).mean(dim=1)
-    near = functional.max_pool2d(target, STRIDE_OF_PLACE)
+    near = functional.max_pool2d(target, _PLACE)
     measured = Losses(
         (each * share).sum(dim=1).mean(),
         (error * known).sum() / known.sum().clamp(min=1),
-        functional.binary_cross_entropy_with_logits(place.float(), (near > 0.05).float()),
+        functional.binary_cross_entropy_with_logits(place.float(), (near > _TOUCHED).float()),
         _dense(pyramid.dense.float(), batch),
     )
-    masks = found[~batch.by_box]
-    row = answer.iou.detach()[~batch.by_box].argmax(dim=1, keepdim=True)
-    return measured, Agreement(masks.gather(1, row)[:, 0], masks.amax(dim=1))
-
-
-#: Cells of stride 4 in one of stride 16, along a side.
-STRIDE_OF_PLACE = 4
+    rows = torch.nonzero(~batch.by_box)[:, 0]
+    chosen = answer.iou.detach()[rows].argmax(dim=1, keepdim=True)
+    return measured, Agreement(found[rows].gather(1, chosen)[:, 0], found[rows].amax(dim=1), rows)
 
 
 def soft_iou(logits: Tensor, target: Tensor) -> Tensor:

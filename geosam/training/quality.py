@@ -231,7 +231,7 @@ class _Runs:
 
 @dataclass(frozen=True, eq=False)
 class _Remembering:
-    """A segmenter that knows the pictures it has seen last, so that every run finds the embeddings of the one before."""
+    """A segmenter that knows the pictures it has seen last: a run finds the embeddings of the one before."""
 
     inner: Segmenter
     seen: OrderedDict[bytes, Embedding] = field(default_factory=OrderedDict)
@@ -301,16 +301,11 @@ def quick_iou(segmenter: Segmenter, pictures: Sequence[LabelledPicture], *, wind
     Args:
         segmenter: is asked.
         pictures: of any size; windows have 1024 px, or the picture's size where that is smaller.
-        windows: how many of each picture at most; an object that two of them hold counts twice.
+        windows: how many of each picture at most.
     """
     clicks, boxes = [np.zeros(0)], [np.zeros(0)]
     for picture in pictures:
-        height, width = picture.instances.shape
-        grid, targets = TileGrid.over(Window(0, 0, width, height), _WINDOW, MIN_OVERLAP), targets_of_picture(picture)
-        held = [(window, [target for target in targets if window.contains(target.window)]) for window in grid]
-        for window, inside in sorted(held, key=lambda item: len(item[1]), reverse=True)[:windows]:
-            if not inside:
-                continue
+        for window, inside in sorted(_homes(picture).items(), key=lambda item: len(item[1]), reverse=True)[:windows]:
             view = _looked_at(segmenter, picture, window)
             for start in range(0, len(inside), _BATCH):
                 batch = inside[start : start + _BATCH]
@@ -318,6 +313,18 @@ def quick_iou(segmenter: Segmenter, pictures: Sequence[LabelledPicture], *, wind
                 boxes.append(_decoded(view, batch, [_placed(target.window) for target in batch]))
     by_click, by_box = np.concatenate(clicks), np.concatenate(boxes)
     return QuickIou(_mean(by_click), _mean(by_box), len(by_click))
+
+
+def _homes(picture: LabelledPicture) -> dict[Window, list[Target]]:
+    """The objects of a picture by the first window that holds all of them."""
+    height, width = picture.instances.shape
+    grid = TileGrid.over(Window(0, 0, width, height), _WINDOW, MIN_OVERLAP)
+    homes: dict[Window, list[Target]] = {}
+    for target in targets_of_picture(picture):
+        window = next((window for window in grid if window.contains(target.window)), None)
+        if window is not None:
+            homes.setdefault(window, []).append(target)
+    return homes
 
 
 def _looked_at(segmenter: Segmenter, picture: LabelledPicture, window: Window) -> View:
@@ -345,5 +352,5 @@ def _decoded(view: View, targets: Sequence[Target], prompts: Sequence[ScenePromp
     for i, (target, answer) in enumerate(zip(targets, refine(view, prompts, [None] * len(targets)), strict=True)):
         if answer is not None:
             mask = view.mask(answer, 0)
-            ious[i] = target.iou(mask[target.window.relative_to(view.window).slices_rc], np.count_nonzero(mask))
+            ious[i] = target.iou(mask[target.window.relative_to(view.window).slices_rc], float(mask.sum()))
     return ious

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,14 +22,12 @@ def rendered_pictures(count: int, folder: Path, seed: int) -> Iterator[LabelledP
         if not path.exists():
             _write(render(np.random.default_rng([seed, number])), path)
         with np.load(path) as columns:
-            yield LabelledPicture(**{name: _plain(columns[name]) for name in columns.files})
+            fields: dict[str, Any] = {name: columns[name] for name in columns.files}
+        fields |= {name: fields[name].item() for name in ("name", "gsd")}
+        yield LabelledPicture(**fields)
 
 
 def _write(picture: LabelledPicture, path: Path) -> None:
     temporary = path.with_suffix(".part.npz")
     np.savez_compressed(temporary, **vars(picture))
-    os.replace(temporary, path)
-
-
-def _plain(column: np.ndarray) -> object:
-    return column.item() if column.ndim == 0 else column
+    temporary.replace(path)

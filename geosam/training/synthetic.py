@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from geosam.training.samples import LabelledPicture
 from geosam.training.synthetic_canvas import Canvas
+from geosam.training.synthetic_country import paint_nature, paint_site
 from geosam.training.synthetic_fields import paint_fields
 from geosam.training.synthetic_palette import draw_land
 from geosam.training.synthetic_towns import paint_town
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Kinds of scene: how often each is drawn and its range of ground resolutions, metres per pixel.
-_KINDS = {"town": (0.5, (0.05, 0.6)), "fields": (0.5, (0.15, 10.0))}
+_KINDS = {
+    "town": (0.38, (0.05, 0.7)),
+    "fields": (0.36, (0.15, 10.0)),
+    "nature": (0.16, (0.05, 10.0)),
+    "site": (0.10, (0.05, 0.5)),
+}
+_PAINTERS = {"town": paint_town, "fields": paint_fields, "nature": paint_nature, "site": paint_site}
 #: Visible pieces of fewer pixels are no objects.
 _LEAST_PIXELS = 24
 
@@ -42,7 +49,7 @@ def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
     gsd = math.exp(rng.uniform(math.log(finest), math.log(coarsest)))
     land = draw_land(rng)
     canvas = Canvas(size, gsd, rng)
-    {"town": paint_town, "fields": paint_fields}[kind](canvas, land)
+    _PAINTERS[kind](canvas, land)
     canvas.cast_shadows()
     valid = _imaged(size, rng)
     return LabelledPicture(
@@ -56,11 +63,19 @@ def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
 
 
 def _exposed(canvas: Canvas, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(3, H, W) behind a lens and on a sensor; 0 where nothing was imaged."""
+    """(3, H, W) through haze and lens, on a sensor, perhaps sharpened; 0 where nothing was imaged."""
     rng = canvas.rng
-    spread = rng.uniform(0.3, 0.9)
-    seen = ndimage.gaussian_filter(np.clip(canvas.rgb, 0, 255).transpose(2, 0, 1), (0, spread, spread), truncate=3)
-    noise = rng.standard_normal((1, *valid.shape), dtype=np.float32) * np.float32(rng.uniform(0, 3))
+    light = np.clip(canvas.rgb, 0, 300).transpose(2, 0, 1)
+    grey = light.mean(axis=0)
+    vivid, contrast = np.float32(rng.uniform(0.45, 1.05)), np.float32(rng.uniform(0.9, 1.35))
+    middle = grey.mean()
+    toned = middle * np.float32(rng.uniform(0.9, 1.15)) + contrast * (grey + vivid * (light - grey) - middle)
+    spread = rng.uniform(0.3, 0.8)
+    seen = ndimage.gaussian_filter(toned, (0, spread, spread), truncate=3)
+    if rng.random() < 0.6:
+        wide = rng.uniform(0.7, 1.5)
+        seen += np.float32(rng.uniform(0.2, 1.3)) * (seen - ndimage.gaussian_filter(seen, (0, wide, wide), truncate=3))
+    noise = rng.standard_normal((1, *valid.shape), dtype=np.float32) * np.float32(rng.uniform(0, 4))
     noise = noise + rng.standard_normal(seen.shape, dtype=np.float32) * np.float32(rng.uniform(0, 2))
     return np.where(valid, np.clip(np.rint(seen + noise), 1, 255), 0).astype(np.uint8)
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import shapely
+from scipy import ndimage
 from shapely import LineString, Point, Polygon
 
 from geosam.training.synthetic_canvas import Frame
+from geosam.training.synthetic_ground import Warp, blob, crossing, is_taken, meadow, river, road, spot, water
 from geosam.training.synthetic_palette import lit, mix, pick
-from geosam.training.synthetic_plants import crowns_along, wood
+from geosam.training.synthetic_plants import crown, crowns_along, wood
+from geosam.training.synthetic_roofs import Wing, building, draw_roof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,60 +45,98 @@ class Crop(NamedTuple):
     """How uneven the growth is."""
     tramlines: float
     """Distance of the wheel tracks, pixels; 0 for none."""
-
-
-class Warp:
-    """A smooth displacement of the plane, which bends straight lines."""
-
-    def __init__(self, rng: np.random.Generator, size: int, amount: float) -> None:
-        waves = rng.integers(2, 5)
-        lengths = size * rng.uniform(0.3, 1.5, waves)
-        self._turns = rng.uniform(0, math.tau, waves)
-        self._rates = math.tau / lengths
-        self._phases = rng.uniform(0, math.tau, (waves, 2))
-        self._amounts = amount * (lengths / size)[:, None] * rng.normal(0, 0.5, (waves, 2))
-
-    def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 2) points -> (N, 2) where they go."""
-        moved = xy.copy()
-        for turn, rate, phases, amounts in zip(self._turns, self._rates, self._phases, self._amounts, strict=True):
-            along = rate * (xy[:, 0] * math.cos(turn) + xy[:, 1] * math.sin(turn))
-            moved += amounts * np.sin(along[:, None] + phases)
-        return moved
-
-    def bend(self, shape: BaseGeometry, step: float = 12.0) -> BaseGeometry:
-        """A shape with all its edges bent."""
-        return shapely.transform(shapely.segmentize(shape, step), self)
+    swaths: float
+    """Width of two passes of a machine, which differ in light, pixels; 0 where they do not show."""
 
 
 def paint_fields(canvas: Canvas, land: Land) -> None:
     """Farmland over the whole canvas."""
-    rng, size = canvas.rng, canvas.size
-    metre = 1 / canvas.gsd
-    _grassland(canvas, land)
-    angle = rng.uniform(0, math.pi)
-    frame = Frame(size / 2, size / 2, angle)
+    rng, size, metre = canvas.rng, canvas.size, 1 / canvas.gsd
+    meadow(canvas, land)
+    frame = Frame(size / 2, size / 2, float(rng.uniform(0, math.pi)))
     style = rng.choice(4, p=[0.62, 0.16, 0.12, 0.10])
-    parcels = list((_mosaic, _strips, _terraces, _pivots)[style](canvas, frame))
-    gap = float(rng.choice([0.4, 1.0, 2.0, 3.5]) * rng.uniform(0.6, 1.5))
+    gap = float(rng.choice([0.3, 1.0, 2.0, 3.5]) * rng.uniform(0.6, 1.5))
     crops = [draw_crop(canvas, land) for _ in range(rng.integers(1, 5))]
+    contours = Warp(rng, size, float(rng.choice([0, rng.uniform(20, 120)], p=[0.7, 0.3])))
     lines = []
-    for parcel, rows in parcels:
-        shape = parcel.buffer(-gap / 2 - 2).buffer(2)
-        for part in shapely.get_parts(shape):
+    for parcel, rows in (_mosaic, _strips, _terraces, _pivots)[style](canvas, frame):
+        for part in shapely.get_parts(parcel.buffer(-gap / 2 - 2).buffer(2)):
             if part.area < 60 or rng.random() < 0.04:
                 continue
             lines.append(part.exterior)
-            if rng.random() < 0.05:
-                wood(canvas, part, float(np.clip(4 * metre, 1, 25)), land)
+            crowns = float(np.clip(4 * metre, 1, 25))
+            if rng.random() < 0.05 and part.area > 3 * crowns * part.length:
+                wood(canvas, part, crowns, land)
             else:
-                field(canvas, part, rows, crops[rng.integers(len(crops))])
-    _tracks(canvas, land, frame)
+                field(canvas, part, rows, crops[rng.integers(len(crops))], contours)
+    if rng.random() < 0.25:
+        _waterways(canvas, land)
+    for _ in range(rng.choice([0, 1, 2], p=[0.45, 0.35, 0.2])):
+        turn = frame.angle + rng.choice([0, math.pi / 2, rng.uniform(0, 3)])
+        line = crossing(canvas, turn, rng.choice([0, 0, 10, 60]))
+        road(canvas, line, float(np.clip(rng.uniform(3, 9) * metre, 1.2, 40)), land.road * rng.uniform(0.85, 1.1), land)
+    if rng.random() < 0.15:
+        river(canvas, land)
+    if rng.random() < 0.15:
+        water(canvas, blob(spot(canvas), float(rng.uniform(10, 70)), rng, rough=0.15), land)
+    split_pieces(canvas)
+    _what_stands(canvas, land, frame, lines)
+
+
+def split_pieces(canvas: Canvas) -> None:
+    """Give every piece of an object that something flat has cut through a number of its own."""
+    for number, place in enumerate(ndimage.find_objects(canvas.instances), start=1):
+        if place is None:
+            continue
+        window = canvas.instances[place]
+        pieces, count = ndimage.label(window == number)
+        for piece in range(2, count + 1):
+            window[pieces == piece] = canvas.number()
+
+
+def _waterways(canvas: Canvas, land: Land) -> None:
+    """Grassed bands that winding through fields take the rain away; too narrow to divide a field."""
+    rng, size = canvas.rng, canvas.size
+    for _ in range(rng.integers(1, 5)):
+        start = Frame(*spot(canvas), float(rng.uniform(0, math.tau)))
+        line = LineString([start.at(0, 0), start.at(rng.uniform(0.1, 0.5) * size, 0)])
+        line = Warp(rng, size, float(rng.uniform(10, 60))).bend(line)
+        colour = mix(land.grass, land.straw, rng.random())
+        band, opacity = line.buffer(rng.uniform(0.8, 3.5)), float(rng.uniform(0.4, 0.9))
+        canvas.fill(band, colour, rough=0.1, opacity=opacity, number=None)
+
+
+def _what_stands(canvas: Canvas, land: Land, frame: Frame, lines: list[BaseGeometry]) -> None:
+    """Tree lines, single trees and farmsteads."""
+    rng, metre = canvas.rng, 1 / canvas.gsd
+    radius = float(np.clip(rng.uniform(1.5, 5) * metre, 1.0, 40))
     if rng.random() < 0.4:
-        radius = float(np.clip(rng.uniform(1.5, 5) * metre, 1.2, 40))
         for line in lines:
             if rng.random() < 0.3:
-                crowns_along(canvas, line, radius, land, gap=radius * rng.uniform(1.2, 6), share=rng.uniform(0.2, 1))
+                gap = max(radius * rng.uniform(1.0, 6), 5)
+                crowns_along(canvas, line, radius, land, gap=gap, share=rng.uniform(0.2, 1))
+    if canvas.gsd < 2.5:
+        for _ in range(rng.poisson(0.7)):
+            _farmstead(canvas, land, Frame(*spot(canvas), frame.angle), radius)
+
+
+def _farmstead(canvas: Canvas, land: Land, frame: Frame, radius: float) -> None:
+    """A few buildings, their yards, and trees with crowns of about the given radius around them."""
+    rng, metre = canvas.rng, 1 / canvas.gsd
+    habits = rng.dirichlet((1, 3, 2, 2, 2, 1))
+    for _ in range(rng.integers(1, 7)):
+        x, y = frame.at(*rng.normal(0, 14 * metre, 2))
+        here = Frame(x, y, frame.angle + rng.choice([0, math.pi / 2]))
+        half = float(rng.uniform(4, 14) * metre)
+        if half > 3 and not is_taken(canvas, x, y):
+            yard = here.box(0, 0, 1.6 * half, 1.4 * half).buffer(0.5 * half)
+            canvas.fill(yard, pick((land.soil, land.grass, land.road), rng), rough=0.08, opacity=0.8)
+            roof = draw_roof(canvas, land.soil, habits)
+            building(canvas, here, [Wing(0, 0, half, half * rng.uniform(0.35, 0.9))], roof)
+    for _ in range(rng.integers(0, 25)):
+        x, y = frame.at(*rng.normal(0, 22 * metre, 2))
+        if not is_taken(canvas, x, y):
+            crown(canvas, (x, y), radius * float(rng.lognormal(0, 0.3)), land)
 
 
 def draw_crop(canvas: Canvas, land: Land) -> Crop:
@@ -109,34 +150,59 @@ def draw_crop(canvas: Canvas, land: Land) -> Crop:
         period *= 2
     depth = float(rng.choice([0.0, rng.uniform(0.02, 0.15), rng.uniform(0.15, 0.5)], p=[0.3, 0.45, 0.25]))
     tracks = float(rng.choice([0, rng.uniform(12, 36) * metre]))
-    return Crop(ground, plants, share, period, depth, float(rng.uniform(0.03, 0.25)), tracks if tracks > 8 else 0.0)
+    swaths = float(rng.choice([0, rng.uniform(6, 24) * metre], p=[0.6, 0.4]))
+    patchy = float(rng.uniform(0.03, 0.3))
+    return Crop(
+        ground, plants, share, period, depth, patchy, tracks if tracks > 8 else 0.0, swaths if swaths > 4 else 0.0
+    )
 
 
-def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop) -> None:
-    """One field, its rows in the direction `rows` (radians)."""
+def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop, contours: Warp) -> None:
+    """One field, its rows in the direction `rows` (radians) but for the bends of `contours`."""
     patch = canvas.patch(shape.bounds)
     if patch is None:
         return
     rng = canvas.rng
-    rows = rows + rng.choice([0, math.pi / 2], p=[0.7, 0.3])
-    _, across = Frame(patch.x[0, 0], patch.y[0, 0], rows).axes(patch)
-    wobble = canvas.noise(patch, 40, 400)
-    share = crop.share + rng.normal(0, 0.04) + np.float32(crop.patchy) * canvas.noise(patch, 6, 400)
+    across = _across(patch, rows + rng.choice([0, math.pi / 2], p=[0.75, 0.25]), contours)
+    broad = canvas.noise(patch, 40, 400)
+    share = crop.share + rng.normal(0, 0.05) + np.float32(crop.patchy) * canvas.noise(patch, 5, 400)
     if rng.random() < 0.4:  # what is wet or poor stands out
-        spots = canvas.noise(patch, 20, 160)
-        share = share + np.float32(rng.normal(0, 0.5)) * np.clip(spots - 1.3, 0, 1)
+        share = share + np.float32(rng.normal(0, 0.6)) * np.clip(canvas.noise(patch, 16, 160) - 1.2, 0, 1)
     if crop.depth:
-        wave = np.cos((across + np.float32(rng.uniform(0, 2)) * wobble) * np.float32(math.tau / crop.period))
-        share = share + np.float32(crop.depth) * wave * (1 + 0.4 * canvas.noise(patch, 6, 60))
-    light = rng.normal(1, 0.04) + np.float32(rng.uniform(0.01, 0.04)) * wobble
-    light = light + np.float32(rng.uniform(0.01, 0.06)) * canvas.noise(patch, 2, 10)
+        wave = np.cos((across + np.float32(rng.uniform(0, 1.5)) * broad) * np.float32(math.tau / crop.period))
+        share = share + np.float32(crop.depth) * wave * (1 + 0.5 * canvas.noise(patch, 5, 60))
+    light = rng.normal(1, 0.05) + np.float32(rng.uniform(0.01, 0.05)) * broad
+    light = light + np.float32(rng.uniform(0.02, 0.1)) * canvas.noise(patch, 2, 6)
+    if crop.swaths:
+        bands = np.tanh(3 * np.cos(across * np.float32(math.tau / crop.swaths)))
+        light = light + np.float32(rng.normal(0, 0.05)) * bands * (1 + 0.4 * canvas.noise(patch, 8, 200))
     if crop.tramlines:
         track = np.abs((across / np.float32(crop.tramlines)) % 1 - 0.5) * np.float32(crop.tramlines)
-        light = light + np.float32(rng.normal(0, 0.08)) * np.clip(1.3 - track, 0, 1)
+        light = light + np.float32(rng.normal(0, 0.1)) * np.clip(1.3 - track, 0, 1)
     alpha = canvas.coverage(patch, shape)
     canvas.paint(patch, alpha, lit(mix(crop.ground, crop.plants, share), light), number=canvas.number())
     if rng.random() < 0.35:
         _margin(canvas, patch, alpha, shape, crop)
+
+
+def _across(patch: Patch, rows: float, contours: Warp) -> Floats:
+    """(H, W) distance across the rows, pixels; the bends are found on a coarse lattice, as they are smooth."""
+    height, width = patch.shape_hw
+    x = np.linspace(patch.x[0, 0], patch.x[0, -1], width // 16 + 2)
+    y = np.linspace(patch.y[0, 0], patch.y[-1, 0], height // 16 + 2)
+    lattice = np.stack(np.meshgrid(x, y), axis=-1)
+    moved = contours(lattice.reshape(-1, 2)) @ np.array((-math.sin(rows), math.cos(rows)))
+    coarse = moved.reshape(lattice.shape[:2])
+    by_row = np.linspace(0, len(y) - 1, height)
+    by_column = np.linspace(0, len(x) - 1, width)
+    return _stretched(_stretched(coarse, by_row).T, by_column).T.astype(np.float32)
+
+
+def _stretched(values: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (N, M) at fractional rows (R,) -> (R, M)."""
+    above = np.minimum(rows.astype(np.intp), len(values) - 2)
+    share = (rows - above)[:, None]
+    return np.asarray(values[above] * (1 - share) + values[above + 1] * share)
 
 
 def _margin(canvas: Canvas, patch: Patch, alpha: Floats, shape: Polygon, crop: Crop) -> None:
@@ -147,13 +213,6 @@ def _margin(canvas: Canvas, patch: Patch, alpha: Floats, shape: Polygon, crop: C
     rim = alpha - (canvas.coverage(patch, inner) if not inner.is_empty else 0)
     colour = mix(crop.ground, crop.plants, rng.uniform(0, 1)) * rng.normal(1, 0.1)
     canvas.paint(patch, np.clip(rim, 0, 1) * np.float32(rng.uniform(0.15, 0.6)), colour, number=None)
-
-
-def _grassland(canvas: Canvas, land: Land) -> None:
-    rng, whole = canvas.rng, canvas.whole()
-    share = rng.uniform(0, 0.9) + 0.22 * canvas.noise(whole, 10, 400)
-    light = 1 + 0.05 * canvas.noise(whole, 2, 12) + 0.04 * canvas.noise(whole, 10, 400)
-    canvas.paint(whole, np.ones(whole.shape_hw, np.float32), lit(mix(land.grass, land.straw, share), light))
 
 
 def _mosaic(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]]:
@@ -235,16 +294,3 @@ def _pivots(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]
                 yield disc.difference(half), turn
             else:
                 yield disc, turn
-
-
-def _tracks(canvas: Canvas, land: Land, frame: Frame) -> None:
-    """Roads and tracks through the land."""
-    rng, metre = canvas.rng, 1 / canvas.gsd
-    for _ in range(rng.choice([0, 1, 2], p=[0.45, 0.35, 0.2])):
-        turned = Frame(*rng.uniform(0, canvas.size, 2), frame.angle + rng.choice([0, math.pi / 2, rng.uniform(0, 3)]))
-        width = float(np.clip(rng.uniform(3, 9) * metre, 1.2, 40))
-        line = LineString([turned.at(-1.6 * canvas.size, 0), turned.at(1.6 * canvas.size, 0)])
-        line = Warp(rng, canvas.size, float(rng.choice([0, 0, 10, 60]))).bend(line)
-        verge = width * rng.uniform(0.6, 1.6)
-        canvas.fill(line.buffer(verge), mix(land.grass, land.straw, rng.uniform(0, 1)), rough=0.07)
-        canvas.fill(line.buffer(width / 2), land.road * rng.uniform(0.85, 1.1), rough=0.05)

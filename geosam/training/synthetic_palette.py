@@ -39,8 +39,8 @@ class Land(NamedTuple):
 
 def draw_land(rng: np.random.Generator) -> Land:
     """The colours of a region, off by as much as regions of a kind differ; once in a while no known region at all."""
-    if rng.random() < 0.12:
-        colours = rng.uniform(50, 200, (7, 1)) + rng.normal(0, 22, (7, 3))
+    if rng.random() < 0.07:
+        colours = rng.uniform(50, 200, (7, 1)) + rng.normal(0, 16, (7, 3))
         colours[4] = colours[3] + rng.uniform(10, 60)
     else:
         colours = np.array(_REGIONS[rng.integers(len(_REGIONS))], np.float64)
@@ -63,5 +63,5 @@ def lit(texture: ArrayLike, light: ArrayLike) -> Floats:
 
 def pick(colours: Sequence[ArrayLike], rng: np.random.Generator, jitter: float = 0.08) -> Floats:
     """One of the colours, off by about the share `jitter` in brightness and a third of it in hue."""
-    colour = np.asarray(colours[rng.integers(len(colours))], np.float64)
+    colour = np.asarray(colours[int(rng.integers(len(colours)))], np.float64)
     return np.clip(colour * rng.normal(1, jitter) * rng.normal(1, jitter / 3, 3), 8, 250).astype(np.float32)

@@ -46,13 +46,13 @@ def crown(canvas: Canvas, xy: tuple[float, float], radius: float, land: Land, *,
     away = np.hypot(dx, dy)
     around = reach[(np.arctan2(dy, dx) * np.float32(_TURNS / math.tau)).astype(np.int32) % _TURNS]
     ragged = canvas.noise(patch, 2, max(2.5, radius / 2)) * np.float32(min(0.12 * radius, 1.5))
-    alpha = np.clip(around + ragged - away + 0.5, 0, 1)
+    alpha = _without_specks(np.clip(around + ragged - away + 0.5, 0, 1))
     dome = np.sqrt(np.clip(1.02 - (away / np.maximum(around, 1)) ** 2, 0, 1))
     clumps = canvas.noise(patch, max(2.5, radius / 6), max(3.0, radius / 1.6))
     top = np.float32(radius * rng.uniform(0.5, 1.1)) * dome + np.float32(radius * rng.uniform(0.04, 0.13)) * clumps
     colour = _foliage(canvas, land)
-    light = _lit_leaves(canvas, top) * (1 + np.float32(0.07) * canvas.noise(patch, 2, 5))
-    texture = lit(mix(*colour, 0.45 + 0.28 * clumps + 0.2 * (dome - 0.6)), light)
+    light = _lit_leaves(canvas, top) * (1 + np.float32(0.14) * canvas.noise(patch, 2, max(5, radius / 3)))
+    texture = lit(mix(*colour, 0.55 + 0.28 * clumps + 0.2 * (dome - 0.6)), light)
     label = number if number is not None else (canvas.number() if radius >= _LEAST_RADIUS else 0)
     trunk = np.float32(radius * rng.uniform(0.2, 1.2))
     canvas.paint(patch, alpha, texture, height=trunk + np.maximum(top, 0), number=label)
@@ -69,6 +69,18 @@ def _outline(rng: np.random.Generator, radius: float) -> Floats:
     return (radius * np.maximum(reach, 0.35)).astype(np.float32)
 
 
+def _without_specks(alpha: Floats) -> Floats:
+    """A coverage (H, W) without the crumbs that a ragged rim leaves around the thing itself."""
+    pieces, count = ndimage.label(alpha >= 0.5)
+    if count < 2:
+        return alpha
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    crumbs = sizes < sizes.max() / 10
+    crumbs[0] = False
+    return np.asarray(np.where(crumbs[pieces], 0, alpha), np.float32)
+
+
 def _foliage(canvas: Canvas, land: Land) -> tuple[Floats, Floats]:
     rng = canvas.rng
     own = rng.normal(1, 0.12) * rng.normal(1, 0.06, 3)
@@ -81,7 +93,7 @@ def _lit_leaves(canvas: Canvas, top: Floats) -> Floats:
     if min(top.shape) < 2:
         return np.ones_like(top)
     slope_y, slope_x = np.gradient(top)
-    return 0.35 + 0.65 * canvas.light(np.clip(slope_x, -2, 2), np.clip(slope_y, -2, 2))
+    return 0.45 + 0.6 * canvas.light(np.clip(slope_x, -2, 2), np.clip(slope_y, -2, 2))
 
 
 def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -> None:
@@ -95,17 +107,15 @@ def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -
     top = np.float32(crown_radius) * (2.6 - 0.9 * bumps + 0.22 * clumps)
     ragged = canvas.noise(patch, max(2.5, crown_radius), max(5, 6 * crown_radius))
     inside = canvas.coverage(patch, shape)
-    soft = _blurred(inside, max(0.6, 0.8 * crown_radius)) + np.float32(0.16) * ragged * (crown_radius > 1)
-    alpha = np.clip((soft - 0.5) * np.float32(max(1.5, 2.2 * crown_radius)) + 0.5, 0, 1)
+    soft = np.asarray(ndimage.gaussian_filter(inside, max(0.6, 0.8 * crown_radius), truncate=2.5), np.float32)
+    rim = np.clip(ragged, -1.5, 1.5) * np.float32(0.2 if crown_radius > 1 else 0) * (4 * soft * (1 - soft))
+    alpha = _without_specks(np.clip((soft + rim - 0.5) * np.float32(max(1.5, 2.2 * crown_radius)) + 0.5, 0, 1))
     broad = canvas.noise(patch, 12 * crown_radius, 400)
     share = 0.35 - 0.35 * (bumps - 0.8) + 0.15 * clumps + 0.12 * broad
-    light = _lit_leaves(canvas, top) * (1 + np.float32(0.06) * canvas.noise(patch, 2, 6) + np.float32(0.05) * broad)
+    light = _lit_leaves(canvas, top) * (1 + np.float32(0.1) * canvas.noise(patch, 2, 6) + np.float32(0.05) * broad)
     texture = lit(mix(*_foliage(canvas, land), share), light)
     canvas.paint(patch, alpha, texture, height=np.maximum(top, 0) * rng.uniform(1, 2.5), number=canvas.number())
-
-
-def _blurred(field: Floats, sigma: float) -> Floats:
-    return np.asarray(ndimage.gaussian_filter(field, sigma, truncate=2.5), np.float32)
+    canvas.taken[patch.place] |= alpha > 0.1
 
 
 def crowns_along(

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import shapely
+from shapely.affinity import translate
 
-from geosam.training.synthetic_canvas import Frame
 from geosam.training.synthetic_palette import lit, mix, pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from geosam.training.synthetic_canvas import Canvas, Patch
+    from geosam.training.synthetic_canvas import Canvas, Frame, Patch
 
     Floats = NDArray[np.float32]
 
@@ -71,10 +71,10 @@ class _Faces(NamedTuple):
     """Distance inward from the nearest edge of the wing, pixels."""
 
 
-def draw_roof(canvas: Canvas, soil: Floats, habits: Sequence[float]) -> Roof:
+def draw_roof(canvas: Canvas, soil: Floats, habits: ArrayLike) -> Roof:
     """A roof of a district whose builders use each of MATERIALS with the given probability."""
     rng, metre = canvas.rng, 1 / canvas.gsd
-    material = MATERIALS[rng.choice(len(MATERIALS), p=habits)]
+    material = MATERIALS[rng.choice(len(MATERIALS), p=np.asarray(habits))]
     colours = (_RUST, _METAL, _PAINTED, _TILES, _SHINGLES, _CONCRETE)[MATERIALS.index(material)]
     colour = pick(colours, rng, 0.12)
     if rng.random() < 0.25:
@@ -106,7 +106,11 @@ def building(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, co
         faces = faces._replace(alpha=faces.alpha * (1 - gap))
     if not canvas.claim(patch, faces.alpha):
         return False
+    _facades(canvas, frame, wings, roof)
     texture = _texture(canvas, patch, u, v, roof)
+    if canvas.rng.random() < 0.15:  # roofed in two goes
+        seam = canvas.rng.normal(0, wings[0].half_u / 2)
+        texture = lit(texture, 1 + np.float32(canvas.rng.normal(0, 0.15)) * (u > seam))
     cos, sin = math.cos(frame.angle), math.sin(frame.angle)
     slope_x, slope_y = faces.slope_u * cos - faces.slope_v * sin, faces.slope_u * sin + faces.slope_v * cos
     light = canvas.light(slope_x, slope_y)
@@ -118,6 +122,18 @@ def building(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, co
     return True
 
 
+def _facades(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof) -> None:
+    """The walls that a camera sees which does not look straight down."""
+    drop_x, drop_y = -canvas.lean * roof.eaves
+    if math.hypot(drop_x, drop_y) < 1.2:
+        return
+    colour = pick(_CONCRETE, canvas.rng, 0.2) * canvas.rng.uniform(0.5, 1)
+    for wing in wings:
+        roof_edge = frame.box(*wing)
+        hull = roof_edge.union(translate(roof_edge, drop_x, drop_y)).convex_hull
+        canvas.fill(hull, colour, rough=0.1, height=roof.eaves / 2)
+
+
 def _box(u: Floats, v: Floats, half_u: float, half_v: float) -> Floats:
     """Coverage of the rectangle around the origin."""
     across = np.clip(np.float32(half_u + 0.5) - np.abs(u), 0, 1)
@@ -126,16 +142,12 @@ def _box(u: Floats, v: Floats, half_u: float, half_v: float) -> Floats:
 
 def _faces(u: Floats, v: Floats, wings: Sequence[Wing], roof: Roof) -> _Faces:
     """The highest roof of all wings at every pixel."""
-    found: _Faces | None = None
-    for wing in wings:
-        face = _face(u - np.float32(wing.u), v - np.float32(wing.v), wing, roof)
-        if found is None:
-            found = face
-            continue
+    faces = [_face(u - np.float32(wing.u), v - np.float32(wing.v), wing, roof) for wing in wings]
+    found = faces[0]
+    for face in faces[1:]:
         wins = np.where(face.alpha > 0.02, face.height, -1) > np.where(found.alpha > 0.02, found.height, -1)
         picked = [np.where(wins, new, old) for new, old in zip(face, found, strict=True)]
         found = _Faces(np.maximum(face.alpha, found.alpha), *picked[1:])
-    assert found is not None  # noqa: S101
     return found
 
 
@@ -183,7 +195,9 @@ def _texture(canvas: Canvas, patch: Patch, u: Floats, v: Floats, roof: Roof) -> 
     return lit(roof.colour, light + np.float32(0.02) * _wave(v, 0.3 * metre, rng))
 
 
-def _sheets(canvas: Canvas, uv: tuple[Floats, Floats], noises: tuple[Floats, Floats], roof: Roof, light: Floats) -> Floats:
+def _sheets(
+    canvas: Canvas, uv: tuple[Floats, Floats], noises: tuple[Floats, Floats], roof: Roof, light: Floats
+) -> Floats:
     """Corrugated iron: sheets that differ, joints, rust."""
     rng, metre, (u, v), (fine, broad) = canvas.rng, 1 / canvas.gsd, uv, noises
     if rng.random() < 0.2:
@@ -203,7 +217,7 @@ def _wave(across: Floats, period: float, rng: np.random.Generator) -> Floats:
     """Stripes of the given period; none where pixels are too coarse to show them."""
     if period < 2.2:
         return np.zeros_like(across)
-    return np.cos(across * np.float32(math.tau / period) + np.float32(rng.uniform(0, math.tau)))
+    return np.asarray(np.cos(across * np.float32(math.tau / period) + np.float32(rng.uniform(0, math.tau))), np.float32)
 
 
 def _cells(u: Floats, v: Floats, width: float, depth: float, rng: np.random.Generator) -> Floats:
@@ -211,7 +225,7 @@ def _cells(u: Floats, v: Floats, width: float, depth: float, rng: np.random.Gene
     table = rng.standard_normal(1024).astype(np.float32)
     row = np.floor(v / np.float32(max(depth, 1.5))).astype(np.int32)
     column = np.floor(u / np.float32(max(width, 1.5))).astype(np.int32)
-    return table[(column * 31 + row * 137) & 1023]
+    return np.asarray(table[(column * 31 + row * 137) & 1023], np.float32)
 
 
 def _clutter(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, court: Wing | None) -> None:

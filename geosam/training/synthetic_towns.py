@@ -1,4 +1,4 @@
-"""Towns of synthetic scenes: districts of houses along streets, from scattered farmsteads to roofs that nearly touch."""
+"""Towns of synthetic scenes: districts of houses along streets, from scattered huts to roofs that nearly touch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import shapely
-from shapely import LineString
 
+from geosam.training import synthetic_things as things
 from geosam.training.synthetic_canvas import Frame
-from geosam.training.synthetic_palette import lit, mix, pick
+from geosam.training.synthetic_ground import crossing, is_taken, meadow, road, spot, trodden
+from geosam.training.synthetic_palette import mix, pick
 from geosam.training.synthetic_plants import crown
 from geosam.training.synthetic_roofs import Wing, building, draw_roof
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geosam.training.synthetic_canvas import Canvas
     from geosam.training.synthetic_palette import Land
 
-    Floats = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
 
 #: How often builders use rust, metal, painted sheets, tiles, shingles and concrete, in different parts of the world.
 _HABITS = (
@@ -34,16 +34,14 @@ _HABITS = (
 
 
 class Style(NamedTuple):
-    """How a town is built."""
+    """How a town is built; lengths in metres."""
 
-    habits: tuple[float, ...]
-    """Probability of each material of a roof."""
     long_m: tuple[float, float]
-    """Length of a house, metres."""
+    """Of a house."""
     slim: tuple[float, float]
-    """Its depth as a share of its length."""
+    """Depth of a house as a share of its length."""
     space_m: tuple[float, float]
-    """Between neighbours, metres."""
+    """Between neighbours."""
     order: float
     """1 where houses stand in rows, 0 where they stand anyhow."""
     wings: float
@@ -52,105 +50,167 @@ class Style(NamedTuple):
     """Attempts to fill the gaps."""
     trees: float
     """Trees per 1000 square metres."""
+    litter: float
+    """Odds and ends per 1000 square metres."""
+
+
+class Builders(NamedTuple):
+    """Who builds, and with what."""
+
+    style: Style
+    habits: Doubles
+    """(6,) probability of each material of a roof."""
 
 
 _STYLES = (
-    Style((), (5, 11), (0.5, 1.0), (0.1, 1.5), 0.5, 0.25, 260, 0.6),  # informal settlement
-    Style((), (8, 20), (0.45, 0.9), (3, 14), 0.8, 0.5, 40, 3.0),  # suburb
-    Style((), (8, 18), (0.5, 1.0), (0, 1.2), 0.95, 0.4, 120, 0.5),  # old town
-    Style((), (18, 70), (0.3, 0.8), (6, 25), 0.9, 0.4, 20, 1.0),  # halls and blocks
-    Style((), (4, 14), (0.5, 1.0), (8, 40), 0.1, 0.3, 12, 5.0),  # hamlet
+    Style((5, 11), (0.5, 1.0), (0.1, 1.5), 0.5, 0.25, 260, 0.6, 14),  # informal settlement
+    Style((8, 20), (0.45, 0.9), (3, 14), 0.8, 0.5, 40, 3.0, 4),  # suburb
+    Style((6, 16), (0.5, 1.0), (0, 1.2), 0.95, 0.4, 60, 0.5, 6),  # old town
+    Style((18, 70), (0.3, 0.8), (6, 25), 0.9, 0.4, 20, 1.0, 2),  # halls and blocks
+    Style((4, 14), (0.5, 1.0), (8, 40), 0.1, 0.3, 12, 5.0, 3),  # hamlet
 )
+_OLD_TOWN = 2
 
 
 def paint_town(canvas: Canvas, land: Land) -> None:
     """A town over the whole canvas."""
     rng = canvas.rng
-    style = _STYLES[rng.choice(len(_STYLES), p=[0.27, 0.29, 0.18, 0.12, 0.14])]
-    style = style._replace(habits=_HABITS[rng.integers(len(_HABITS))])
-    _ground(canvas, land)
-    angle = rng.uniform(0, math.pi)
+    number = int(rng.choice(len(_STYLES), p=[0.27, 0.27, 0.2, 0.12, 0.14]))
+    habits = 0.75 * np.array(_HABITS[rng.integers(len(_HABITS))]) + 0.25 * rng.dirichlet(np.ones(6))
+    builders = Builders(_STYLES[number], habits)
+    area = (canvas.size * canvas.gsd) ** 2 / 1000
+    (meadow if rng.random() < 0.25 else trodden)(canvas, land)
+    angle = float(rng.uniform(0, math.pi))
+    _yards(canvas, land, builders.style, angle)
     _streets(canvas, land, angle)
     middles = rng.uniform(0, canvas.size, (rng.integers(1, 4), 2))
     turns = angle + rng.choice([0, math.pi / 2, rng.normal(0, 0.5)], len(middles))
-    for _ in range(rng.choice([0, 1], p=[0.6, 0.4])):
-        _yards(canvas, land, style, angle)
-    _rows(canvas, land, style, middles, turns)
-    _fillers(canvas, land, style, middles, turns)
-    _garden_trees(canvas, land, style)
-
-
-def _ground(canvas: Canvas, land: Land) -> None:
-    """Trodden soil, grass where nobody walks."""
-    rng, whole = canvas.rng, canvas.whole()
-    green = rng.uniform(-0.9, 1.2) + 0.7 * canvas.noise(whole, 16, 400) + 0.25 * canvas.noise(whole, 3, 16)
-    soil = lit(land.soil, 1 + 0.07 * canvas.noise(whole, 8, 400))
-    grass = mix(land.grass, land.straw, 0.3 + 0.3 * canvas.noise(whole, 10, 400))
-    light = 1 + np.float32(rng.uniform(0.02, 0.07)) * canvas.noise(whole, 2, 12)
-    canvas.paint(whole, np.ones(whole.shape_hw, np.float32), lit(mix(soil, grass, green), light))
+    things.litter(canvas, int(min(150, rng.poisson(builders.style.litter * rng.uniform(0.2, 2) * area))), land)
+    if number == _OLD_TOWN:
+        _blocks(canvas, land, builders, angle)
+    else:
+        _rows(canvas, land, builders, middles, turns)
+    _fillers(canvas, land, builders, middles, turns)
+    _what_moves(canvas, angle, area)
+    _garden_trees(canvas, land, builders.style, area)
 
 
 def _streets(canvas: Canvas, land: Land, angle: float) -> None:
-    rng, metre, size = canvas.rng, 1 / canvas.gsd, canvas.size
+    rng, metre = canvas.rng, 1 / canvas.gsd
     colour = land.road if rng.random() < 0.7 else mix(land.soil, land.road, 0.3)
     for number in range(rng.integers(1, 4)):
-        x, y = rng.uniform(0, size, 2)
         turn = angle + (number % 2) * math.pi / 2 + rng.normal(0, 0.08)
-        frame = Frame(x, y, turn)
-        along = np.linspace(-1.5 * size, 1.5 * size, 40)
-        sway = rng.uniform(0, 0.05) * size * np.sin(along / size * rng.uniform(1, 5) + rng.uniform(0, 6))
-        line = LineString([frame.at(u, v) for u, v in zip(along, sway, strict=True)])
-        width = float(rng.uniform(2.5, 9) * metre)
-        canvas.fill(line.buffer(width * rng.uniform(0.5, 0.8)), mix(colour, land.soil, 0.6), rough=0.06, opacity=0.7)
-        road = line.buffer(width / 2)
-        canvas.fill(road, colour, rough=0.05)
-        patch = canvas.patch(road.bounds)
-        if patch is not None:
-            canvas.taken[patch.place] |= canvas.coverage(patch, road) > 0
+        line = crossing(canvas, float(turn), float(rng.choice([2, 12, 40])))
+        narrow = rng.random() < 0.4
+        road(canvas, line, float((rng.uniform(0.8, 2.5) if narrow else rng.uniform(3, 9)) * metre), colour, land)
 
 
 def _yards(canvas: Canvas, land: Land, style: Style, angle: float) -> None:
-    """Gardens and paved yards under the houses."""
+    """Gardens and paved yards under the houses, some of them walled."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     pitch = (sum(style.long_m) / 2 + sum(style.space_m)) * metre * rng.uniform(1, 2)
-    for _ in range(min(60, int(0.5 * (canvas.size / pitch) ** 2) + 1)):
-        frame = Frame(*rng.uniform(0, canvas.size, 2), angle)
-        colour = pick((land.grass, land.soil, land.straw, land.road, mix(land.soil, land.grass, 0.5)), rng)
+    walled = rng.uniform(0, 0.5)
+    for _ in range(min(50, int(rng.uniform(0, 0.6) * (canvas.size / pitch) ** 2) + 1)):
+        frame = Frame(*spot(canvas), angle)
+        colours = (land.grass, land.soil, land.straw, land.road, mix(land.soil, land.grass, 0.5), land.shade * 1.3)
         half_u, half_v = pitch * rng.uniform(0.2, 0.7, 2)
-        canvas.fill(frame.box(0, 0, half_u, half_v), colour, rough=0.07, opacity=float(rng.uniform(0.4, 1)))
+        yard = frame.box(0, 0, half_u, half_v)
+        canvas.fill(yard, pick(colours, rng), rough=0.09, opacity=float(rng.uniform(0.4, 1)))
+        if rng.random() < walled and metre > 1.5:
+            things.wall(canvas, yard.exterior, land)
 
 
-def _rows(canvas: Canvas, land: Land, style: Style, middles: Floats, turns: Floats) -> None:
-    """Houses in rows, each district in a direction of its own."""
+def _blocks(canvas: Canvas, land: Land, builders: Builders, angle: float) -> None:
+    """Blocks between lanes, each built up with houses that share their walls."""
+    rng, metre, reach = canvas.rng, 1 / canvas.gsd, 0.75 * canvas.size
+    block_u, block_v = rng.uniform(20, 60) * metre, rng.uniform(14, 40) * metre
+    lane = float(rng.uniform(1, 5) * metre)
+    frame = Frame(canvas.size / 2, canvas.size / 2, angle)
+    for u in np.arange(-reach, reach, block_u + lane):
+        shift = rng.uniform(0, block_v)
+        for v in np.arange(-reach - shift, reach, block_v + lane):
+            todo = [Wing(u, v, block_u / 2, block_v / 2)]
+            while todo:
+                cell = todo.pop()
+                house = rng.uniform(*builders.style.long_m) * metre / 2
+                x, y = frame.at(cell.u, cell.v)
+                seen = -house < min(x, y) and max(x, y) < canvas.size + house
+                if not seen and max(cell.half_u, cell.half_v) < 2 * house:
+                    continue
+                if max(cell.half_u, cell.half_v) < 1.2 * house:
+                    _fitted(canvas, land, builders, Frame(x, y, angle), cell)
+                else:
+                    todo += _cut(cell, rng)
+
+
+def _cut(cell: Wing, rng: np.random.Generator) -> tuple[Wing, Wing]:
+    """A rectangle cut across its longer side."""
+    share = rng.uniform(0.35, 0.65)
+    if cell.half_u > cell.half_v:
+        near, far = cell.half_u * share, cell.half_u * (1 - share)
+        return cell._replace(u=cell.u - far, half_u=near), cell._replace(u=cell.u + near, half_u=far)
+    near, far = cell.half_v * share, cell.half_v * (1 - share)
+    return cell._replace(v=cell.v - far, half_v=near), cell._replace(v=cell.v + near, half_v=far)
+
+
+def _fitted(canvas: Canvas, land: Land, builders: Builders, frame: Frame, cell: Wing) -> None:
+    """A house that fills its plot, but for a yard at times."""
     rng, metre = canvas.rng, 1 / canvas.gsd
+    if rng.random() < 0.08 or min(cell.half_u, cell.half_v) < 3:
+        return
+    left = rng.choice([0, 0.4 * metre, rng.uniform(0, 0.5) * cell.half_v], p=[0.6, 0.2, 0.2])
+    half_u, half_v = cell.half_u - 0.3, cell.half_v - 0.3 - left / 2
+    v = float(left / 2 * rng.choice([-1, 1]))
+    roof = draw_roof(canvas, land.soil, builders.habits)
+    wings, court = [Wing(0, v, half_u, half_v)], None
+    if rng.random() < 0.15:
+        wings, court = _shape(half_u, half_v, rng)
+    building(canvas, frame, wings, roof, court)
+
+
+def _what_moves(canvas: Canvas, angle: float, area: float) -> None:
+    """Vehicles, pools and tanks where there is room for them."""
+    rng = canvas.rng
+    for _ in range(min(60, rng.poisson(rng.uniform(0, 1.5) * area))):
+        frame = Frame(*spot(canvas), angle + rng.choice([0, math.pi / 2]) + rng.normal(0, 0.1))
+        things.vehicle(canvas, frame)
+    for _ in range(min(25, rng.poisson(rng.choice([0, 0.4]) * area))):
+        things.pool(canvas, Frame(*spot(canvas), angle))
+    for _ in range(min(25, rng.poisson(rng.choice([0, 0.3]) * area))):
+        things.tank(canvas, Frame(*spot(canvas), 0.0), float(rng.uniform(0.6, 4)))
+
+
+def _rows(canvas: Canvas, land: Land, builders: Builders, middles: Doubles, turns: Doubles) -> None:
+    """Houses in rows, each district in a direction of its own."""
+    rng, metre, style = canvas.rng, 1 / canvas.gsd, builders.style
     length, space = np.mean(style.long_m) * metre, np.mean(style.space_m) * metre
     depth = length * np.mean(style.slim)
     reach = 0.75 * canvas.size
     for number, turn in enumerate(turns):
         frame = Frame(canvas.size / 2, canvas.size / 2, float(turn))
-        v, row = -reach, 0
+        v, row = float(-reach), 0
         while v < reach:
             u = -reach + rng.uniform(0, length)
             while u < reach:
                 x, y = frame.at(u, v)
                 nearest = int(np.argmin(np.hypot(*(middles - (x, y)).T)))
                 if nearest == number and -length < min(x, y) and max(x, y) < canvas.size + length:
-                    _house(canvas, land, style, Frame(x, y, frame.angle))
+                    _house(canvas, land, builders, Frame(x, y, frame.angle))
                 u += (length + space) * rng.uniform(0.85, 1.2)
             row += 1
-            v += (depth + space) * rng.uniform(0.9, 1.15) + (row % 2) * space * rng.uniform(0.5, 2)
+            v += float((depth + space) * rng.uniform(0.9, 1.15) + (row % 2) * space * rng.uniform(0.5, 2))
 
 
-def _fillers(canvas: Canvas, land: Land, style: Style, middles: Floats, turns: Floats) -> None:
+def _fillers(canvas: Canvas, land: Land, builders: Builders, middles: Doubles, turns: Doubles) -> None:
     rng = canvas.rng
-    for _ in range(style.tries):
+    for _ in range(builders.style.tries):
         x, y = rng.uniform(0, canvas.size, 2)
         nearest = int(np.argmin(np.hypot(*(middles - (x, y)).T)))
-        _house(canvas, land, style, Frame(x, y, float(turns[nearest])))
+        _house(canvas, land, builders, Frame(x, y, float(turns[nearest])))
 
 
-def _house(canvas: Canvas, land: Land, style: Style, frame: Frame) -> None:
-    rng, metre = canvas.rng, 1 / canvas.gsd
+def _house(canvas: Canvas, land: Land, builders: Builders, frame: Frame) -> None:
+    rng, metre, style = canvas.rng, 1 / canvas.gsd, builders.style
     spread = 1 - style.order
     length = rng.uniform(*style.long_m) * metre
     half_u, half_v = length / 2, length * rng.uniform(*style.slim) / 2
@@ -158,13 +218,28 @@ def _house(canvas: Canvas, land: Land, style: Style, frame: Frame) -> None:
         half_u, half_v = half_v, half_u
     turn = frame.angle + rng.normal(0, 0.02 + 0.12 * spread) + (rng.uniform(0, 3) if rng.random() < spread / 3 else 0)
     x, y = frame.x + rng.normal(0, 0.06 * length), frame.y + rng.normal(0, 0.06 * length)
-    if min(half_u, half_v) < 2.5 or canvas.taken[int(np.clip(y, 0, canvas.size - 1)), int(np.clip(x, 0, canvas.size - 1))]:
+    if min(half_u, half_v) < 2.5 or is_taken(canvas, x, y):
         return
-    roof = draw_roof(canvas, land.soil, style.habits)
+    roof = draw_roof(canvas, land.soil, builders.habits)
     wings, court = [Wing(0, 0, half_u, half_v)], None
     if rng.random() < style.wings:
         wings, court = _shape(half_u, half_v, rng)
-    building(canvas, Frame(float(x), float(y), float(turn)), wings, roof, court)
+    here = Frame(float(x), float(y), float(turn))
+    if building(canvas, here, wings, roof, court) and rng.random() < 0.3:
+        _shed(canvas, land, builders, here, wings[0])
+
+
+def _shed(canvas: Canvas, land: Land, builders: Builders, frame: Frame, house: Wing) -> None:
+    """A lower building against a wall of a house."""
+    rng = canvas.rng
+    side = rng.choice([-1, 1])
+    half_u, half_v = house.half_u * rng.uniform(0.25, 0.8), house.half_v * rng.uniform(0.2, 0.5)
+    if min(half_u, half_v) < 2.5:
+        return
+    u = house.u + rng.uniform(-1, 1) * (house.half_u - half_u)
+    v = house.v + side * (house.half_v + half_v + rng.choice([0.5, 1.5]))
+    roof = draw_roof(canvas, land.soil, builders.habits)
+    building(canvas, frame, [Wing(u, v, half_u, half_v)], roof._replace(form="shed", eaves=0.7 * roof.eaves))
 
 
 def _shape(half_u: float, half_v: float, rng: np.random.Generator) -> tuple[list[Wing], Wing | None]:
@@ -183,16 +258,10 @@ def _shape(half_u: float, half_v: float, rng: np.random.Generator) -> tuple[list
     return [base, Wing(side, 0, thick_u * 0.7, half_v), Wing(-side, 0, thick_u * 0.7, half_v)], None
 
 
-def _garden_trees(canvas: Canvas, land: Land, style: Style) -> None:
+def _garden_trees(canvas: Canvas, land: Land, style: Style, area: float) -> None:
     rng, metre = canvas.rng, 1 / canvas.gsd
-    area = (canvas.size * canvas.gsd) ** 2
-    amount = min(250, rng.poisson(style.trees * rng.lognormal(0, 0.6) * area / 1000))
-    for _ in range(amount):
-        radius = float(rng.lognormal(math.log(1.8), 0.5) * metre)
-        if radius < 1:
-            continue
-        x, y = rng.uniform(-radius, canvas.size + radius, 2)
-        place = int(np.clip(y, 0, canvas.size - 1)), int(np.clip(x, 0, canvas.size - 1))
-        if canvas.taken[place] and rng.random() < 0.85:
-            continue
-        crown(canvas, (float(x), float(y)), radius, land)
+    for _ in range(min(220, rng.poisson(style.trees * rng.lognormal(0, 0.7) * area))):
+        radius = float(rng.lognormal(math.log(2.1), 0.55) * metre)
+        x, y = spot(canvas)
+        if radius > 1 and (not is_taken(canvas, x, y) or rng.random() < 0.1):
+            crown(canvas, (x, y), radius, land)

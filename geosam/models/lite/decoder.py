@@ -7,7 +7,7 @@ the finer ones only where that found the object, so the price of an answer follo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -18,6 +18,8 @@ from geosam.models.lite.layers import Block, ConvNorm
 from geosam.models.lite.prompts import MAPS, Prompts, Region, prompt_maps, references
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
 #: Masks of an answer: a part, the whole and a group, in no fixed order.
@@ -86,7 +88,8 @@ class Level(nn.Module):
         weights = COMPARED**0.5 * (to_yes * yes + to_no * no)
         cells = region.cut(compared, self.stride).permute(0, 2, 3, 1)
         alike = cells.flatten(1, 2) @ weights.transpose(1, 2).to(cells.dtype)
-        return alike.unflatten(1, cells.shape[1:3]).permute(0, 3, 1, 2)
+        maps: Tensor = alike.unflatten(1, cells.shape[1:3]).permute(0, 3, 1, 2)
+        return maps
 
 
 class Decoder(nn.Module):
@@ -108,7 +111,8 @@ class Decoder(nn.Module):
         """What needs no prompt, at strides 4, 8, 16."""
         fine, middle, coarse = pyramid.features
         fine = torch.cat([fine, torch.sigmoid(pyramid.dense.detach())], dim=1)
-        return tuple(level.prepare(f) for level, f in zip(self.levels, (fine, middle, coarse), strict=True))
+        levels = cast("Iterable[Level]", self.levels)
+        return tuple(level.prepare(maps) for level, maps in zip(levels, (fine, middle, coarse), strict=True))
 
     def locate(self, known: Prepared, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """State (N, width, H / 16, W / 16) of the coarsest level, and logits (N, 1, ...) of cells with the object."""
@@ -116,9 +120,7 @@ class Decoder(nn.Module):
         state = self.levels[2](known, prompts, Region(0, 0, height, width), None)
         return state, self.place(state)
 
-    def outline(
-        self, known: tuple[Prepared, ...], state: Tensor, prompts: Prompts, region: Region
-    ) -> Answer:
+    def outline(self, known: tuple[Prepared, ...], state: Tensor, prompts: Prompts, region: Region) -> Answer:
         """The masks over a region, given the coarsest level's state of the whole picture."""
         coarse = region.cut(state, STRIDES[2])
         middle = self.levels[1](known[1], prompts, region, coarse)

@@ -8,6 +8,7 @@ since objects of 15 pixels need tight edges.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -61,11 +62,9 @@ class Encoder(nn.Module):
             for i, (out, depth) in enumerate(zip(shape.stages, shape.blocks, strict=True))
         )
         outer = (*shape.pyramid, shape.pyramid[-1])
-        self.lateral = nn.ModuleList(
-            ConvNorm(i, o, 1) for i, o in zip(shape.stages, outer, strict=True)
-        )
+        self.lateral = nn.ModuleList(ConvNorm(i, o, 1) for i, o in zip(shape.stages, outer, strict=True))
         self.narrow = nn.ModuleList(
-            nn.Identity() if above == own else nn.Conv2d(above, own, 1) for own, above in zip(outer, outer[1:], strict=False)
+            nn.Identity() if above == own else nn.Conv2d(above, own, 1) for own, above in pairwise(outer)
         )
         self.smooth = nn.ModuleList(ConvNorm(width, width) for width in shape.pyramid)
         fine = shape.pyramid[0]

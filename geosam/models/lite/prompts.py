@@ -66,7 +66,9 @@ def prompt_maps(prompts: Prompts, region: Region, stride: int) -> Tensor:
     x = (torch.arange(region.width * k, device=device) + region.col * k + 0.5) * stride
     y = (torch.arange(region.height * k, device=device) + region.row * k + 0.5) * stride
     clicks = [near for label in (1, 0) for near in _nearness(prompts, label, x, y, stride)]
-    prior = functional.avg_pool2d(region.cut(prompts.prior, 4), stride // 4) if stride > 4 else region.cut(prompts.prior, 4)
+    prior = (
+        functional.avg_pool2d(region.cut(prompts.prior, 4), stride // 4) if stride > 4 else region.cut(prompts.prior, 4)
+    )
     known = prompts.has_prior[:, None, None].to(x.dtype).expand(-1, len(y), len(x))
     maps = torch.stack([*clicks, *_box_maps(prompts.boxes, x, y), torch.tanh(prior[:, 0] / 4), known], dim=1)
     return maps.to(memory_format=torch.channels_last)

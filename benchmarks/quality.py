@@ -1,0 +1,66 @@
+"""How well models find labelled objects on real scenes that training never saw, asked as users ask.
+
+Run: python benchmarks/quality.py [--model NAME_OR_PATH ...] [--data DIR] [--sets NAME ...] [--modes MODE ...]
+                                  [--limit N]
+
+One row for each model and set. `click`, `box` and `3 clicks` are mean IoUs over the objects; `recall` is the share of
+the objects that everything-mode finds with an IoU of at least 0.5, `best` their mean best IoU. `out` objects are left
+out because they are too small or not in the scene. Seconds are for a set: all prompts, and everything; embeddings
+included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geosam.models.registry import load_segmenter, registry
+from geosam.training.corpus import held_out_sets
+from geosam.training.quality import MODES, measure, pooled
+
+if TYPE_CHECKING:
+    from geosam.training.quality import Quality
+
+DATA = Path(os.environ.get("GEOSAM_DATA") or Path(__file__).parents[2] / "shared" / "data")
+HEADER = f"{'model':24}{'set':26}{'n':>5}{'out':>5}{'click':>7}{'box':>7}{'3 clicks':>10}{'recall':>8}{'best':>7}"
+
+
+def row(model: str, name: str, found: Quality) -> str:
+    """The figures of a set; a hyphen where it was not asked."""
+    means = {mode: f"{found.mean(mode):.3f}" for mode in found.ious}
+    click, box, three, best = (means.get(mode, "-") for mode in MODES)
+    recall = f"{found.recall():.3f}" if "everything" in found.ious else "-"
+    figures = f"{found.objects:5}{found.left_out:5}{click:>7}{box:>7}{three:>10}{recall:>8}{best:>7}"
+    return f"{Path(model).name[:23]:24}{name:26}{figures}{found.prompts_s:11.1f}{found.everything_s:8.1f}"
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    models = list(dict.fromkeys(["regions", next(iter(registry))]))
+    parser.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="[all sets that are held out]")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = options()
+    sets = held_out_sets(asked.data)
+    print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
+    for model in asked.model:
+        segmenter, began, parts = load_segmenter(model), time.process_time(), []
+        for name in asked.sets or sets:
+            scenes = sets[name]
+            found = pooled([measure(segmenter, *files, modes=asked.modes, limit=asked.limit) for files in scenes])
+            parts.append(found)
+            print(row(model, name, found), flush=True)
+        print(row(model, "all", pooled(parts)), f"  CPU s {time.process_time() - began:.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

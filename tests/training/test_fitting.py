@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from small_samples import sample
+
+from geosam.models.lite.encoder import EncoderShape
+from geosam.models.lite.model import LiteModel
+from geosam.training.fitting import STATE, Learner, Schedule, answers, correct, first_prompts, fit
+from geosam.training.lessons import make_batch
+
+TINY = EncoderShape(stem=8, stages=(8, 8, 8, 8), blocks=(1, 1, 1, 1), pyramid=(8, 8, 8))
+
+
+@pytest.fixture
+def batch():
+    samples = [sample(rectangles=[(8, 8, 40, 40), (44, 8, 60, 60)]), sample(rectangles=[(20, 4, 60, 30)]), sample()]
+    return make_batch(samples, np.random.default_rng(0))
+
+
+def learner(steps=40, **changes):
+    torch.manual_seed(0)
+    schedule = Schedule(steps, **{"rate": 3e-3, "warm_up": 5, "cool_down": 10, **changes})
+    return Learner(LiteModel(TINY), schedule, seed=0, precision=torch.float32)
+
+
+def test_the_rate_rises_stays_and_falls_to_zero():
+    schedule = Schedule(100, rate=1.0, warm_up=10, cool_down=20)
+    rates = [schedule.rate_at(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:80] == [1.0] * 71
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
+
+def test_a_network_learns_the_objects_it_is_shown(batch):
+    pupil = learner()
+    first = pupil.learn(batch)[0]
+    for _ in range(38):
+        pupil.learn(batch)
+    last, agreement, _ = pupil.learn(batch)
+    assert last.mask < 0.7 * first.mask
+    assert last.dense < first.dense
+    assert agreement.best.mean() > 0.5
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(batch, tmp_path):
+    whole = learner(steps=6)
+    fit(whole, iter([batch] * 6), tmp_path)
+    expected = torch.load(tmp_path / STATE, weights_only=True)
+
+    part = learner(steps=6)
+    fit(part, iter([batch] * 3), tmp_path, until=0.0)
+    for _ in range(3):
+        part.learn(batch)
+    fit(part, iter(()), tmp_path, until=0.0)
+    again = learner(steps=6)
+    again.load(torch.load(tmp_path / STATE, weights_only=True))
+    again._rng = part._rng
+    fit(again, iter([batch] * 3), tmp_path)
+    found = torch.load(tmp_path / STATE, weights_only=True)
+    assert found["step"] == 6
+    for name, value in expected["average"].items():
+        torch.testing.assert_close(found["average"][name], value, rtol=0, atol=0)
+
+
+def test_a_corrected_prompt_has_the_answer_and_a_click_where_it_is_wrong(batch):
+    model = learner().model.eval()
+    prompts = first_prompts(batch)
+    before = (prompts.labels >= 0).sum(dim=1)
+    with torch.no_grad():
+        known = tuple(level.of(batch.picture) for level in model.decoder.prepare(pyramid(model, batch)))
+        _, answer = answers(model, known, prompts)
+        rows = np.array([1, 4])
+        few = answer._replace(logits=answer.logits[rows], iou=answer.iou[rows])
+    correct(prompts, rows, few, batch, None)
+    assert prompts.has_prior.nonzero()[:, 0].tolist() == [1, 4]
+    for number, row in enumerate(rows):
+        shown = answer.logits[row, answer.iou[row].argmax()]
+        torch.testing.assert_close(prompts.prior[row, 0], shown.clamp(-16, 16))
+        added = int(before[row])
+        x, y = (prompts.points[row, added] / 4).int().tolist()
+        wanted = batch.target[row, y, x] > 0.5
+        assert prompts.labels[row, added] == int(wanted)
+        assert bool(shown[y, x] > 0) != bool(wanted), number
+
+
+def pyramid(model, batch):
+    from geosam.models.lite.encoder import normalised
+
+    return model.encoder(normalised(batch.rgb, batch.valid))
