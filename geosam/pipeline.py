@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,6 @@ from geosam.journal import Journal
 from geosam.placement import to_scene
 from geosam.prompt_groups import digest_prompts, group_prompts, in_region
 from geosam.results import COLUMNS, PromptTable, Shaping, write_results
-from geosam.segmenter import KeepRule
 from geosam.spool import Spool
 from geosam.stitch import Stitcher
 from geosam.summaries import EmbedSummary, RunSummary
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from geosam.export import Column
     from geosam.prompts import Prompt
     from geosam.scene import Scene
-    from geosam.segmenter import Segmenter
+    from geosam.segmenter import KeepRule, Segmenter
     from geosam.store import EmbeddingStore
 
     Progress = Callable[[int, int], None]
@@ -69,8 +68,8 @@ class RunOptions:
     """Leave out tiles that cannot be read instead of failing."""
     command: str = ""
     """The command line, for the provenance."""
-    keep: KeepRule = field(default_factory=KeepRule)
-    """Which masks are worth keeping."""
+    keep: KeepRule | None = None
+    """Which masks are worth keeping; None: those that the model itself finds worth it."""
     automatic: AutomaticRule = field(default_factory=AutomaticRule)
     """How a network is asked for everything."""
 
@@ -103,8 +102,10 @@ def segment_scene(
         GeosamError: of the class that says who can act; finished tiles are kept for the next run.
     """
     grid = TileGrid.over(scene.region, options.tile_size, options.overlap)
-    job = TileJob(TileEmbedder(scene, segmenter, store), grid, options.keep, options.automatic)
-    asked = {**asdict(options.keep), **asdict(options.automatic)}
+    keep = segmenter.spec.keep if options.keep is None else options.keep
+    options = replace(options, keep=keep)  # as the provenance shall have it
+    job = TileJob(TileEmbedder(scene, segmenter, store), grid, keep, options.automatic)
+    asked = {**asdict(keep), **asdict(options.automatic)}
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
     batch = _Run(scene, segmenter, Path(out), options, progress, store)
     with Spool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class KeepRule:
+    """Which masks are worth keeping; handed to the decoder so that it can act before upsampling."""
+
+    min_predicted_iou: float = 0.88
+    """Least predicted IoU."""
+    min_stability: float = 0.95
+    """Least stability score."""
+    max_duplicate_iou: float = 0.7
+    """Of two masks of one tile whose boxes agree more than this, the better one stays."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What the rest of geosam may know about a segmenter."""
 
@@ -32,18 +44,8 @@ class ModelSpec:
     """Whether the masks that `propose` returns for a tile never overlap."""
     batch_size: int = 1
     """Tiles that `embed` likes to get in one call; an embedding never depends on the tiles beside it."""
-
-
-@dataclass(frozen=True)
-class KeepRule:
-    """Which masks are worth keeping; handed to the decoder so that it can act before upsampling."""
-
-    min_predicted_iou: float = 0.88
-    """Least predicted IoU."""
-    min_stability: float = 0.95
-    """Least stability score."""
-    max_duplicate_iou: float = 0.7
-    """Of two masks of one tile whose boxes agree more than this, the better one stays."""
+    keep: KeepRule = KeepRule()
+    """Which masks are worth keeping unless the caller knows better: what scores mean differs between models."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from geosam.segmenter import Segmenter
 
 #: Models without weights, which load at once.
 PLAIN = ["regions", "threshold"]
-NETWORKS = [name for name in registry if name not in PLAIN]
+NETWORKS = list(manifest)
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ def test_models_without_weights_load_under_their_own_names(name, device):
     assert segmenter.spec.name == name
 
 
-def test_the_models_are_those_without_weights_then_those_of_the_manifest():
-    assert list(registry) == [*PLAIN, *manifest]
+def test_the_models_are_our_own_then_those_without_weights_then_those_of_the_manifest():
+    assert list(registry) == ["geosam_lite", *PLAIN, *manifest]
     assert all(info.description for info in registry.values())
     assert {info.devices for info in registry.values()} == {("cpu",), ("cpu", "cuda")}
     assert load_segmenter("regions").spec.fingerprint != load_segmenter("threshold").spec.fingerprint
@@ -41,7 +41,8 @@ def test_a_network_without_its_checkpoint_is_refused_with_the_command_that_gets_
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are():
-    with pytest.raises(UnknownModel, match=r"unknown model: 'sam9', one of regions, threshold, sam_vit_b, ") as caught:
+    names = r"unknown model: 'sam9', one of geosam_lite, regions, threshold, sam_vit_b, "
+    with pytest.raises(UnknownModel, match=names) as caught:
         load_segmenter("sam9")
     assert caught.value.exit_code == 2
     assert "or a file (.pth, .pt, .safetensors) wanted" in str(caught.value)

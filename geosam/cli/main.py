@@ -20,6 +20,7 @@ import click
 import geosam
 from geosam.cli.embed import embed
 from geosam.cli.evaluate import evaluate
+from geosam.cli.finetune import finetune
 from geosam.cli.info import info
 from geosam.cli.models import models
 from geosam.cli.preview import preview
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (segment, embed, info, models, evaluate, preview):
+for command in (segment, embed, info, models, finetune, evaluate, preview):
     cli.add_command(command)
 
 

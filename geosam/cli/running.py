@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geosam.cli.options import packed
 from geosam.errors import UsageError
+
+if TYPE_CHECKING:
+    from geosam.segmenter import ModelSpec
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -37,7 +41,7 @@ model_options = packed(
     click.option(
         "--model",
         "name",
-        default="regions",
+        default="geosam_lite",
         show_default=True,
         metavar="NAME|FILE",
         help="One of `geosam models`, or a file of weights.",
@@ -71,8 +75,8 @@ tiling_options = packed(
 
 automatic_options = packed(
     "automatic",
-    click.option("--min-iou", type=click.FloatRange(0, 1), help="Least predicted IoU of a mask. [default: 0.88]"),
-    click.option("--min-stability", type=click.FloatRange(0, 1), help="Least stability of a mask. [default: 0.95]"),
+    click.option("--min-iou", type=click.FloatRange(0, 1), help="Least predicted IoU of a mask. [default: by model]"),
+    click.option("--min-stability", type=click.FloatRange(0, 1), help="Least stability of a mask. [default: by model]"),
     click.option(
         "--spacing",
         type=click.IntRange(min=1),
@@ -91,30 +95,28 @@ automatic_options = packed(
         help="Fill holes and drop separate parts of a mask below this size. [default: 0]",
     ),
 )
-"""How a network is asked for everything, as `automatic`; models that propose objects themselves heed none of it."""
+"""How a network is asked for everything, as `automatic`; only the least IoU and stability concern geosam_lite."""
 
 #: Field of the rules by option.
 _KEEP = {"min_iou": "min_predicted_iou", "min_stability": "min_stability"}
 _AUTOMATIC = {"spacing": "spacing_px", "crop_layers": "crop_layers", "min_region": "min_region_px"}
 
 
-def automatic_rules(automatic: Mapping[str, Any], *, prompted: bool) -> dict[str, Any]:
-    """Fields of `RunOptions` from what `automatic_options` was given.
+def automatic_rules(automatic: Mapping[str, Any], *, prompted: bool) -> Callable[[ModelSpec], dict[str, Any]]:
+    """What gives fields of `RunOptions` for a model, from what `automatic_options` was given and the model's defaults.
 
     Raises:
         UsageError: something was given, and there are prompts.
     """
     from geosam.automatic import AutomaticRule
-    from geosam.segmenter import KeepRule
 
     given = {name: value for name, value in automatic.items() if value is not None}
     if given and prompted:
         option = f"--{next(iter(given)).replace('_', '-')}"
         raise UsageError(f"{option} is for finding everything: prompts were given too. Leave it out, or the prompts.")
-    return {
-        "keep": KeepRule(**{_KEEP[name]: value for name, value in given.items() if name in _KEEP}),
-        "automatic": AutomaticRule(**{_AUTOMATIC[name]: value for name, value in given.items() if name in _AUTOMATIC}),
-    }
+    keep = {_KEEP[name]: value for name, value in given.items() if name in _KEEP}
+    rule = AutomaticRule(**{_AUTOMATIC[name]: value for name, value in given.items() if name in _AUTOMATIC})
+    return lambda spec: {"keep": replace(spec.keep, **keep), "automatic": rule}
 
 
 cache_options = packed(

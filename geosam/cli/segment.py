@@ -94,8 +94,8 @@ def segment(
         report.warn(opened.warnings)
         prompts = asked_prompts(report, opened.geobox.crs, **asking)
         rules = automatic_rules(automatic, prompted=prompts is not None)
-        options = RunOptions(**tiling, **rules, **running, command=recorded_command(report.command))
         segmenter = load_segmenter(**model)
+        options = RunOptions(**tiling, **rules(segmenter.spec), **running, command=recorded_command(report.command))
         store = _store(report, **cache)
         report.resumable = True
         with report.progress() as progress:

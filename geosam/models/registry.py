@@ -124,6 +124,11 @@ _FAMILIES: Mapping[str, str] = {
 
 #: Every model by its name, the default first.
 registry: Mapping[str, ModelInfo] = {
+    "geosam_lite": ModelInfo(
+        "geosam's own network, small and fast; its weights come with the package",
+        ("cpu", "cuda"),
+        partial(_network, variant="geosam_lite"),
+    ),
     "regions": ModelInfo("regions of even colour, merged step by step; needs no weights", ("cpu",), _regions),
     "threshold": ModelInfo("areas of exactly equal colour, for flat pictures and tests", ("cpu",), _threshold),
     **{

@@ -26,9 +26,9 @@ logger = logging.getLogger("geosam.training")
 
 #: How often each set is drawn from.
 WEIGHTS = {
-    "buildings_banepa_large": 0.2,
-    "buildings_kampala_0": 0.08,
-    "fields_naip": 0.32,
+    "buildings_banepa_large": 0.24,
+    "buildings_kampala_0": 0.1,
+    "fields_naip": 0.28,
     "trees_neon_SJER": 0.02,
     "trees_neon_HARV": 0.02,
     "trees_urban_naip": 0.01,

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Crops:
     """How batches are cut."""
 
-    sizes: tuple[int, ...] = (192, 256, 384, 384)
+    sizes: tuple[int, ...] = (256, 384, 384, 512)
     """Sides of the crops, one for all crops of a batch, each as likely as the others; multiples of 32."""
     batch_px: int = 16 * 256 * 256
     """Pixels of a batch."""
-    scales: tuple[float, float] = (0.4, 2.0)
+    scales: tuple[float, float] = (0.45, 2.4)
     """Least and largest magnification."""
 
 

@@ -1,0 +1,195 @@
+"""LiteSegmenter: geosam_lite behind geosam's segmenter protocol."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from geosam.errors import ModelError, OutOfMemory
+from geosam.masks import MaskSet
+from geosam.models.lite.answering import mask_set
+from geosam.models.lite.asking import asked
+from geosam.models.lite.encoder import STRIDES, Pyramid, normalised
+from geosam.models.lite.layers import fold_norms
+from geosam.models.lite.looking import outlines
+from geosam.models.lite.proposals import proposals
+from geosam.models.sam.segmenter import _computing as computing
+from geosam.segmenter import Embedding, KeepRule, ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from geosam.corners import BoolArray
+    from geosam.models.compute import Compute
+    from geosam.models.lite.decoder import Prepared
+    from geosam.models.lite.model import LiteModel
+    from geosam.prompts import PixelPrompts
+    from geosam.segmenter import Segmenter
+
+    #: How another process gets the same model; can be pickled.
+    _Loader = Callable[[], Segmenter]
+
+#: Sides of pictures are filled up to multiples of this.
+MULTIPLE = 32
+#: Pictures encoded together, and cells of prompts that are decoded together. On a CPU both go one by one, so that bytes
+#: never depend on what else is asked; on CUDA batches of pictures are always full, for the same reason.
+PICTURES = {"cpu": 1, "cuda": 4}
+CELLS = {"cpu": 1, "cuda": 1 << 16}
+#: What :meth:`LiteSegmenter.propose` keeps unless told otherwise.
+KEEP = KeepRule(min_predicted_iou=0.4, min_stability=0.4, max_duplicate_iou=0.6)
+#: Tiles whose decoder state is kept between calls.
+_CONTEXTS = 2
+
+
+class Context(NamedTuple):
+    """What is computed of a tile before any prompt."""
+
+    known: tuple[Prepared, ...]
+    """The decoder's, at strides 4, 8, 16."""
+    innerness: NDArray[np.float32]
+    """(h, w) at stride 4, 0 to 1: how far inside an object each place is."""
+    valid: BoolArray
+    """(H, W)."""
+
+    @property
+    def logits_hw(self) -> tuple[int, int]:
+        """Size of the tile's logits."""
+        height, width = self.innerness.shape
+        return height, width
+
+
+class _Remembered(NamedTuple):
+    embedding: weakref.ref[Embedding]
+    context: Context
+
+
+class LiteSegmenter:
+    """Segmenter with geosam_lite; what it remembers of a tile is the feature pyramid. Tiles may have any size.
+
+    `decode` gives, for `multimask`, up to three masks, by area part, whole and group, else the one of highest predicted
+    IoU. Its stability scores are counted like those of SAM, from logits enlarged from stride 4. The decoder computes in
+    fp32 whatever the encoder's precision.
+    """
+
+    def __init__(self, model: LiteModel, compute: Compute, spec: ModelSpec, loader: _Loader | None = None) -> None:
+        model = model.eval().requires_grad_(requires_grad=False)
+        fold_norms(model)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch forgot this one
+        self._encoder = model.encoder.to(compute.device, compute.dtype)
+        self._decoder = model.decoder.to(compute.device)
+        self._compute = compute
+        self._spec = spec
+        self._loader = loader
+        self._at_once = PICTURES[compute.device]
+        self._contexts: list[_Remembered] = []
+
+    def __reduce__(self) -> tuple[_Loader, tuple[()]]:
+        if self._loader is None:
+            raise TypeError(f"{self.spec.name} was made in memory and cannot be loaded in another process")
+        return self._loader, ()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Name, fingerprint, any input size."""
+        return self._spec
+
+    def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
+        """Pyramids of (B, 3, H, W) pictures; invalid pixels are shown to the network as such."""
+        made: list[Embedding] = []
+        while len(made) < len(rgb):
+            part = slice(len(made), len(made) + self._at_once)
+            try:
+                made += self._embed(rgb[part], valid[part], self._at_once)
+            except OutOfMemory:
+                if self._at_once == 1:
+                    raise
+                self._at_once //= 2
+        return made
+
+    def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
+        height, width = valid.shape[1:]
+        room = [(0, at_once - len(rgb)), *((0, -side % MULTIPLE) for side in (height, width))]
+        pictures, masks = np.pad(rgb, [room[0], (0, 0), *room[1:]]), np.pad(valid, room)
+        with computing(self._spec.name, self._compute.device):
+            sent, shown = (torch.from_numpy(array).to(self._compute.device) for array in (pictures, masks))
+            pyramid = self._encoder(normalised(sent, shown, self._compute.dtype))
+            if not all(torch.isfinite(maps).all() for maps in (*pyramid.features, pyramid.dense)):
+                raise ModelError(
+                    f"{self._spec.name} gives values that are not finite: --precision: {self._compute.precision}. "
+                    "Use --precision fp32; if that changes nothing, the weights are damaged."
+                )
+            kept = [_to_arrays(pyramid, row) for row in range(len(rgb))]
+        return [
+            Embedding({**arrays, "valid": np.packbits(mask, axis=1)}, (height, width), self._spec.fingerprint)
+            for arrays, mask in zip(kept, valid, strict=True)
+        ]
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Masks in pixels of the tile; see the class."""
+        with computing(self._spec.name, self._compute.device):
+            context = self._context(embedding)
+            seen = [asked(prompts, row, context.valid, context.logits_hw) for row in range(len(prompts))]
+            batch = {row: one for row, one in enumerate(seen) if one is not None}
+            answers = outlines(
+                self._decoder,
+                context.known,
+                list(batch.values()),
+                cells=CELLS[self._compute.device],
+                worth=None if multimask else -np.inf,
+            )
+            found = [
+                mask_set(answer, row, context.valid, context.logits_hw, multimask=multimask, keep=keep)
+                for row, answer in zip(batch, answers, strict=True)
+            ]
+        return MaskSet.concatenate(embedding.input_hw, found)
+
+    def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
+        """The objects of a tile, found at the places that lie deepest inside of them."""
+        with computing(self._spec.name, self._compute.device):
+            context = self._context(embedding)
+            return proposals(self._decoder, context.known, context.innerness, context.valid, keep)
+
+    def _context(self, embedding: Embedding) -> Context:
+        """What is computed from a tile alone; kept, because the calls for one tile follow one another."""
+        for remembered in self._contexts:
+            if remembered.embedding() is embedding:
+                return remembered.context
+        if embedding.fingerprint != self._spec.fingerprint:
+            raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._spec.fingerprint}")
+        pyramid = _from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
+        innerness = torch.sigmoid(pyramid.dense[0, 0].float()).cpu().numpy()
+        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        context = Context(self._decoder.prepare(pyramid), innerness, valid)
+        alive = [remembered for remembered in self._contexts if remembered.embedding() is not None]
+        self._contexts = [_Remembered(weakref.ref(embedding), context), *alive[: _CONTEXTS - 1]]
+        return context
+
+
+def _to_arrays(pyramid: Pyramid, row: int) -> dict[str, NDArray[Any]]:
+    """The maps of one picture by name; bfloat16, which NumPy lacks, as the bits of unsigned integers."""
+    maps = {str(stride): found for stride, found in zip(STRIDES, pyramid.features, strict=True)}
+    kept = {name: found[row].cpu().contiguous() for name, found in {**maps, "dense": pyramid.dense}.items()}
+    return {name: _bits(found).numpy() for name, found in kept.items()}
+
+
+def _from_arrays(arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> Pyramid:
+    """A batch of one picture from what :func:`_to_arrays` gave, in fp32."""
+
+    def read(name: str) -> Tensor:
+        found = arrays[name]
+        writable = found if found.flags.writeable else found.copy()  # torch knows no read-only memory
+        maps = torch.from_numpy(writable).view(dtype)[None].to(device).float()
+        return maps.contiguous(memory_format=torch.channels_last)
+
+    fine, middle, coarse = (read(str(stride)) for stride in STRIDES)
+    return Pyramid((fine, middle, coarse), read("dense"))
+
+
+def _bits(found: Tensor) -> Tensor:
+    return found.view(torch.uint16) if found.dtype == torch.bfloat16 else found

@@ -1,0 +1,136 @@
+"""geosam_lite as a pupil: its mask decoder learns, encoder and batch norm statistics stay as they are.
+
+The decoder is shown windows of a tile as if they were pictures of their own, as in training from scratch and as
+:mod:`geosam.models.lite.looking` does it.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from geosam.models.lite.asking import as_tensors, asked
+from geosam.models.lite.decoder import Prepared
+from geosam.models.lite.encoder import STRIDES
+from geosam.models.lite.looking import CELL
+from geosam.models.lite.prompts import Prompts, Region
+from geosam.models.lite.segmenter import LiteSegmenter
+from geosam.models.lite.segmenter import _from_arrays as from_arrays
+from geosam.models.lite.weights import load, save
+from geosam.training.pupil import STRIDE, Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from geosam.models.compute import Compute
+    from geosam.prompts import PixelPrompts
+    from geosam.segmenter import Embedding, ModelSpec
+
+#: Least side of a window, and least distance of the object from its edge, cells of stride 16.
+_SIDE, _MARGIN = 24, 3
+#: Sides of windows are multiples of this.
+_STEP = 4
+
+
+class LitePupil:
+    """See the module. It learns in float32, whatever precision the embeddings were made in.
+
+    Args:
+        path: of the weights.
+        compute: how the embeddings are made.
+        spec: of the segmenter that makes them.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another network.
+    """
+
+    rate = 5e-4
+
+    def __init__(self, path: Path, compute: Compute, spec: ModelSpec) -> None:
+        self._compute = compute
+        self._spec = spec
+        self._model = load(path).requires_grad_(requires_grad=False).to(compute.device)
+        self.learning = dict(self._model.decoder.named_parameters(prefix="decoder"))
+        for parameter in self.learning.values():
+            parameter.requires_grad_()
+
+    def received(self, embedding: Embedding) -> Embedding:
+        """The embedding as it is."""
+        return embedding
+
+    def segmenter(self) -> LiteSegmenter:
+        """A segmenter with a copy of the network as it is now, whose norms may be folded."""
+        return LiteSegmenter(deepcopy(self._model), self._compute, self._spec)
+
+    def attempts(
+        self, embedding: Embedding, prompts: PixelPrompts, bounds_xyxy: NDArray[np.float64], *, multimask: bool
+    ) -> list[Attempt]:
+        """Three masks each, in windows of one size around the objects."""
+        del multimask  # one answer is the best of the three
+        decoder, device = self._model.decoder, torch.device(self._compute.device)
+        known = decoder.prepare(from_arrays(embedding.arrays, self._compute.dtype, self._compute.device))
+        tile_hw = (known[-1].own.shape[2], known[-1].own.shape[3])
+        logits_hw = (tile_hw[0] * CELL // STRIDE, tile_hw[1] * CELL // STRIDE)
+        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        seen = {row: one for row in range(len(prompts)) if (one := asked(prompts, row, valid, logits_hw)) is not None}
+        if not seen:
+            return []
+        rows = list(seen)
+        windows = _windows(bounds_xyxy[rows], tile_hw)
+        parts = tuple(_cut(level, windows, stride) for level, stride in zip(known, STRIDES, strict=True))
+        shown = _shifted(as_tensors(list(seen.values()), logits_hw, device), windows)
+        state, place = decoder.locate(parts[-1], shown)
+        answer = decoder.outline(parts, state, shown, Region(0, 0, *state.shape[-2:]))
+        columns = zip(rows, answer.logits, answer.iou, map(_cells, windows), place[:, 0], strict=True)
+        return [Attempt(*column) for column in columns]
+
+    def save(self, path: Path, facts: Mapping[str, str]) -> None:
+        """Write the network."""
+        save(self._model, path, facts)
+
+
+def _windows(bounds_xyxy: NDArray[np.float64], tile_hw: tuple[int, int]) -> list[Region]:
+    """Windows of one size around objects with bounds (N, 4), in cells of a tile."""
+    low, high = bounds_xyxy[:, :2] // CELL, -(-bounds_xyxy[:, 2:] // CELL)
+    needed = int((high - low).max()) + 2 * _MARGIN
+    side = max(_SIDE, -(-needed // _STEP) * _STEP)
+    height, width = (min(side, most) for most in tile_hw)
+    cols, rows = ((low + high) // 2).astype(int).T
+    return [
+        Region(
+            min(max(row - height // 2, 0), tile_hw[0] - height),
+            min(max(col - width // 2, 0), tile_hw[1] - width),
+            height,
+            width,
+        )
+        for row, col in zip(rows.tolist(), cols.tolist(), strict=True)
+    ]
+
+
+def _cut(level: Prepared, windows: list[Region], stride: int) -> Prepared:
+    """What a level knows of windows of one size (N, C, h, w)."""
+    return Prepared(*(torch.cat([window.cut(maps, stride) for window in windows]) for maps in level))
+
+
+def _shifted(prompts: Prompts, windows: list[Region]) -> Prompts:
+    """Prompts (N) of a tile in pixels of a window each."""
+    corner = torch.tensor([[window.col * CELL, window.row * CELL] for window in windows], device=prompts.points.device)
+    prior = [window.cut(one, STRIDE) for one, window in zip(prompts.prior, windows, strict=True)]
+    return prompts._replace(
+        points=prompts.points - corner[:, None], boxes=prompts.boxes - corner.repeat(1, 2), prior=torch.stack(prior)
+    )
+
+
+def _cells(window: Region) -> tuple[slice, slice]:
+    """The cells of stride 4 in a window."""
+    k = CELL // STRIDE
+    return (
+        slice(window.row * k, (window.row + window.height) * k),
+        slice(window.col * k, (window.col + window.width) * k),
+    )

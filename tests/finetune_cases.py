@@ -1,0 +1,73 @@
+"""What tests of fine-tuning share: a scene of discs with their polygons, and small networks with random weights."""
+
+import geopandas
+import numpy as np
+import shapely
+import torch
+from scenes import NORTH_UP, UTM, write_scene
+
+from geosam.models.lite.encoder import EncoderShape, normalised
+from geosam.models.lite.model import LiteModel
+from geosam.models.lite.prompts import Prompts, Region
+from geosam.models.lite.weights import save
+
+#: Side of the scene, distance of the discs and their radius, pixels.
+SIDE, STEP, RADIUS = 256, 64, 14
+#: Discs of the scene.
+DISCS = (SIDE // STEP) ** 2
+
+
+def discs_picture(seed=5):
+    """Bright discs on noise, uint8 (3, SIDE, SIDE)."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(60, 100, (3, SIDE, SIDE)).astype(np.uint8)
+    y, x = np.mgrid[:SIDE, :SIDE] % STEP + 0.5
+    picture[:, np.hypot(x - STEP / 2, y - STEP / 2) <= RADIUS] += np.array([[120], [90], [30]], np.uint8)
+    return picture
+
+
+def discs_scene(folder):
+    """The discs as `scene.tif`."""
+    return write_scene(folder / "scene.tif", discs_picture(), photometric="rgb")
+
+
+def discs(count=DISCS):
+    """The first of the discs as polygons on the map, row by row."""
+    middles = [(STEP * (k % (SIDE // STEP) + 0.5), STEP * (k // (SIDE // STEP) + 0.5)) for k in range(count)]
+    return [shapely.Point(NORTH_UP @ middle).buffer(RADIUS * NORTH_UP.a, quad_segs=32) for middle in middles]
+
+
+def layer(path, shapes, **options):
+    """A vector file of some shapes."""
+    geopandas.GeoDataFrame(geometry=list(shapes), crs=UTM).to_file(path, **options)
+    return path
+
+
+def random_network(make, seed=1):
+    """A network for inference whose every parameter and statistic is random, also those that start as zeros or ones."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = make()
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.add_(0.05 * torch.rand_like(value))
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def lite_weights(path, seed=1):
+    """A file of geosam_lite with few channels and random weights, and norms that have seen a picture."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = LiteModel(EncoderShape(stem=8, stages=(16, 16, 16, 16), blocks=(1, 1, 1, 1), pyramid=(8, 8, 8))).train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        picture = torch.from_numpy(discs_picture())[None]
+        known = model.decoder.prepare(model.encoder(normalised(picture, torch.ones(1, SIDE, SIDE, dtype=torch.bool))))
+        middle, cells = torch.full((1, 1, 2), STEP / 2), SIDE // 4
+        prior, none = torch.zeros(1, 1, cells, cells), torch.zeros(1, dtype=torch.bool)
+        prompts = Prompts(middle, torch.ones(1, 1, dtype=torch.int64), torch.full((1, 4), torch.nan), prior, none)
+        state, _ = model.decoder.locate(known[2], prompts)
+        model.decoder.outline(known, state, prompts, Region(0, 0, *state.shape[-2:]))
+    save(model.eval(), path)
+    return path
