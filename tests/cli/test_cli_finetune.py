@@ -4,8 +4,8 @@ import pytest
 import shapely
 from finetune_cases import DISCS, discs, discs_scene, layer, lite_weights
 
-from geosam.training.finetune_course import Course
-from geosam.training.finetune_figures import Figures
+from geosam.training.finetune.course import Course
+from geosam.training.finetune.figures import Figures
 
 
 @pytest.fixture

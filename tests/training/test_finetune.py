@@ -41,12 +41,12 @@ from geosam.models.sam.prompt_encoder import PromptEncoder, PromptTensors
 from geosam.prompts import PixelPrompts
 from geosam.scene import open_scene
 from geosam.training.finetune import METADATA, finetune
-from geosam.training.finetune_course import Course, Options
-from geosam.training.finetune_division import held_out, known_objects, tiles_of
-from geosam.training.finetune_figures import Figures, figures
-from geosam.training.finetune_lessons import teach
-from geosam.training.finetune_lite import LitePupil
-from geosam.training.finetune_sam import SamPupil, answered
+from geosam.training.finetune.course import Course, Options
+from geosam.training.finetune.division import held_out, known_objects, tiles_of
+from geosam.training.finetune.figures import Figures, figures
+from geosam.training.finetune.lite_pupil import LitePupil
+from geosam.training.finetune.sam_pupil import SamPupil, answered
+from geosam.training.finetune.teaching import teach
 from geosam.training.known import Target
 
 WHOLE = Window(0, 0, SIDE, SIDE)
@@ -123,8 +123,8 @@ def test_all_objects_of_a_layer_are_found(scene, polygons):
 
 
 def test_of_very_many_polygons_those_of_some_places_are_taken(scene, polygons, monkeypatch):
-    monkeypatch.setattr("geosam.training.finetune_division._MOST_POLYGONS", 8)
-    monkeypatch.setattr("geosam.training.finetune_division._BLOCK", STEP * 2)
+    monkeypatch.setattr("geosam.training.finetune.division._MOST_POLYGONS", 8)
+    monkeypatch.setattr("geosam.training.finetune.division._BLOCK", STEP * 2)
     targets = known_objects(scene, polygons, rng())
     assert 8 <= len(targets) < DISCS
 
@@ -222,7 +222,7 @@ def test_the_decoder_of_a_sam_learns_and_its_file_is_a_checkpoint(mobile, scene,
     same = [m.decode(embedding, prompts, multimask=True, keep=None) for m in (base, pupil.segmenter())]
     assert np.array_equal(same[0].logits, same[1].logits)
 
-    monkeypatch.setattr("geosam.training.finetune_lessons._CORRECTED", 0)  # so that all lessons are the same
+    monkeypatch.setattr("geosam.training.finetune.teaching._CORRECTED", 0)  # so that all lessons are the same
     losses = lessons(pupil, embedding, targets, steps=4, rate=1e-3)
     assert min(losses[-2:]) < 0.8 * losses[0]
 
@@ -265,7 +265,7 @@ def lite(tmp_path):
 
 
 def test_the_decoder_of_geosam_lite_learns_and_nothing_else(lite, scene, polygons, tmp_path, monkeypatch):
-    monkeypatch.setattr("geosam.training.finetune_lessons._CORRECTED", 0)  # so that all lessons are the same
+    monkeypatch.setattr("geosam.training.finetune.teaching._CORRECTED", 0)  # so that all lessons are the same
     base = load_segmenter(str(lite), "cpu", "fp32")
     pupil = LitePupil(lite, Compute(), base.spec)
     embedding = windows_of(scene, base)(WHOLE)
@@ -309,7 +309,7 @@ def scripted(monkeypatch, means, *, lessons=True):
         return 1.0
 
     if lessons:
-        monkeypatch.setattr("geosam.training.finetune_course.teach", lesson)
+        monkeypatch.setattr("geosam.training.finetune.course.teach", lesson)
 
     def given(_course):
         value = next(script)

@@ -9,12 +9,12 @@ from rasterio.features import rasterize
 from scipy import ndimage
 from shapely import Point
 
-from geosam.training import synthetic
+from geosam.training.synthetic import pictures as drawn
 from geosam.training.synthetic import render
-from geosam.training.synthetic_canvas import Canvas, Frame, Sun
-from geosam.training.synthetic_fields import split_pieces
-from geosam.training.synthetic_palette import draw_land
-from geosam.training.synthetic_roofs import Roof, Wing, building
+from geosam.training.synthetic.canvas import Canvas, Frame, Sun
+from geosam.training.synthetic.fields import split_pieces
+from geosam.training.synthetic.palette import draw_land
+from geosam.training.synthetic.roofs import Roof, Wing, building
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=8, deadline=None)
@@ -51,7 +51,7 @@ def test_pixels_are_black_without_objects_where_nothing_was_imaged_and_nowhere_e
 
 
 def test_some_pictures_have_a_border_that_was_not_imaged():
-    valid = np.stack([synthetic._imaged(64, np.random.default_rng(seed)) for seed in range(200)])
+    valid = np.stack([drawn._imaged(64, np.random.default_rng(seed)) for seed in range(200)])
     shares = valid.mean(axis=(1, 2))
     assert 0.8 < (shares == 1).mean() < 1
     assert shares.min() > 0.4
@@ -64,7 +64,7 @@ def test_objects_are_numbered_without_gaps_and_large_enough_to_be_seen(seed):
     numbers, sizes = np.unique(picture.instances, return_counts=True)
     sizes = sizes[numbers > 0]
     assert np.array_equal(numbers[numbers > 0], np.arange(1, len(sizes) + 1))
-    assert (sizes >= synthetic._LEAST_PIXELS).all()
+    assert (sizes >= drawn._LEAST_PIXELS).all()
 
 
 @FEW
@@ -78,7 +78,7 @@ def test_a_seed_gives_one_picture(seed):
 
 def test_seeds_give_different_pictures_of_every_kind(pictures):
     assert len({picture.rgb.tobytes() for picture in pictures}) == len(pictures)
-    assert {picture.name for picture in pictures} == {f"synthetic {kind}" for kind in synthetic._KINDS}
+    assert {picture.name for picture in pictures} == {f"synthetic {kind}" for kind in drawn._KINDS}
 
 
 def test_objects_of_all_sizes_are_seen(pictures):
@@ -116,7 +116,7 @@ def test_masks_are_what_was_painted_last(seed, monkeypatch):
 
     monkeypatch.setattr(Canvas, "paint", kept)
     monkeypatch.setattr(Canvas, "cast_shadows", ended)
-    monkeypatch.setattr("geosam.training.synthetic_fields.split_pieces", noted)
+    monkeypatch.setattr("geosam.training.synthetic.fields.split_pieces", noted)
     picture = render(np.random.default_rng(seed), 128)
     start, replayed = splits[0] if splits else (0, np.zeros((128, 128), np.int32))
     for place, inside, number in strokes[start:]:
@@ -136,7 +136,7 @@ def test_an_object_hangs_together_when_it_is_painted(seed, monkeypatch):
         # at the picture's edge an outline may come and go: only what lies inside is looked at
         rows, columns = patch.place
         inner = min(rows.start, columns.start) > 0 and max(rows.stop, columns.stop) < self.size
-        if number and inner and (alpha >= 0.5).sum() >= synthetic._LEAST_PIXELS:
+        if number and inner and (alpha >= 0.5).sum() >= drawn._LEAST_PIXELS:
             pieces, _ = ndimage.label(alpha >= 0.5)
             sizes = np.bincount(pieces.ravel())[1:]
             loose.append(1 - sizes.max() / sizes.sum())

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from geosam.training import synthetic_things as things
-from geosam.training.synthetic_canvas import Frame
-from geosam.training.synthetic_ground import blob, crossing, grove, is_taken, meadow, river, road, spot, water
-from geosam.training.synthetic_palette import mix
-from geosam.training.synthetic_plants import crown
-from geosam.training.synthetic_roofs import Wing, building, draw_roof
+from geosam.training.synthetic import things
+from geosam.training.synthetic.canvas import Frame
+from geosam.training.synthetic.ground import blob, crossing, grove, is_taken, meadow, river, road, spot, water
+from geosam.training.synthetic.palette import mix
+from geosam.training.synthetic.plants import crown
+from geosam.training.synthetic.roofs import Wing, building, draw_roof
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam.training.synthetic_canvas import Canvas
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas
+    from geosam.training.synthetic.palette import Land
 
     Floats = NDArray[np.float32]
 

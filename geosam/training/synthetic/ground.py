@@ -10,16 +10,16 @@ import shapely
 from scipy import ndimage
 from shapely import LineString, Polygon
 
-from geosam.training.synthetic_canvas import Frame
-from geosam.training.synthetic_palette import lit, mix, pick
-from geosam.training.synthetic_plants import crowns_along, wood
+from geosam.training.synthetic.canvas import Frame
+from geosam.training.synthetic.palette import lit, mix, pick
+from geosam.training.synthetic.plants import crowns_along, wood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam.training.synthetic_canvas import Canvas
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas
+    from geosam.training.synthetic.palette import Land
 
     Floats = NDArray[np.float32]
 

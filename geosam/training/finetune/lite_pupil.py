@@ -20,7 +20,7 @@ from geosam.models.lite.prompts import Prompts, Region
 from geosam.models.lite.segmenter import LiteSegmenter
 from geosam.models.lite.segmenter import _from_arrays as from_arrays
 from geosam.models.lite.weights import load, save
-from geosam.training.pupil import STRIDE, Attempt
+from geosam.training.finetune.pupil import STRIDE, Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

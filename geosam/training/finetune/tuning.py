@@ -32,19 +32,19 @@ from geosam.models.reading import read_state_dict
 from geosam.models.registry import load_segmenter
 from geosam.models.sam.segmenter import SamSegmenter
 from geosam.store import EmbeddingStore
-from geosam.training.finetune_course import Course, Options
-from geosam.training.finetune_division import held_out, known_objects
-from geosam.training.finetune_lite import LitePupil
-from geosam.training.finetune_sam import SamPupil
+from geosam.training.finetune.course import Course, Options
+from geosam.training.finetune.division import held_out, known_objects
+from geosam.training.finetune.lite_pupil import LitePupil
+from geosam.training.finetune.sam_pupil import SamPupil
 
 if TYPE_CHECKING:
     from geosam.layers import PolygonLayer
     from geosam.models.compute import Device, Precision
     from geosam.scene import Scene
     from geosam.segmenter import Segmenter
-    from geosam.training.finetune_course import Progress
-    from geosam.training.finetune_figures import Figures
-    from geosam.training.pupil import Pupil
+    from geosam.training.finetune.course import Progress
+    from geosam.training.finetune.figures import Figures
+    from geosam.training.finetune.pupil import Pupil
 
 __all__ = ["Options", "Tuned", "finetune"]
 

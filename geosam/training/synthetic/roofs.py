@@ -9,14 +9,14 @@ import numpy as np
 import shapely
 from shapely.affinity import translate
 
-from geosam.training.synthetic_palette import lit, mix, pick
+from geosam.training.synthetic.palette import lit, mix, pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from geosam.training.synthetic_canvas import Canvas, Frame, Patch
+    from geosam.training.synthetic.canvas import Canvas, Frame, Patch
 
     Floats = NDArray[np.float32]
 

@@ -12,15 +12,15 @@ import numpy as np
 import shapely
 from shapely import LineString, Point, Polygon
 
-from geosam.training.synthetic_ground import blob, is_taken
-from geosam.training.synthetic_palette import lit, mix, pick
+from geosam.training.synthetic.ground import blob, is_taken
+from geosam.training.synthetic.palette import lit, mix, pick
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam.training.synthetic_canvas import Canvas, Frame
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas, Frame
+    from geosam.training.synthetic.palette import Land
 
     Floats = NDArray[np.float32]
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geosam.training import synthetic_things as things
-from geosam.training.synthetic_canvas import Frame
-from geosam.training.synthetic_ground import crossing, is_taken, meadow, road, spot, trodden
-from geosam.training.synthetic_palette import mix, pick
-from geosam.training.synthetic_plants import crown
-from geosam.training.synthetic_roofs import Wing, building, draw_roof
+from geosam.training.synthetic import things
+from geosam.training.synthetic.canvas import Frame
+from geosam.training.synthetic.ground import crossing, is_taken, meadow, road, spot, trodden
+from geosam.training.synthetic.palette import mix, pick
+from geosam.training.synthetic.plants import crown
+from geosam.training.synthetic.roofs import Wing, building, draw_roof
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam.training.synthetic_canvas import Canvas
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas
+    from geosam.training.synthetic.palette import Land
 
     Doubles = NDArray[np.float64]
 

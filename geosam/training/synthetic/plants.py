@@ -9,14 +9,14 @@ import numpy as np
 import shapely
 from scipy import ndimage
 
-from geosam.training.synthetic_palette import lit, mix
+from geosam.training.synthetic.palette import lit, mix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam.training.synthetic_canvas import Canvas
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas
+    from geosam.training.synthetic.palette import Land
 
     Floats = NDArray[np.float32]
 

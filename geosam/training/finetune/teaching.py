@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from geosam.prompts import PixelPrompts
 from geosam.training import clicks
+from geosam.training.finetune.pupil import STRIDE
 from geosam.training.losses import soft_iou
-from geosam.training.pupil import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from geosam.geobox import Window
     from geosam.segmenter import Embedding
+    from geosam.training.finetune.pupil import Attempt, Pupil
     from geosam.training.known import Target
-    from geosam.training.pupil import Attempt, Pupil
 
 #: Objects of a lesson: they are asked for together, so what the answers need for their gradients is in memory at once.
 OBJECTS = 4

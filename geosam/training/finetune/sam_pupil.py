@@ -31,7 +31,7 @@ from geosam.models.sam.mask_decoder import COLUMNS, TileContext
 from geosam.models.sam.prompt_encoder import PromptTensors
 from geosam.models.sam.segmenter import LOGITS_SIZE, SamSegmenter
 from geosam.models.sam.upscaling import Upscaling
-from geosam.training.pupil import Attempt
+from geosam.training.finetune.pupil import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

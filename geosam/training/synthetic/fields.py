@@ -10,11 +10,11 @@ import shapely
 from scipy import ndimage
 from shapely import LineString, Point, Polygon
 
-from geosam.training.synthetic_canvas import Frame
-from geosam.training.synthetic_ground import Warp, blob, crossing, is_taken, meadow, river, road, spot, water
-from geosam.training.synthetic_palette import lit, mix, pick
-from geosam.training.synthetic_plants import crown, crowns_along, wood
-from geosam.training.synthetic_roofs import Wing, building, draw_roof
+from geosam.training.synthetic.canvas import Frame
+from geosam.training.synthetic.ground import Warp, blob, crossing, is_taken, meadow, river, road, spot, water
+from geosam.training.synthetic.palette import lit, mix, pick
+from geosam.training.synthetic.plants import crown, crowns_along, wood
+from geosam.training.synthetic.roofs import Wing, building, draw_roof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam.training.synthetic_canvas import Canvas, Patch
-    from geosam.training.synthetic_palette import Land
+    from geosam.training.synthetic.canvas import Canvas, Patch
+    from geosam.training.synthetic.palette import Land
 
     Floats = NDArray[np.float32]
 

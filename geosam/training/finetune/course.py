@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from geosam.grid import TileGrid
-from geosam.training.finetune_division import tiles_of
-from geosam.training.finetune_figures import Figures, figures
-from geosam.training.finetune_lessons import OBJECTS, teach
+from geosam.training.finetune.division import tiles_of
+from geosam.training.finetune.figures import Figures, figures
+from geosam.training.finetune.teaching import OBJECTS, teach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from geosam.geobox import Window
     from geosam.jobs import PromptJob
     from geosam.segmenter import Embedding, Segmenter
+    from geosam.training.finetune.pupil import Pupil
     from geosam.training.known import Target
-    from geosam.training.pupil import Pupil
 
     Progress = Callable[[int, int], None]
 

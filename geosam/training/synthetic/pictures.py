@@ -13,11 +13,11 @@ import numpy as np
 from scipy import ndimage
 
 from geosam.training.samples import LabelledPicture
-from geosam.training.synthetic_canvas import Canvas
-from geosam.training.synthetic_country import paint_nature, paint_site
-from geosam.training.synthetic_fields import paint_fields
-from geosam.training.synthetic_palette import draw_land
-from geosam.training.synthetic_towns import paint_town
+from geosam.training.synthetic.canvas import Canvas
+from geosam.training.synthetic.country import paint_nature, paint_site
+from geosam.training.synthetic.fields import paint_fields
+from geosam.training.synthetic.palette import draw_land
+from geosam.training.synthetic.towns import paint_town
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
