@@ -5,6 +5,8 @@ VENV ?= .venv
 VENV313 ?= .venv-py313
 LONG_EVERY ?= 1
 DEMO ?= demo
+# A real picture, where there is one: fields that the default model never saw in training.
+REAL ?= ../shared/data/georef/fields_naip/naip_42.6745_-89.6856.tif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := $(VENV)/bin
@@ -40,11 +42,15 @@ $(VENV313)/.ready: pyproject.toml constraints.txt
 	$(VENV313)/bin/pip install --quiet --no-deps -e .
 	@touch $@
 
-demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it with the truth.
+demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it with the truth; then a real picture.
 	$(BIN)/python -m geosam.demo $(DEMO)
 	$(BIN)/geosam segment $(DEMO)/scene.tif -o $(DEMO)/segments.gpkg --overwrite
 	$(BIN)/geosam preview $(DEMO)/scene.tif $(DEMO)/segments.gpkg -o $(DEMO)/preview.png --overwrite
 	$(BIN)/geosam evaluate $(DEMO)/segments.gpkg $(DEMO)/truth.gpkg
+	@if test -f $(REAL); then \
+	  $(BIN)/geosam segment $(REAL) -o $(DEMO)/real.gpkg --overwrite && \
+	  $(BIN)/geosam preview $(REAL) $(DEMO)/real.gpkg -o $(DEMO)/real.png --overwrite; \
+	fi
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
 test: lint $(VENV)/.oracles  ## Lint, types, and every test that takes less than a minute.
