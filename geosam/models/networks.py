@@ -100,7 +100,7 @@ class Network:
     def _other(self, path: Path, found: str) -> CheckpointMismatch:
         return CheckpointMismatch(
             f"the checkpoint is of another network: {path}: {found} found, "
-            f"{self.variant or 'one of ' + ', '.join((lite.NAME, *VARIANTS))} wanted. "
+            f"{self.variant or 'one of ' + ', '.join((*VARIANTS, lite.NAME))} wanted. "
             "Name the model it belongs to, or another file"
         )
 

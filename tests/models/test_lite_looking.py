@@ -68,7 +68,6 @@ def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_it_is_
     wanted = objects == 1
     assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.5)[0][0], objects.shape), wanted)
     assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.95)[0][0], objects.shape), wanted)
-    # the place is found far away all the same: `worth` is about masks that go further than it
 
 
 def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():
@@ -115,3 +114,21 @@ def test_answers_are_the_same_one_by_one_and_together(boxes, cells):
         assert np.array_equal(alone.logits, answer.logits)
         labels = drawn(answer, shape)
         assert not (labels & (objects != number)).any()
+
+
+def test_a_mask_that_is_not_followed_to_its_end_says_so():
+    class Wider(IdealDecoder):
+        """The masks fill whatever is looked at."""
+
+        def outline(self, known, state, prompts, region):
+            answer = super().outline(known, state, prompts, region)
+            return answer._replace(logits=answer.logits.abs())
+
+    objects = tile((400, 400, 440, 424))
+    batch, known = [click(420, 410)], known_of(objects)
+    (cut,) = outlines(Wider(), known, batch, cells=1, worth=0.95)
+    assert cut.cut
+    assert max(cut.region[2:]) < 24
+    (whole,) = outlines(Wider(), known, batch, cells=1, worth=0.85)
+    assert not whole.cut
+    assert whole.region == (0, 0, 64, 64)

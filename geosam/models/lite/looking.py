@@ -50,6 +50,8 @@ class Outlined(NamedTuple):
     """(MASKS, h, w) of the region at stride 4."""
     iou: NDArray[np.float32]
     """(MASKS,) expected IoU."""
+    cut: bool
+    """Whether the mask of highest expected IoU ends where the region ends, and the tile does not."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,12 @@ def _outlined(
     state = torch.stack([part.cut(one, CELL) for part, one in zip(inside, states, strict=True)])
     parts = tuple(_cut(level, regions, stride) for level, stride in zip(known, STRIDES, strict=True))
     answer = decoder.outline(parts, state, _shifted(prompts, looks, regions), Region(0, 0, *state.shape[-2:]))
+    height, width = known[-1].own.shape[-2:]
     logits, iou = answer.logits.cpu().numpy(), answer.iou.float().cpu().numpy()
-    return [Outlined(*one) for one in zip(regions, logits, iou, strict=True)]
+    return [
+        Outlined(region, masks, scores, _reaches_over(masks[scores.argmax()] > 0, region, Region(0, 0, height, width)))
+        for region, masks, scores in zip(regions, logits, iou, strict=True)
+    ]
 
 
 def _cut(level: Prepared, windows: Sequence[Region], stride: int) -> Prepared:
@@ -193,12 +199,10 @@ def _region(look: _Look, place: NDArray[np.float32], tile: Region) -> Region | N
 
 
 def _goes_on(answer: Outlined, tile: Region, worth: float | None) -> bool:
-    """Whether a mask ends where the region ends, and the tile does not."""
-    best = int(answer.iou.argmax())
-    if worth is not None and answer.iou[best] < worth:
-        return False
-    logits = answer.logits.max(axis=0) if worth is None else answer.logits[best]
-    return _reaches_over(logits > 0, answer.region, tile)
+    """Whether a mask that counts ends where the region ends, and the tile does not."""
+    if worth is None:
+        return _reaches_over(answer.logits.max(axis=0) > 0, answer.region, tile)
+    return answer.cut and bool(answer.iou.max() >= worth)
 
 
 def _reaches_over(mask: BoolArray, window: Region, tile: Region) -> bool:

@@ -29,8 +29,8 @@ _MOST = 500
 #: Places asked about together, and cells that are decoded together. Which ones these are depends on nothing but the
 #: tile.
 _AT_ONCE, _CELLS = 8, 1 << 13
-#: A place is not asked about if it lies in a mask this good.
-_SETTLED = 0.6
+#: A place is not asked about if it lies in a mask this good, and the end of a worse one is not looked for.
+_GOOD = 0.5
 #: A mask of which more than this lies in one that is better by so much shows nothing new. (One that is about as good is
 #: an object in an object.)
 _COVERED, _BETTER = 0.8, 0.1
@@ -55,12 +55,12 @@ def proposals(
     while len(left):
         left = left[~settled[left[:, 0], left[:, 1]]]
         now, left = left[:_AT_ONCE], left[_AT_ONCE:]
-        for answer in outlines(
-            decoder, known, [_click(place) for place in now], cells=_CELLS, worth=keep.min_predicted_iou
-        ):
+        for answer in outlines(decoder, known, [_click(place) for place in now], cells=_CELLS, worth=_GOOD):
+            if answer.cut:
+                continue
             masks = mask_set(answer, -1, valid, hw, multimask=False, keep=keep)
             found.append(masks)
-            for row in np.flatnonzero(masks.predicted_iou >= _SETTLED):
+            for row in np.flatnonzero(masks.predicted_iou >= _GOOD):
                 _settle(settled, masks, int(row))
     masks = MaskSet.concatenate((valid.shape[0], valid.shape[1]), found)
     return masks.select(_different(masks, keep.max_duplicate_iou))
