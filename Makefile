@@ -15,7 +15,7 @@ RASTER_AND_GEOMETRY := $(wildcard $(addprefix tests/test_,$(addsuffix *.py,\
   scene geobox grid radiometry measure masks corners polygonize stitch planar export vector layers prompt placement)))
 
 # In a process of their own: networks change the settings of the allocator, and the oracles bring many libraries along.
-WITH_NETWORKS := tests/models tests/integration/test_network_runs.py
+WITH_NETWORKS := tests/models tests/training tests/integration/test_network_runs.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint format bench clean
