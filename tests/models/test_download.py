@@ -372,8 +372,9 @@ def test_c21_without_working_locks_a_download_under_way_may_be_taken_over(server
     server.gate.set()
     first.join()
     second.join()
-    assert len(errors) < 2
-    assert (folder / "tiny.pth").read_bytes() == CONTENT
+    # Either may find its part gone, both if they are unlucky; but there is no wrong file, and the next call mends it.
+    assert not (folder / "tiny.pth").exists() or (folder / "tiny.pth").read_bytes() == CONTENT
+    assert download.download("tiny").read_bytes() == CONTENT
 
 
 def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(server, folder, monkeypatch):
@@ -396,8 +397,7 @@ def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(serv
     server.gate.set()
     for thread in threads:
         thread.join()
-    assert len(errors) < 2
-    assert (folder / "tiny.pth").read_bytes() == CONTENT
+    assert not (folder / "tiny.pth").exists() or (folder / "tiny.pth").read_bytes() == CONTENT
     assert download.download("tiny").read_bytes() == CONTENT
 
 
