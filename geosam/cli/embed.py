@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam.cli.choosing import model_options
 from geosam.cli.options import report_options, scene_options
-from geosam.cli.running import Size, model_options, tiling_options
+from geosam.cli.running import Size, tiling_options
 from geosam.errors import PartialResult
 
 if TYPE_CHECKING:

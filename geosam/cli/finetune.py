@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam.cli.choosing import DEFAULT_MODEL, device_option, precision_option
 from geosam.cli.options import POSITIVE, packed, report_options, scene_options
 
 if TYPE_CHECKING:
@@ -42,19 +43,13 @@ network_options = packed(
     "network",
     click.option(
         "--model",
-        default="geosam_lite",
+        default=DEFAULT_MODEL,
         show_default=True,
         metavar="NAME|FILE",
         help="What is tuned: a network of `geosam models`, or a file of weights.",
     ),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help="Of the embeddings; learning is done in fp32.",
-    ),
+    device_option,
+    precision_option("Of the embeddings; learning is done in fp32."),
     click.option(
         "--cache",
         type=click.Path(path_type=Path),

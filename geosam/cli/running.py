@@ -36,34 +36,6 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer versi
         return size
 
 
-model_options = packed(
-    "model",
-    click.option(
-        "--model",
-        "name",
-        default="geosam_lite",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="One of `geosam models`, or a file of weights.",
-    ),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help="Of a network; auto takes bf16 where the hardware has it.",
-    ),
-    click.option(
-        "--backend",
-        type=click.Choice(["auto", "torch", "openvino"]),
-        default="auto",
-        show_default=True,
-        help="What runs a network's image encoder; auto takes PyTorch.",
-    ),
-)
-"""The arguments of `load_segmenter`, as `model`."""
-
 tiling_options = packed(
     "tiling",
     click.option("--tile-size", type=click.IntRange(min=3), default=1024, show_default=True, metavar="PX"),

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from geosam.cli.choosing import model_options
 from geosam.cli.options import NOT_NEGATIVE, packed, report_options, scene_options
 from geosam.cli.prompting import asked_prompts, prompt_options
 from geosam.cli.running import (
     automatic_options,
     automatic_rules,
     cache_options,
-    model_options,
     recorded_command,
     tiling_options,
 )

@@ -8,15 +8,19 @@ from __future__ import annotations
 import ctypes
 import logging
 import platform
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import torch
 
-from geosam.errors import DeviceUnavailable
+from geosam.errors import DeviceUnavailable, OutOfMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 #: for blocks outside would do in place of none, but older versions refuse large ones.)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _LARGE = 2**31 - 1
+#: What exhausted memory is called where it has no class of its own.
+_EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -135,3 +141,25 @@ def keep_freed_memory() -> bool:
     if not all(taken):
         logger.info("the allocator keeps its settings, and networks run slower: mallopt took %s", taken)
     return all(taken)
+
+
+@contextmanager
+def computing(name: str, device: str) -> Iterator[None]:
+    """Inference in the precision that was chosen, whatever the caller has switched on around it.
+
+    Raises:
+        OutOfMemory: in place of what PyTorch raises when the memory of either kind is exhausted.
+    """
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    try:
+        with torch.inference_mode(), torch.autocast(device, enabled=False), exact:
+            yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if isinstance(error, OutOfMemory):
+            raise
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in _EXHAUSTED):
+            raise OutOfMemory(
+                f"{name} does not fit into memory: {str(error).splitlines()[0]}. Use a smaller model, "
+                "--precision bf16, fewer --workers, or --device cpu."
+            ) from error
+        raise

@@ -128,14 +128,25 @@ def _claim(work: Path) -> Path:
 
 @contextlib.contextmanager
 def _swept(work: Path) -> Iterator[None]:
-    """Remove the folder in the end, unless it holds what an interrupted download can go on with."""
+    """Remove the folder in the end; after a failure only if nothing in it is of use any more."""
     done = False
     try:
         yield
         done = True
     finally:
-        if done or not any(map(_size, work.glob("*.part"))):
+        if done or not _of_use(work):
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _of_use(work: Path) -> bool:
+    """Whether the folder holds what a download can go on with, or what another one has nearly ready.
+
+    Where locks do not work there may be another one. Pooch keeps a file for it there from before its part is whole
+    until it is moved to its place; only locks, notes of parts, and parts without content are of no use.
+    """
+    if any(map(_size, work.glob("*.part"))):
+        return True
+    return any(not path.name.startswith("lock") and path.suffix not in {".part", ".json"} for path in work.glob("*"))
 
 
 def _size(path: Path) -> int:

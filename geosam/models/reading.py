@@ -82,7 +82,7 @@ def _content(path: Path) -> object:
         )
     elif kind is not Kind.PICKLE:
         raise refusal(path, "is damaged", f"it is {kind.value}, a PyTorch or safetensors file wanted")
-    return _pickled(path)
+    return read_pickled(path)
 
 
 def _safetensors(path: Path) -> object:
@@ -95,8 +95,15 @@ def _safetensors(path: Path) -> object:
         ) from error
 
 
-def _pickled(path: Path) -> object:
-    """What `torch.save` wrote. torch's messages advise to read the file unsafely, so none of them is passed on."""
+def read_pickled(path: Path) -> object:
+    """What `torch.save` wrote, on the CPU, without running code from it.
+
+    torch's messages advise to read the file unsafely, so none of them is passed on.
+
+    Raises:
+        UnreadableCheckpoint: the file is damaged, or holds more than tensors need.
+        OutOfMemory: it does not fit into memory.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ import argparse
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch
 from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite import weights
 from geosam.models.lite.model import LiteModel
+from geosam.models.reading import read_pickled
 from geosam.training.corpus import training_pictures
 from geosam.training.feeding import Batches, Crops, feed
 from geosam.training.fitting import STATE, Learner, Schedule, fit
@@ -92,7 +93,7 @@ def _learner(options: argparse.Namespace) -> Learner:
     learner = Learner(LiteModel().to(compute.device), schedule, options.seed, compute.dtype)
     state = options.output / STATE
     if state.exists():
-        learner.load(torch.load(state, map_location=compute.device, weights_only=True))
+        learner.load(cast("dict[str, Any]", read_pickled(state)))
         logger.info("goes on at step %d", learner.step)
     return learner
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from geosam.models.lite.encoder import Pyramid
     from geosam.training.lessons import Batch
 
+#: What the errors of the expected IoU, and of the coarse places, count beside those of masks.
+IOU_WEIGHT, PLACE_WEIGHT = 2.0, 0.5
 #: Of three masks the best one learns; the share of the loss that all of them get keeps the others alive.
 _TO_ALL = 0.15
 #: Cells added to the size of an object, so that the smallest do not outweigh all others.
@@ -39,7 +41,7 @@ class Losses(NamedTuple):
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        return self.mask + 2 * self.iou + 0.5 * self.place + self.dense
+        return self.mask + IOU_WEIGHT * self.iou + PLACE_WEIGHT * self.place + self.dense
 
 
 class Agreement(NamedTuple):
@@ -56,17 +58,14 @@ class Agreement(NamedTuple):
 def losses(pyramid: Pyramid, place: Tensor, answer: Answer, batch: Batch) -> tuple[Losses, Agreement]:
     """Losses of the answers to a batch's prompts; `place` (N, 1, S / 16, S / 16), see :meth:`Decoder.locate`."""
     target = batch.target[:, None]
-    each = torch.where(batch.by_box[:, None], _projected(answer.logits, target), _masked(answer.logits, target))
-    share = functional.one_hot(each.argmin(dim=1), each.shape[1]).to(each.dtype)
-    share = share * (1 - _TO_ALL) + _TO_ALL / each.shape[1]
+    each = torch.where(batch.by_box[:, None], _projected(answer.logits, target), masked(answer.logits, target))
     found = soft_iou(answer.logits.detach(), target)
     known = (~batch.by_box).to(each.dtype)
     error = ((answer.iou.float() - found) ** 2).mean(dim=1)
-    near = functional.max_pool2d(target, _PLACE)
     measured = Losses(
-        (each * share).sum(dim=1).mean(),
+        of_the_best(each).mean(),
         (error * known).sum() / known.sum().clamp(min=1),
-        functional.binary_cross_entropy_with_logits(place.float(), (near > _TOUCHED).float()),
+        placed(place, target),
         _dense(pyramid.dense.float(), batch),
     )
     rows = torch.nonzero(~batch.by_box)[:, 0]
@@ -82,8 +81,20 @@ def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
     return both / torch.maximum(shares, target).sum(dim=(2, 3)).clamp(min=1e-3)
 
 
-def _masked(logits: Tensor, target: Tensor) -> Tensor:
-    """(N, K) cross entropy over the object's size, and Dice."""
+def of_the_best(each: Tensor) -> Tensor:
+    """(N,) losses of N answers, given those (N, K) of their masks: mostly that of the best one."""
+    share = functional.one_hot(each.argmin(dim=1), each.shape[1]).to(each.dtype)
+    return (each * (share * (1 - _TO_ALL) + _TO_ALL / each.shape[1])).sum(dim=1)
+
+
+def placed(place: Tensor, target: Tensor) -> Tensor:
+    """Mean cross entropy of coarse places (N, 1, h / 4, w / 4), given shares (N, 1, h, w)."""
+    near = functional.max_pool2d(target, _PLACE)
+    return functional.binary_cross_entropy_with_logits(place.float(), (near > _TOUCHED).float())
+
+
+def masked(logits: Tensor, target: Tensor) -> Tensor:
+    """(N, K) cross entropy over the object's size, and Dice, of logits (N, K, h, w) given shares (N, 1, h, w)."""
     target = target.expand_as(logits)
     shares = torch.sigmoid(logits)
     wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=(2, 3))

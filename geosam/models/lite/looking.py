@@ -137,7 +137,7 @@ def _located(
 ) -> tuple[Tensor, NDArray[np.float32]]:
     """In windows of one size: states (n, width, h, w) of the coarsest level, logits (n, h, w) of the object's cells."""
     windows = [look.window for look in looks]
-    state, place = decoder.locate(_cut(coarse, windows, CELL), _shifted(prompts, looks, windows))
+    state, place = decoder.locate(cut(coarse, windows, CELL), shifted(prompts.rows(_rows(looks)), windows))
     return state, place[:, 0].float().cpu().numpy()
 
 
@@ -152,8 +152,10 @@ def _outlined(
     regions = [look.region for look in looks]
     inside = [_within(look.region, look.window) for look in looks]
     state = torch.stack([part.cut(one, CELL) for part, one in zip(inside, states, strict=True)])
-    parts = tuple(_cut(level, regions, stride) for level, stride in zip(known, STRIDES, strict=True))
-    answer = decoder.outline(parts, state, _shifted(prompts, looks, regions), Region(0, 0, *state.shape[-2:]))
+    parts = tuple(cut(level, regions, stride) for level, stride in zip(known, STRIDES, strict=True))
+    answer = decoder.outline(
+        parts, state, shifted(prompts.rows(_rows(looks)), regions), Region(0, 0, *state.shape[-2:])
+    )
     height, width = known[-1].own.shape[-2:]
     logits, iou = answer.logits.cpu().numpy(), answer.iou.float().cpu().numpy()
     return [
@@ -162,23 +164,22 @@ def _outlined(
     ]
 
 
-def _cut(level: Prepared, windows: Sequence[Region], stride: int) -> Prepared:
+def cut(level: Prepared, windows: Sequence[Region], stride: int) -> Prepared:
     """What a level knows of windows of one size (n, C, h, w)."""
     return Prepared(*(torch.cat([window.cut(maps, stride) for window in windows]) for maps in level))
 
 
-def _shifted(prompts: Prompts, looks: Sequence[_Look], windows: Sequence[Region]) -> Prompts:
-    """Prompts in pixels of their windows."""
-    rows = [look.number for look in looks]
+def shifted(prompts: Prompts, windows: Sequence[Region]) -> Prompts:
+    """Prompts (n) of a tile in pixels of a window each, all of one size."""
     corner = torch.tensor([[window.col * CELL, window.row * CELL] for window in windows], device=prompts.points.device)
-    prior = torch.stack([window.cut(prompts.prior[row], STRIDES[0]) for row, window in zip(rows, windows, strict=True)])
-    return Prompts(
-        prompts.points[rows] - corner[:, None],
-        prompts.labels[rows],
-        prompts.boxes[rows] - corner.repeat(1, 2),
-        prior,
-        prompts.has_prior[rows],
+    prior = [window.cut(one, STRIDES[0]) for one, window in zip(prompts.prior, windows, strict=True)]
+    return prompts._replace(
+        points=prompts.points - corner[:, None], boxes=prompts.boxes - corner.repeat(1, 2), prior=torch.stack(prior)
     )
+
+
+def _rows(looks: Sequence[_Look]) -> list[int]:
+    return [look.number for look in looks]
 
 
 def _region(look: _Look, place: NDArray[np.float32], tile: Region) -> Region | None:

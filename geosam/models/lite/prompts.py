@@ -36,7 +36,7 @@ class Prompts(NamedTuple):
     has_prior: Tensor
     """(N,) whether there is one."""
 
-    def rows(self, chosen: Tensor | slice) -> Prompts:
+    def rows(self, chosen: Tensor | list[int]) -> Prompts:
         """Some of the prompts."""
         return Prompts(*(column[chosen] for column in self))
 
@@ -115,8 +115,10 @@ def references(features: Tensor, prompts: Prompts, label: int, stride: int) -> T
         weights = torch.cat([weights, (alone / inner.shape[1]).expand(-1, inner.shape[1]).to(weights.dtype)], dim=1)
     height, width = features.shape[-2:]
     size = torch.tensor([width * stride, height * stride], dtype=points.dtype, device=points.device)
-    grid = (points / size * 2 - 1).unsqueeze(1).to(features.dtype)
-    sampled = functional.grid_sample(features, grid, padding_mode="border", align_corners=False)[:, :, 0]
+    grid = (points / size * 2 - 1).unsqueeze(1)
+    # Coordinates of bfloat16 would be off by several pixels.
+    sampled = functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)[:, :, 0]
+    sampled = sampled.to(features.dtype)
     total = (sampled * weights[:, None]).sum(dim=2)
     count = weights.sum(dim=1, keepdim=True)
     if label == 1:

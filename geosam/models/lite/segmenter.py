@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from geosam.errors import ModelError, OutOfMemory
 from geosam.masks import MaskSet
+from geosam.models.compute import computing
+from geosam.models.embeddings import (
+    Batches,
+    Memory,
+    check_finite,
+    embeddings,
+    from_array,
+    to_array,
+    valid_pixels,
+)
 from geosam.models.lite.answering import mask_set
 from geosam.models.lite.asking import asked
 from geosam.models.lite.encoder import STRIDES, Pyramid, normalised
 from geosam.models.lite.layers import fold_norms
 from geosam.models.lite.looking import outlines
 from geosam.models.lite.proposals import proposals
-from geosam.models.sam.segmenter import _computing as computing
 from geosam.segmenter import Embedding, KeepRule, ModelSpec
 
 if TYPE_CHECKING:
@@ -43,8 +50,6 @@ PICTURES = {"cpu": 1, "cuda": 4}
 CELLS = {"cpu": 1, "cuda": 1 << 16}
 #: What :meth:`LiteSegmenter.propose` keeps unless told otherwise.
 KEEP = KeepRule(min_predicted_iou=0.4, min_stability=0.4, max_duplicate_iou=0.6)
-#: Tiles whose decoder state is kept between calls.
-_CONTEXTS = 2
 
 
 class Context(NamedTuple):
@@ -64,11 +69,6 @@ class Context(NamedTuple):
         return height, width
 
 
-class _Remembered(NamedTuple):
-    embedding: weakref.ref[Embedding]
-    context: Context
-
-
 class LiteSegmenter:
     """Segmenter with geosam_lite; what it remembers of a tile is the feature pyramid. Tiles may have any size.
 
@@ -86,8 +86,8 @@ class LiteSegmenter:
         self._compute = compute
         self._spec = spec
         self._loader = loader
-        self._at_once = PICTURES[compute.device]
-        self._contexts: list[_Remembered] = []
+        self._batches = Batches(PICTURES[compute.device])
+        self._contexts: Memory[Context] = Memory(spec.fingerprint)
 
     def __reduce__(self) -> tuple[_Loader, tuple[()]]:
         if self._loader is None:
@@ -101,16 +101,7 @@ class LiteSegmenter:
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
         """Pyramids of (B, 3, H, W) pictures; invalid pixels are shown to the network as such."""
-        made: list[Embedding] = []
-        while len(made) < len(rgb):
-            part = slice(len(made), len(made) + self._at_once)
-            try:
-                made += self._embed(rgb[part], valid[part], self._at_once)
-            except OutOfMemory:
-                if self._at_once == 1:
-                    raise
-                self._at_once //= 2
-        return made
+        return self._batches.embed(self._embed, rgb, valid)
 
     def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
         height, width = valid.shape[1:]
@@ -119,21 +110,14 @@ class LiteSegmenter:
         with computing(self._spec.name, self._compute.device):
             sent, shown = (torch.from_numpy(array).to(self._compute.device) for array in (pictures, masks))
             pyramid = self._encoder(normalised(sent, shown, self._compute.dtype))
-            if not all(torch.isfinite(maps).all() for maps in (*pyramid.features, pyramid.dense)):
-                raise ModelError(
-                    f"{self._spec.name} gives values that are not finite: --precision: {self._compute.precision}. "
-                    "Use --precision fp32; if that changes nothing, the weights are damaged."
-                )
+            check_finite((*pyramid.features, pyramid.dense), self._spec.name, self._compute.precision)
             kept = [_to_arrays(pyramid, row) for row in range(len(rgb))]
-        return [
-            Embedding({**arrays, "valid": np.packbits(mask, axis=1)}, (height, width), self._spec.fingerprint)
-            for arrays, mask in zip(kept, valid, strict=True)
-        ]
+        return embeddings(kept, valid, self._spec)
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         """Masks in pixels of the tile; see the class."""
         with computing(self._spec.name, self._compute.device):
-            context = self._context(embedding)
+            context = self._contexts.of(embedding, self._context)
             seen = [asked(prompts, row, context.valid, context.logits_hw) for row in range(len(prompts))]
             batch = {row: one for row, one in enumerate(seen) if one is not None}
             answers = outlines(
@@ -152,44 +136,28 @@ class LiteSegmenter:
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
         """The objects of a tile, found at the places that lie deepest inside of them."""
         with computing(self._spec.name, self._compute.device):
-            context = self._context(embedding)
+            context = self._contexts.of(embedding, self._context)
             return proposals(self._decoder, context.known, context.innerness, context.valid, keep)
 
     def _context(self, embedding: Embedding) -> Context:
-        """What is computed from a tile alone; kept, because the calls for one tile follow one another."""
-        for remembered in self._contexts:
-            if remembered.embedding() is embedding:
-                return remembered.context
-        if embedding.fingerprint != self._spec.fingerprint:
-            raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._spec.fingerprint}")
-        pyramid = _from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
-        innerness = torch.sigmoid(pyramid.dense[0, 0].float()).cpu().numpy()
-        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
-        context = Context(self._decoder.prepare(pyramid), innerness, valid)
-        alive = [remembered for remembered in self._contexts if remembered.embedding() is not None]
-        self._contexts = [_Remembered(weakref.ref(embedding), context), *alive[: _CONTEXTS - 1]]
-        return context
+        """What is computed from a tile alone."""
+        pyramid = from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
+        innerness = torch.sigmoid(pyramid.dense[0, 0]).cpu().numpy()
+        return Context(self._decoder.prepare(pyramid), innerness, valid_pixels(embedding))
 
 
 def _to_arrays(pyramid: Pyramid, row: int) -> dict[str, NDArray[Any]]:
-    """The maps of one picture by name; bfloat16, which NumPy lacks, as the bits of unsigned integers."""
+    """The maps of one picture by name."""
     maps = {str(stride): found for stride, found in zip(STRIDES, pyramid.features, strict=True)}
-    kept = {name: found[row].cpu().contiguous() for name, found in {**maps, "dense": pyramid.dense}.items()}
-    return {name: _bits(found).numpy() for name, found in kept.items()}
+    return {name: to_array(found[row]) for name, found in {**maps, "dense": pyramid.dense}.items()}
 
 
-def _from_arrays(arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> Pyramid:
-    """A batch of one picture from what :func:`_to_arrays` gave, in fp32."""
+def from_arrays(arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> Pyramid:
+    """A batch of one picture, in fp32, from the arrays of its embedding, which was made in `dtype`."""
 
     def read(name: str) -> Tensor:
-        found = arrays[name]
-        writable = found if found.flags.writeable else found.copy()  # torch knows no read-only memory
-        maps = torch.from_numpy(writable).view(dtype)[None].to(device).float()
+        maps = from_array(arrays[name], dtype, device)[None].float()
         return maps.contiguous(memory_format=torch.channels_last)
 
     fine, middle, coarse = (read(str(stride)) for stride in STRIDES)
     return Pyramid((fine, middle, coarse), read("dense"))
-
-
-def _bits(found: Tensor) -> Tensor:
-    return found.view(torch.uint16) if found.dtype == torch.bfloat16 else found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
+from geosam.models.embeddings import from_array, to_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -25,26 +26,20 @@ class Features(NamedTuple):
     attention, downsampling included."""
 
     def to_arrays(self, row: int) -> dict[str, NDArray[Any]]:
-        """The maps of one tile by name; bfloat16, which NumPy lacks, as the bits of unsigned integers."""
+        """The maps of one tile by name, as :func:`geosam.models.embeddings.to_array` gives them."""
         maps = {"image": self.image}
         maps |= {f"high_res.{number}": found for number, found in enumerate(self.high_res)}
         maps |= {f"early.{number}": found for number, found in enumerate(self.early)}
-        return {name: _bits(found[row].cpu().contiguous()).numpy() for name, found in maps.items()}
+        return {name: to_array(found[row]) for name, found in maps.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> Features:
         """A batch of one tile from what :meth:`to_arrays` gave; other arrays are left alone."""
 
         def read(name: str) -> Tensor:
-            found = arrays[name]
-            writable = found if found.flags.writeable else found.copy()  # torch knows no read-only memory
-            return torch.from_numpy(writable).view(dtype)[None].to(device)
+            return from_array(arrays[name], dtype, device)[None]
 
         def series(name: str) -> tuple[Tensor, ...]:
             return tuple(read(key) for key in sorted(arrays) if key.startswith(f"{name}."))
 
         return cls(read("image"), series("high_res"), series("early"))
-
-
-def _bits(found: Tensor) -> Tensor:
-    return found.view(torch.uint16) if found.dtype == torch.bfloat16 else found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from geosam.errors import ModelError, OutOfMemory
 from geosam.masks import Granularity, MaskSet
+from geosam.models.compute import computing
+from geosam.models.embeddings import Batches, Memory, check_finite, embeddings, valid_pixels
 from geosam.models.sam.asking import groups
 from geosam.models.sam.enlarging import enlarge, enlarged_hw
 from geosam.models.sam.features import Features
@@ -21,7 +20,7 @@ from geosam.models.sam.upsampling import masks_from_logits
 from geosam.segmenter import Embedding, KeepRule, ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -38,10 +37,6 @@ INPUT_SIZE, LOGITS_SIZE = 1024, 256
 PICTURES = {"cpu": 1, "cuda": 4}
 #: SAM 2's predictor clips the logits that it returns (sam2/sam2_image_predictor.py, _predict).
 _SAM2_LIMIT = 32.0
-#: What exhausted memory is called where it has no class of its own.
-_EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-#: Tiles whose decoder state is kept between calls.
-_CONTEXTS = 2
 
 
 class Loader(Protocol):
@@ -49,11 +44,6 @@ class Loader(Protocol):
 
     def __call__(self) -> SamSegmenter:
         """Load it."""
-
-
-class _Remembered(NamedTuple):
-    embedding: weakref.ref[Embedding]
-    context: TileContext
 
 
 class SamSegmenter:
@@ -69,8 +59,8 @@ class SamSegmenter:
         self._compute = compute
         self._spec = spec
         self._loader = loader
-        self._at_once = PICTURES[compute.device]
-        self._contexts: list[_Remembered] = []
+        self._batches = Batches(PICTURES[compute.device])
+        self._contexts: Memory[TileContext] = Memory(spec.fingerprint)
 
     def __reduce__(self) -> tuple[Callable[[], SamSegmenter], tuple[()]]:
         if self._loader is None:
@@ -91,34 +81,16 @@ class SamSegmenter:
         """Features of (B, 3, 1024, 1024) pictures; invalid pixels are shown to the network as the mean colour."""
         if rgb.shape[1:] != (3, INPUT_SIZE, INPUT_SIZE) or valid.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
             raise ValueError(f"pictures (B, 3, {INPUT_SIZE}, {INPUT_SIZE}) expected, got {rgb.shape}, {valid.shape}")
-        made: list[Embedding] = []
-        while len(made) < len(rgb):
-            part = slice(len(made), len(made) + self._at_once)
-            try:
-                made += self._embed(rgb[part], valid[part], self._at_once)
-            except OutOfMemory:
-                if self._at_once == 1:
-                    raise
-                self._at_once //= 2
-        return made
+        return self._batches.embed(self._embed, rgb, valid)
 
     def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
         missing = [(0, at_once - len(rgb)), (0, 0), (0, 0), (0, 0)]
-        with _computing(self._spec.name, self._compute.device):
+        with computing(self._spec.name, self._compute.device):
             pictures, masks = self._sent(np.pad(rgb, missing)), self._sent(np.pad(valid, missing[:3]))
             features = self._model.encode(normalised(pictures, masks, self._compute.dtype))
-            if not torch.isfinite(features.image).all():
-                raise ModelError(
-                    f"{self._spec.name} gives values that are not finite: --precision: {self._compute.precision}. "
-                    "Use --precision fp32; if that changes nothing, the weights are damaged."
-                )
+            check_finite([features.image], self._spec.name, self._compute.precision)
             kept = [features.to_arrays(row) for row in range(len(rgb))]
-        return [
-            Embedding(
-                {**arrays, "valid": np.packbits(mask, axis=1)}, (mask.shape[0], mask.shape[1]), self._spec.fingerprint
-            )
-            for arrays, mask in zip(kept, valid, strict=True)
-        ]
+        return embeddings(kept, valid, self._spec)
 
     def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
         """Features of a picture (3, h, w) of at most 1024 pixels, enlarged until its longer side has 1024."""
@@ -135,13 +107,13 @@ class SamSegmenter:
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         """Masks in pixels of the padded tile; see the class."""
-        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        valid = valid_pixels(embedding)
         if not valid.any():
             return MaskSet.empty(embedding.input_hw)
         frame = _Frame.of(embedding, valid)
         found = []
-        with _computing(self._spec.name, self._compute.device):
-            context = self._context(embedding)
+        with computing(self._spec.name, self._compute.device):
+            context = self._contexts.of(embedding, self._context)
             pads_boxes = self._model.memory is not None
             asked = groups(prompts, valid, LOGITS_SIZE, scale=frame.scale, pads_boxes=pads_boxes)
             for rows, tensors in asked:
@@ -182,17 +154,9 @@ class SamSegmenter:
         return best.rows(best.iou >= least)
 
     def _context(self, embedding: Embedding) -> TileContext:
-        """What the decoder computes from a tile alone; kept, because the calls for one tile follow one another."""
-        for remembered in self._contexts:
-            if remembered.embedding() is embedding:
-                return remembered.context
-        if embedding.fingerprint != self._spec.fingerprint:
-            raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._spec.fingerprint}")
+        """What the decoder computes from a tile alone."""
         features = Features.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
-        context = prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
-        alive = [remembered for remembered in self._contexts if remembered.embedding() is not None]
-        self._contexts = [_Remembered(weakref.ref(embedding), context), *alive[: _CONTEXTS - 1]]
-        return context
+        return prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
 
     def _sent(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -263,25 +227,3 @@ def _granularity(prompt: NDArray[np.intp], column: NDArray[np.intp], areas: NDAr
         rows = np.flatnonzero(prompt == number)
         levels[rows[np.argsort(areas[rows], kind="stable")]] = list(Granularity)
     return levels
-
-
-@contextmanager
-def _computing(name: str, device: str) -> Iterator[None]:
-    """Inference in the precision that was chosen, whatever the caller has switched on around it.
-
-    Raises:
-        OutOfMemory: in place of what PyTorch raises when the memory of either kind is exhausted.
-    """
-    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    try:
-        with torch.inference_mode(), torch.autocast(device, enabled=False), exact:
-            yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if isinstance(error, OutOfMemory):
-            raise
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in _EXHAUSTED):
-            raise OutOfMemory(
-                f"{name} does not fit into memory: {str(error).splitlines()[0]}. Use a smaller model, "
-                "--precision bf16, fewer --workers, or --device cpu."
-            ) from error
-        raise

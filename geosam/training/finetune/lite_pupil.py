@@ -9,16 +9,14 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from geosam.models.embeddings import valid_pixels
 from geosam.models.lite.asking import as_tensors, asked
-from geosam.models.lite.decoder import Prepared
 from geosam.models.lite.encoder import STRIDES
-from geosam.models.lite.looking import CELL
-from geosam.models.lite.prompts import Prompts, Region
-from geosam.models.lite.segmenter import LiteSegmenter
-from geosam.models.lite.segmenter import _from_arrays as from_arrays
+from geosam.models.lite.looking import CELL, cut, shifted
+from geosam.models.lite.prompts import Region
+from geosam.models.lite.segmenter import LiteSegmenter, from_arrays
 from geosam.models.lite.weights import load, save
 from geosam.training.finetune.pupil import STRIDE, Attempt
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from geosam.models.compute import Compute
@@ -77,14 +76,14 @@ class LitePupil:
         known = decoder.prepare(from_arrays(embedding.arrays, self._compute.dtype, self._compute.device))
         tile_hw = (known[-1].own.shape[2], known[-1].own.shape[3])
         logits_hw = (tile_hw[0] * CELL // STRIDE, tile_hw[1] * CELL // STRIDE)
-        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        valid = valid_pixels(embedding)
         seen = {row: one for row in range(len(prompts)) if (one := asked(prompts, row, valid, logits_hw)) is not None}
         if not seen:
             return []
         rows = list(seen)
         windows = _windows(bounds_xyxy[rows], tile_hw)
-        parts = tuple(_cut(level, windows, stride) for level, stride in zip(known, STRIDES, strict=True))
-        shown = _shifted(as_tensors(list(seen.values()), logits_hw, device), windows)
+        parts = tuple(cut(level, windows, stride) for level, stride in zip(known, STRIDES, strict=True))
+        shown = shifted(as_tensors(list(seen.values()), logits_hw, device), windows)
         state, place = decoder.locate(parts[-1], shown)
         answer = decoder.outline(parts, state, shown, Region(0, 0, *state.shape[-2:]))
         columns = zip(rows, answer.logits, answer.iou, map(_cells, windows), place[:, 0], strict=True)
@@ -111,20 +110,6 @@ def _windows(bounds_xyxy: NDArray[np.float64], tile_hw: tuple[int, int]) -> list
         )
         for row, col in zip(rows.tolist(), cols.tolist(), strict=True)
     ]
-
-
-def _cut(level: Prepared, windows: list[Region], stride: int) -> Prepared:
-    """What a level knows of windows of one size (N, C, h, w)."""
-    return Prepared(*(torch.cat([window.cut(maps, stride) for window in windows]) for maps in level))
-
-
-def _shifted(prompts: Prompts, windows: list[Region]) -> Prompts:
-    """Prompts (N) of a tile in pixels of a window each."""
-    corner = torch.tensor([[window.col * CELL, window.row * CELL] for window in windows], device=prompts.points.device)
-    prior = [window.cut(one, STRIDE) for one, window in zip(prompts.prior, windows, strict=True)]
-    return prompts._replace(
-        points=prompts.points - corner[:, None], boxes=prompts.boxes - corner.repeat(1, 2), prior=torch.stack(prior)
-    )
 
 
 def _cells(window: Region) -> tuple[slice, slice]:

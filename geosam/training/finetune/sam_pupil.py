@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -19,6 +18,7 @@ from torch import nn
 
 from geosam.errors import CheckpointMismatch
 from geosam.models.checkpoints import check_file, checkpoint_path
+from geosam.models.embeddings import valid_pixels
 from geosam.models.identify import identify
 from geosam.models.reading import read_state_dict
 from geosam.models.registry import WEIGHTS
@@ -36,6 +36,7 @@ from geosam.training.finetune.pupil import Attempt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -96,7 +97,7 @@ class SamPupil:
         del bounds_xyxy
         device = self._compute.device
         features = Features.from_arrays(embedding.arrays, torch.float32, device)
-        valid = np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
+        valid = valid_pixels(embedding)
         pads_boxes = self._model.memory is not None
         found = []
         for rows, tensors in groups(prompts, valid, LOGITS_SIZE, scale=1.0, pads_boxes=pads_boxes):

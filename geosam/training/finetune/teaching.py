@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from geosam.prompts import PixelPrompts
 from geosam.training import clicks
 from geosam.training.finetune.pupil import STRIDE
-from geosam.training.losses import soft_iou
+from geosam.training.losses import IOU_WEIGHT, PLACE_WEIGHT, masked, of_the_best, placed, soft_iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +34,8 @@ OBJECTS = 4
 _BOX, _JITTER = 0.4, 0.12
 #: Share of answers that are corrected, and the most corrections.
 _CORRECTED, _MOST_CORRECTIONS = 0.5, 2
-#: Of several masks the best one learns; the share of the loss that all of them get keeps the others alive.
-_TO_ALL = 0.15
-#: Cells added to the size of an object, so that the smallest do not outweigh all others.
-_CELLS = 48.0
-#: Weights of the errors of the expected IoU, and of the coarse places.
-_IOU, _PLACE = 2.0, 0.5
-#: Coarse cells are of stride 16; logits of cells that an answer does not show, and the largest that are handed on.
-_COARSE, _NOTHING = 4, -16.0
+#: Logits of cells that an answer does not show; and, negated, the largest that are handed on.
+_NOTHING = -16.0
 
 
 @dataclass(eq=False)
@@ -142,23 +135,8 @@ def _correct(one: _Wanted, rng: np.random.Generator) -> bool:
 
 def _loss(attempt: Attempt, shares: NDArray[np.float32]) -> Tensor:
     """Of the masks that were offered, their expected IoU and their coarse places."""
-    logits = attempt.logits.float()
-    target = torch.from_numpy(shares[attempt.cells]).to(logits.device)
-    each = _masked(logits, target)
-    weight = functional.one_hot(each.argmin(), len(each)) * (1 - _TO_ALL) + _TO_ALL / len(each)
-    found = soft_iou(logits.detach()[None], target[None, None])[0]
-    loss = (each * weight).sum() + _IOU * ((attempt.iou.float() - found) ** 2).mean()
-    if attempt.place is not None:
-        near = (functional.max_pool2d(target[None], _COARSE)[0] > 0.05).float()
-        loss = loss + _PLACE * functional.binary_cross_entropy_with_logits(attempt.place.float(), near)
-    return loss
-
-
-def _masked(logits: Tensor, target: Tensor) -> Tensor:
-    """(M,) cross entropy over the object's size, and Dice, of logits (M, h, w)."""
-    target = target.expand_as(logits)
-    shares = torch.sigmoid(logits)
-    wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=(1, 2))
-    areas, found, both = (cells.sum(dim=(1, 2)) for cells in (target, shares, shares * target))
-    size = areas + found.detach() + _CELLS
-    return 2 * wrong / size + 1 - (2 * both + 1) / (found + areas + 1)
+    logits = attempt.logits.float()[None]
+    target = torch.from_numpy(shares[attempt.cells]).to(logits.device)[None, None]
+    found = soft_iou(logits.detach(), target)[0]
+    loss = of_the_best(masked(logits, target))[0] + IOU_WEIGHT * ((attempt.iou.float() - found) ** 2).mean()
+    return loss if attempt.place is None else loss + PLACE_WEIGHT * placed(attempt.place[None, None], target)
