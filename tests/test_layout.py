@@ -22,7 +22,7 @@ MAX_FUNCTION_LINES = 40
 
 #: From the ground up. Imports go to lower layers only; within a layer no module imports another.
 LAYERS = (
-    {"errors", "packing", "summaries"},
+    {"draft", "errors", "packing", "summaries"},
     {"executor", "geobox", "journal", "radiometry", "simplify", "vector"},
     {"batches", "corners", "grid", "masks", "measure", "planar"},
     {"export", "layers", "outlines", "polygonize", "prompts", "scene", "seams"},
@@ -30,8 +30,8 @@ LAYERS = (
     {"automatic", "grow", "prompt_layer", "results", "store", "testing"},
     {"demo", "jobs", "models", "preview", "prompt_groups"},
     {"collectors"},
-    {"pipeline"},
-    {"training"},
+    {"pipeline", "session"},
+    {"training", "worker"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
