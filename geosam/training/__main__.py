@@ -15,10 +15,12 @@ from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite import weights
 from geosam.models.lite.model import LiteModel
 from geosam.models.reading import read_pickled
-from geosam.training.corpus import training_pictures
+from geosam.models.registry import load_segmenter
+from geosam.training.corpus import training_pictures, unlabelled_scenes
 from geosam.training.feeding import Batches, Crops, feed
 from geosam.training.fitting import STATE, Learner, Schedule, fit
 from geosam.training.rendered import rendered_pictures
+from geosam.training.selflabelled import self_labelled_pictures
 
 if TYPE_CHECKING:
     from geosam.training.samples import LabelledPicture
@@ -36,6 +38,7 @@ WEIGHTS = {
     "water_landsat_ucayali": 0.02,
     "dsb2018_nuclei": 0.03,
     "synthetic": 0.3,
+    "self_labelled": 0.1,
 }
 
 
@@ -52,6 +55,7 @@ def _parsed() -> argparse.Namespace:
         "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
     )
     parser.add_argument("--synthetic", type=int, default=600, help="rendered pictures")
+    parser.add_argument("--self-labelled", metavar="NAME|FILE", help="a model that labels what nobody labelled")
     parser.add_argument("--without", action="append", default=[], help="leave a set out, to see what it is worth")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -82,6 +86,12 @@ def _groups(options: argparse.Namespace) -> dict[str, tuple[float, list[Labelled
     if options.synthetic:
         pictures = rendered_pictures(options.synthetic, options.output / "rendered", options.seed)
         found["synthetic"] = list(pictures)
+    if options.self_labelled:
+        teacher, folder = load_segmenter(options.self_labelled), options.output / "self_labelled"
+        scenes = unlabelled_scenes(options.data)
+        found["self_labelled"] = [
+            picture for scene, area in scenes for picture in self_labelled_pictures(scene, area, teacher, folder)
+        ]
     return {name: (WEIGHTS[name], pictures) for name, pictures in found.items() if name not in options.without}
 
 

@@ -37,7 +37,8 @@ class LabelledSet:
     attribution: str
     """Who is to be named."""
     area: str | None = None
-    """Name of the file, beside the scene, with the polygons inside which everything is labelled; None: everywhere."""
+    """Name of the file, beside the scene, with the polygons inside which everything is labelled; None: everywhere, or
+    nowhere in a scene without labels."""
     complete: bool = True
     """Whether everything is labelled there; what has no label is background then."""
     bands: tuple[int, ...] | None = None
@@ -80,13 +81,20 @@ def held_out_sets(data: Path) -> dict[str, list[tuple[Path, Path]]]:
     return {one.name: one.files(data) for one in SETS if one.split == "held_out"}
 
 
-def unlabelled_scenes(data: Path) -> list[Path]:
-    """Scenes in the folder `data` that a trained network may label itself: nothing in them is held out.
+def unlabelled_scenes(data: Path) -> list[tuple[Path, Path | None]]:
+    """Scenes in the folder `data` that a trained network may label itself, and the areas in them that have labels.
+
+    Nothing in them is held out.
 
     Raises:
         UsageError: a set is not there.
     """
-    return [scene for one in SETS if one.split == "unlabelled" for scene, _ in one.files(data)]
+    return [
+        (scene, None if one.area is None else scene.with_name(one.area))
+        for one in SETS
+        if one.split == "unlabelled"
+        for scene, _ in one.files(data)
+    ]
 
 
 def pictures(one: LabelledSet, data: Path) -> Iterator[LabelledPicture]:
@@ -142,7 +150,7 @@ def _neon_trees(site: str) -> LabelledSet:
 SETS = (
     _buildings("kampala_0", "train"),
     _buildings("banepa_large", "train", "labelled_area.gpkg"),
-    _buildings("banepa_large", "unlabelled"),
+    _buildings("banepa_large", "unlabelled", "labelled_area.gpkg"),
     _buildings("zanzibar_0", "held_out"),
     _buildings("zanzibar_1", "held_out"),
     _fields(

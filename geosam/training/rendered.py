@@ -1,33 +1,27 @@
-"""A pool of rendered pictures, kept on disk so that a training that goes on need not render them again."""
+"""Rendered scenes as pictures to learn from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geosam.training.samples import LabelledPicture
+from geosam.training.pool import kept
 from geosam.training.synthetic import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from geosam.training.samples import LabelledPicture
+
 
 def rendered_pictures(count: int, folder: Path, seed: int) -> Iterator[LabelledPicture]:
     """Pictures 0 to `count` of a seed, from `folder` where they lie there already."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        path = folder / f"{seed}-{number:05}.npz"
-        if not path.exists():
-            _write(render(np.random.default_rng([seed, number])), path)
-        with np.load(path) as columns:
-            fields: dict[str, Any] = {name: columns[name] for name in columns.files}
-        fields |= {name: fields[name].item() for name in ("name", "gsd")}
-        yield LabelledPicture(**fields)
+        yield kept(folder / f"{seed}-{number:05}.npz", partial(_picture, seed, number))
 
 
-def _write(picture: LabelledPicture, path: Path) -> None:
-    temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(temporary, **vars(picture))
-    temporary.replace(path)
+def _picture(seed: int, number: int) -> LabelledPicture:
+    return render(np.random.default_rng([seed, number]))

@@ -47,8 +47,8 @@ def test_every_file_of_the_fields_has_a_side(data_dir):
 
 
 def test_scenes_that_may_be_labelled_by_a_network_exist(data_dir):
-    assert [scene.parent.name for scene in unlabelled_scenes(data_dir)] == ["buildings_banepa_large"]
-    assert all(scene.is_file() for scene in unlabelled_scenes(data_dir))
+    assert [scene.parent.name for scene, _ in unlabelled_scenes(data_dir)] == ["buildings_banepa_large"]
+    assert all(scene.is_file() and area.is_file() for scene, area in unlabelled_scenes(data_dir))
 
 
 def test_the_training_pictures_are_all_there_with_their_labels(data_dir):
