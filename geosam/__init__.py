@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geosam.draft import Draft
+    from geosam.draft_prompts import draft_of, prompt_of
+    from geosam.embedding_memory import EmbeddingMemory
     from geosam.errors import GeosamError
     from geosam.geobox import GeoBox, Window
     from geosam.layers import PolygonLayer, read_polygons
@@ -19,15 +22,20 @@ if TYPE_CHECKING:
     from geosam.prompts import PixelPrompts, Prompt, Steps
     from geosam.scene import Scene, Tile, open_scene
     from geosam.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.session import Answer, FoundObject, Session
     from geosam.store import EmbeddingStore
     from geosam.summaries import EmbedSummary, RunSummary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
+    "Draft",
     "EmbedSummary",
     "Embedding",
+    "EmbeddingMemory",
     "EmbeddingStore",
+    "FoundObject",
     "GeoBox",
     "GeosamError",
     "KeepRule",
@@ -40,12 +48,15 @@ __all__ = [
     "RunSummary",
     "Scene",
     "Segmenter",
+    "Session",
     "Steps",
     "Tile",
     "Window",
+    "draft_of",
     "embed_scene",
     "load_segmenter",
     "open_scene",
+    "prompt_of",
     "read_polygons",
     "read_prompts",
     "segment_prompts",
@@ -54,6 +65,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "draft": ("Draft",),
+    "draft_prompts": ("draft_of", "prompt_of"),
+    "embedding_memory": ("EmbeddingMemory",),
     "errors": ("GeosamError",),
     "geobox": ("GeoBox", "Window"),
     "layers": ("PolygonLayer", "read_polygons"),
@@ -64,6 +78,7 @@ _HOMES = {
     "prompts": ("PixelPrompts", "Prompt", "Steps"),
     "scene": ("Scene", "Tile", "open_scene"),
     "segmenter": ("Embedding", "KeepRule", "ModelSpec", "Segmenter"),
+    "session": ("Answer", "FoundObject", "Session"),
     "store": ("EmbeddingStore",),
     "summaries": ("EmbedSummary", "RunSummary"),
 }

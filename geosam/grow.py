@@ -1,8 +1,8 @@
 """Prompted objects: the first window, its mask, and growth over the window's borders until the object is whole.
 
 The first window is chosen on a lattice of quarter tiles so that the prompt lies well inside; neighbouring prompts
-share windows, and so embeddings. A prompt given in several steps is decoded step by step (:func:`refine`). A mask that
-touches an inner edge goes on in the next window, which is prompted with points from the strip both windows see.
+share windows, and so embeddings. A prompt given in several steps is decoded step by step (:mod:`geosam.replay`). A mask
+that touches an inner edge goes on in the next window, which is prompted with points from the strip both windows see.
 Session and batch use this code, so replaying prompts gives the same polygons.
 
 The next window is told nothing else about the strip. What is not the object there may be: two arms of it that meet
@@ -22,8 +22,9 @@ from scipy import ndimage
 from geosam import corners
 from geosam.geobox import Edge, Window
 from geosam.grid import TileGrid
-from geosam.masks import Granularity, MaskSet, SceneObject
+from geosam.masks import SceneObject
 from geosam.prompts import PixelPrompts, points_inside
+from geosam.replay import Answers, View, refine, replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geosam.corners import BoolArray, Corners
-    from geosam.prompts import Logits, ScenePrompt
+    from geosam.masks import MaskSet
+    from geosam.prompts import ScenePrompt
     from geosam.segmenter import Embedding, Segmenter
+
+__all__ = ["GROWTH_LIMIT_PX", "Embedder", "View", "WindowRule", "refine", "segment_prompted"]
 
 #: Side of the square around the first window that an object may fill, scene pixels.
 GROWTH_LIMIT_PX = 16384
@@ -40,6 +44,8 @@ GROWTH_LIMIT_PX = 16384
 _AGREEMENT = 0.5
 #: Prompts decoded at once; bounds the memory that their masks and logits take.
 _BATCH = 64
+#: Windows of the lattice from the middle of a view to the last that is worth looking at ahead; no memory holds more.
+_REACH = 48
 #: Edge of a window, and where in the grid the tile behind it lies: (edge, rows down, columns right).
 _SIDES = ((Edge.LEFT, 0, -1), (Edge.TOP, -1, 0), (Edge.RIGHT, 0, 1), (Edge.BOTTOM, 1, 0))
 
@@ -53,6 +59,19 @@ class Embedder(Protocol):
 
     def __call__(self, window: Window) -> Embedding | None:
         """The embedding of a window, None where it has no valid pixel."""
+
+
+class _Place(NamedTuple):
+    """Where along an axis a window of the lattice begins."""
+
+    start: int
+    """First pixel."""
+    steps: int
+    """How far from the middle of what is looked at, in quarters of a tile."""
+    sparse: bool
+    """Whether it is one of those that overlap by a quarter."""
+    serves: bool
+    """Whether prompts are asked in it."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +97,18 @@ class WindowRule:
     def _start(self, centre: float, begin: int, length: int) -> tuple[int, int]:
         if length <= self.tile_size:
             return begin, length
-        quarter = self.tile_size // 4 or 1
-        start = round((centre - self.tile_size / 2) / quarter) * quarter
-        return min(max(start, begin), begin + length - self.tile_size), self.tile_size
+        return self._start_of(self._step(centre), begin, length), self.tile_size
+
+    def _step(self, centre: float) -> int:
+        """Number of the window of the lattice, along an axis, that has a coordinate best in its middle."""
+        return round((centre - self.tile_size / 2) / self._quarter)
+
+    def _start_of(self, step: int, begin: int, length: int) -> int:
+        return min(max(step * self._quarter, begin), begin + length - self.tile_size)
+
+    @property
+    def _quarter(self) -> int:
+        return self.tile_size // 4 or 1
 
     def follow(self, prompt: ScenePrompt) -> tuple[Window, list[ScenePrompt]]:
         """The window of a prompt, and what had been given after each step since that window was chosen.
@@ -105,6 +133,37 @@ class WindowRule:
             and (y1 < window.row_end or window.row_end == self.region.row_end)
         )
 
+    def around(self, bounds_xyxy: tuple[float, float, float, float]) -> list[Window]:
+        """The windows that prompts inside of bounds are asked in, in the order in which they are worth looking at.
+
+        First come some that overlap by a quarter, from the middle outwards: soon there is one for every place that has
+        it well inside, though not in its middle. Then all others, likewise.
+        """
+        x0, y0, x1, y1 = bounds_xyxy
+        cols = self._places(x0, x1, self.region.col_off, self.region.width)
+        rows = self._places(y0, y1, self.region.row_off, self.region.height)
+        width, height = min(self.tile_size, self.region.width), min(self.tile_size, self.region.height)
+        ranked = sorted(
+            (not (col.sparse and row.sparse), col.steps**2 + row.steps**2, row.start, col.start)
+            for row in rows
+            for col in cols
+            if (col.sparse and row.sparse) or (col.serves and row.serves)
+        )
+        return list(dict.fromkeys(Window(col, row, width, height) for _, _, row, col in ranked))
+
+    def _places(self, low: float, high: float, begin: int, length: int) -> list[_Place]:
+        """Where along an axis windows begin that serve prompts from `low` to `high`."""
+        if length <= self.tile_size:
+            return [_Place(begin, 0, sparse=True, serves=True)]
+        first, middle, last = (self._step(centre) for centre in (low, (low + high) / 2, high))
+        # One more at either end, so that the sparse ones reach over the ends.
+        steps = range(max(first - 1, middle - _REACH), min(last + 1, middle + _REACH) + 1)
+        starts = [(step, self._start_of(step, begin, length)) for step in steps]
+        return [
+            _Place(start, abs(step - middle), sparse=(step - middle) % 3 == 0, serves=first <= step <= last)
+            for step, start in starts
+        ]
+
     def grid(self, first: Window) -> TileGrid:
         """The windows an object may grow through."""
         return TileGrid.anchored(self.region, first, max(1, self.tile_size - self.overlap))
@@ -120,27 +179,6 @@ class WindowRule:
         )
 
 
-class View(NamedTuple):
-    """A window as a model sees it."""
-
-    segmenter: Segmenter
-    """Made the embedding and reads it."""
-    embedding: Embedding
-    """Of the window, which may have been padded at the right and at the bottom."""
-    window: Window
-    """Where it lies, scene pixels."""
-
-    @property
-    def tile(self) -> Window:
-        """The window with the padding."""
-        height, width = self.embedding.input_hw
-        return Window(self.window.col_off, self.window.row_off, width, height)
-
-    def mask(self, masks: MaskSet, row: int) -> BoolArray:
-        """One of the masks that the model gave, without the padding (H, W)."""
-        return masks.full(row)[: self.window.height, : self.window.width]
-
-
 @dataclass(eq=False)
 class _Growth:
     """One object while it grows; masks are of whole windows, by tile of the grid."""
@@ -154,85 +192,25 @@ class _Growth:
 
 
 def segment_prompted(
-    embedder: Embedder, prompts: Sequence[ScenePrompt], first: Window, rule: WindowRule
+    embedder: Embedder, prompts: Sequence[ScenePrompt], first: Window, rule: WindowRule, known: Answers | None = None
 ) -> list[SceneObject]:
-    """The objects of prompts that share their window, by :meth:`WindowRule.follow`; prompts on nothing give none."""
+    """The objects of prompts that share their window, by :meth:`WindowRule.follow`; prompts on nothing give none.
+
+    Answers in the first window that are `known` are not asked for again; new ones are kept there.
+    """
     embedding = embedder(first)
     if embedding is None:
         return []
     view = View(embedder.segmenter, embedding, first)
+    answers = Answers(0) if known is None else known
     found = []
     for start in range(0, len(prompts), _BATCH):
         batch = prompts[start : start + _BATCH]
-        for prompt, answer in zip(batch, _replay(view, batch, rule), strict=True):
+        histories = [rule.follow(prompt)[1] for prompt in batch]
+        for prompt, answer in zip(batch, replay(view, histories, answers), strict=True):
             if answer is not None:
                 found.append(_grown(prompt, answer, view, embedder, rule))
     return found
-
-
-def _replay(view: View, prompts: Sequence[ScenePrompt], rule: WindowRule) -> list[MaskSet | None]:
-    """The answers to prompts that are asked as they were given, each step of all of them at once."""
-    steps = [rule.follow(prompt)[1] for prompt in prompts]
-    answers: list[MaskSet | None] = [None] * len(prompts)
-    for number in range(max(map(len, steps), default=0)):
-        due = [i for i, given in enumerate(steps) if number < len(given)]
-        shown = refine(view, [steps[i][number] for i in due], [answers[i] for i in due])
-        for i, answer in zip(due, shown, strict=True):
-            answers[i] = answer
-    return answers
-
-
-def refine(view: View, prompts: Sequence[ScenePrompt], former: Sequence[MaskSet | None]) -> list[MaskSet | None]:
-    """What the model shows for prompts now, after what it showed for them before; one step of a session or a replay.
-
-    Asked for the first time, an ambiguous prompt chooses among several masks. Later the logits of the former answer
-    say which one was meant, and all prompts so far give one mask. A polygon that was drawn last replaces the former
-    answer; so does everything for models that give no logits: they are always asked anew.
-
-    Args:
-        view: the window; prompts may reach beyond it.
-        prompts: all that has been given so far, for each object.
-        former: the answer to each before its last step; None at first, or where nothing was found.
-
-    Returns:
-        For each prompt a set of one mask, or None where there is nothing.
-    """
-    known = [_known(prompt, answer) for prompt, answer in zip(prompts, former, strict=True)]
-    open_choice = [logits is None and _is_ambiguous(prompt) for prompt, logits in zip(prompts, known, strict=True)]
-    answers: list[MaskSet | None] = [None] * len(prompts)
-    for multimask in (True, False):
-        group = [i for i, several in enumerate(open_choice) if several == multimask]
-        if not group:
-            continue
-        asked = PixelPrompts.of([prompts[i] for i in group], view.tile, [known[i] for i in group])
-        masks = view.segmenter.decode(view.embedding, asked, multimask=multimask, keep=None)
-        for number, i in enumerate(group):
-            row = _choose(masks, number, prompts[i])
-            answers[i] = None if row is None else masks.select([row])
-    return answers
-
-
-def _known(prompt: ScenePrompt, former: MaskSet | None) -> Logits | None:
-    """The logits (h, w) that the next answer goes on from."""
-    if former is None or former.logits is None or prompt.ends_with_polygon:
-        return None
-    logits: Logits = former.logits[0]
-    return logits
-
-
-def _is_ambiguous(prompt: ScenePrompt) -> bool:
-    """Whether a part, the whole and a group are all sensible answers: a single click, or a level asked for."""
-    lone_click = prompt.box_xyxy is None and prompt.polygon is None and len(prompt.labels) == 1
-    return prompt.granularity != "auto" or lone_click
-
-
-def _choose(masks: MaskSet, number: int, prompt: ScenePrompt) -> int | None:
-    rows = np.flatnonzero(masks.prompt_index == number)
-    if prompt.granularity != "auto" and len(rows) > 1:
-        wanted = Granularity[prompt.granularity.upper()]
-        rows = rows[np.argsort(np.abs(masks.granularity[rows] - int(wanted)), kind="stable")]
-        return int(rows[0])
-    return int(rows[np.argmax(masks.predicted_iou[rows])]) if len(rows) else None
 
 
 def _grown(prompt: ScenePrompt, answer: MaskSet, view: View, embedder: Embedder, rule: WindowRule) -> SceneObject:
@@ -302,12 +280,17 @@ def _unknown(growth: _Growth, here: int, there: int) -> tuple[Window, list[BoolA
     window, other = growth.grid.window(here), growth.grid.window(there)
     strip = window.intersection(other)
     assert strip is not None  # noqa: S101 - only overlapping tiles are asked about
-    labels, count = ndimage.label(growth.masks[here][strip.relative_to(window).slices_rc])
+    mask = growth.masks[here][strip.relative_to(window).slices_rc]
     known = growth.masks.get(there)
     if known is None:
+        labels, count = ndimage.label(mask)
         return strip, [labels == value for value in range(1, count + 1)]
+    both = mask & known[strip.relative_to(other).slices_rc]
+    if np.array_equal(both, mask):  # the usual case, and labelling takes time
+        return strip, []
+    labels, count = ndimage.label(mask)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
-    shared = np.bincount(labels[known[strip.relative_to(other).slices_rc]], minlength=count + 1)
+    shared = np.bincount(labels[both], minlength=count + 1)
     return strip, [labels == value for value in range(1, count + 1) if 2 * shared[value] < areas[value]]
 
 
@@ -380,7 +363,11 @@ def _clipped(growth: _Growth, tile: int, core: Window) -> Corners:
     if common is None:
         return corners.NO_CORNERS
     mask = growth.masks[tile][common.relative_to(window).slices_rc]
-    return corners.corners_of(mask, common.col_off, common.row_off)
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return corners.NO_CORNERS
+    crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return corners.corners_of(crop, common.col_off + int(cols[0]), common.row_off + int(rows[0]))
 
 
 def _edge_line(array: NDArray[Any], edge: Edge) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from geosam.automatic import segment_tile
 from geosam.corners import NO_CORNERS
 from geosam.embedding_key import EmbeddingKey
+from geosam.embedding_memory import EmbeddingMemory
 from geosam.errors import DiskFull, ExportError, UsageError
 from geosam.grow import segment_prompted
 from geosam.masks import SceneObject
@@ -79,6 +80,11 @@ class TileEmbedder:
             found[n] = made
             if self.store is not None and (key := prepared[n].key) is not None:
                 self.store.put(key, made)
+        return found
+
+    def look(self, window: Window) -> Embedding | None:
+        """The embedding of one window, from the store or made now; None where no pixel is valid."""
+        (found,) = self.finish([self.prepare(window)])
         return found
 
     def take_warnings(self) -> list[str]:
@@ -192,7 +198,7 @@ class PromptJob:
     embedder: TileEmbedder
     rule: WindowRule
     groups: Sequence[tuple[Window, Sequence[ScenePrompt]]]
-    embeddings: OrderedDict[Window, Embedding | None] = field(default_factory=OrderedDict)
+    memory: EmbeddingMemory = field(default_factory=partial(EmbeddingMemory, _EMBEDDINGS_IN_MEMORY))
 
     @property
     def segmenter(self) -> Segmenter:
@@ -206,14 +212,7 @@ class PromptJob:
 
     def __call__(self, window: Window) -> Embedding | None:
         """The embedding of a window, from memory, from the store or made now; None where nothing is valid."""
-        if window in self.embeddings:
-            self.embeddings.move_to_end(window)
-            return self.embeddings[window]
-        (found,) = self.embedder.finish([self.embedder.prepare(window)])
-        self.embeddings[window] = found
-        while sum(map(_size, self.embeddings.values())) > _EMBEDDINGS_IN_MEMORY and len(self.embeddings) > 1:
-            self.embeddings.popitem(last=False)
-        return found
+        return self.memory.of(window, lambda: self.embedder.look(window))
 
     def prepare(self, task: int) -> None:
         """Nothing, for the same reason."""
@@ -308,7 +307,3 @@ def unpack_objects(data: bytes) -> list[SceneObject]:
 
 
 _COLUMNS = ("score", "stability", "n_tiles", "touches_edge", "truncated", "prompt_index", "class_id")
-
-
-def _size(embedding: Embedding | None) -> int:
-    return 0 if embedding is None else sum(array.nbytes for array in embedding.arrays.values())

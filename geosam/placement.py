@@ -7,6 +7,7 @@ are half-open: a point on the right or lower edge of the scene is outside.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,7 +154,7 @@ class _Way:
         if crs.equals(geobox.crs, ignore_axis_order=True):
             return cls(geobox, None)
         try:
-            return cls(geobox, Transformer.from_crs(crs, geobox.crs, always_xy=True))
+            return cls(geobox, _transformer(crs, geobox.crs))
         except ProjError as error:
             raise CRSMismatch(
                 f"no way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
@@ -180,6 +181,12 @@ class _Way:
                 again = _to_pixel(np.stack(self.transformer.transform(*back), axis=1), self.geobox)
             trusted = np.abs(pixels - again).max(axis=1) < ROUND_TRIP_PX
         return pixels, trusted
+
+
+@lru_cache(maxsize=64)
+def _transformer(crs: CRS, other: CRS) -> Transformer:
+    """Made once: it takes up to 70 ms, more than a click may. Threads may share it."""
+    return Transformer.from_crs(crs, other, always_xy=True)
 
 
 def beyond_degrees(crs: CRS, xy: Floats) -> BoolArray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 
 from geosam.export import Column
 from geosam.measure import areas_perimeters
@@ -118,36 +119,66 @@ def write_results(
     """
     written = dropped = 0
     for found, polygons in _shaped(spool, gsd_xy, shaping):
-        placed = place(polygons, geobox)
-        areas, perimeters = areas_perimeters(placed, geobox.crs)
-        keep = np.flatnonzero(areas >= shaping.min_area_m2)
-        dropped += len(found) - len(keep)
-        rows = [found[i] for i in keep]
-        columns: dict[str, Sequence[Any]] = {
-            "id": range(written + 1, written + len(rows) + 1),
-            "score": [round(row.score, 6) for row in rows],
-            "stability": [round(row.stability, 6) for row in rows],
-            "area_m2": areas[keep].tolist(),
-            "perimeter_m": perimeters[keep].tolist(),
-            "model": [model] * len(rows),
-            "n_tiles": [row.n_tiles for row in rows],
-            "touches_edge": [row.touches_edge for row in rows],
-            "truncated": [row.truncated for row in rows],
-        }
+        placed, columns = _on_map(found, polygons, geobox, model)
+        keep = np.flatnonzero(np.array(columns["area_m2"]) >= shaping.min_area_m2)
+        kept: dict[str, Sequence[Any]] = {"id": range(written + 1, written + len(keep) + 1)}
+        kept |= {name: [values[i] for i in keep] for name, values in columns.items()}
         if table is not None:
-            columns |= table.values([row.prompt_index for row in rows])
-        writer.write(placed[keep], columns)
-        written += len(rows)
+            kept |= table.values([found[i].prompt_index for i in keep])
+        writer.write(placed[keep], kept)
+        written += len(keep)
+        dropped += len(found) - len(keep)
     return written, dropped
+
+
+def features(
+    objects: Sequence[SceneObject], geobox: GeoBox, gsd_xy: tuple[float, float], shaping: Shaping, *, model: str
+) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
+    """Objects one by one, as an output file in the `overlapping` layout has them; small ones are not left out.
+
+    Returns:
+        Polygons (N,) in the CRS of `geobox`, shells counterclockwise, and COLUMNS without `id`, each of N values.
+    """
+    polygons, columns = _on_map(objects, _outlines(objects, gsd_xy, shaping), geobox, model)
+    return shapely.orient_polygons(polygons), columns
+
+
+def _on_map(
+    objects: Sequence[SceneObject], polygons: NDArray[np.object_], geobox: GeoBox, model: str
+) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
+    """Polygons (N,) in scene pixels as polygons on the map, and what is known about them."""
+    placed = place(polygons, geobox)
+    areas, perimeters = areas_perimeters(placed, geobox.crs)
+    return placed, {
+        "score": [round(item.score, 6) for item in objects],
+        "stability": [round(item.stability, 6) for item in objects],
+        "area_m2": areas.tolist(),
+        "perimeter_m": perimeters.tolist(),
+        "model": [model] * len(objects),
+        "n_tiles": [item.n_tiles for item in objects],
+        "touches_edge": [item.touches_edge for item in objects],
+        "truncated": [item.truncated for item in objects],
+    }
+
+
+def _outlines(objects: Sequence[SceneObject], gsd_xy: tuple[float, float], shaping: Shaping) -> NDArray[np.object_]:
+    """Polygons (N,) of objects in integer scene pixels, shaped one by one."""
+    tolerance_px, fill_px = _in_pixels(gsd_xy, shaping)
+    return simplify_alone(fill_holes(polygonize([item.corners for item in objects]), fill_px), tolerance_px)
+
+
+def _in_pixels(gsd_xy: tuple[float, float], shaping: Shaping) -> tuple[float, float]:
+    """Tolerance of the simplification and size of filled holes, in pixels and square pixels."""
+    px_area = gsd_xy[0] * gsd_xy[1]
+    return shaping.simplify_m / math.sqrt(px_area), shaping.fill_holes_m2 / px_area
 
 
 def _shaped(
     spool: Spool, gsd_xy: tuple[float, float], shaping: Shaping
 ) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
     """Batches of objects and their polygons in integer scene pixels, in the order of their numbers."""
-    px_area = gsd_xy[0] * gsd_xy[1]
-    tolerance_px, fill_px = shaping.simplify_m / math.sqrt(px_area), shaping.fill_holes_m2 / px_area
     if shaping.layout == "planar":
+        tolerance_px, fill_px = _in_pixels(gsd_xy, shaping)
         spool.index_boxes()
         for number, piece in planar_blocks(spool, tolerance_px=tolerance_px, fill_px=fill_px):
             spool.add_piece(number, piece)
@@ -159,8 +190,7 @@ def _shaped(
             polygons[:] = [merge_pieces(pieces[i]) for i in left]
             yield [batch[i] for i in left], polygons
         else:
-            polygons = fill_holes(polygonize([item.corners for item in batch]), fill_px)
-            yield batch, simplify_alone(polygons, tolerance_px)
+            yield batch, _outlines(batch, gsd_xy, shaping)
 
 
 def _batches(spool: Spool) -> Iterator[tuple[list[int], list[SceneObject]]]:

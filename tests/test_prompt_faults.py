@@ -288,6 +288,7 @@ def test_p19_many_points_need_one_transformation_for_each_crs(monkeypatch):
     pixels = np.random.default_rng(0).uniform((0, 0), (300, 200), (100_000, 2))
     lonlat = Transformer.from_crs(UTM, WGS84, always_xy=True).transform(*SCENE.to_map(pixels).T)
     made.clear()
+    placement._transformer.cache_clear()
     one = np.ones(1, np.int8)
     prompts = [Prompt(i, WGS84, xy, one) for i, xy in enumerate(np.stack(lonlat, axis=1)[:, None])]
     placed, warnings = to_scene(prompts, SCENE)

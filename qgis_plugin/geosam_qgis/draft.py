@@ -154,9 +154,9 @@ def _step(data: Any, number: int) -> Step:
     place = f"draft.steps[{number}]"
     known = _mapping(data, place)
     kind, label = known.get("kind"), known.get("label", 1)
-    if kind not in _SHAPES:
+    if not isinstance(kind, str) or kind not in _SHAPES:
         raise DraftError("{}.kind: one of {} wanted".format(place, ", ".join(_SHAPES)))
-    if label not in ((0, 1) if kind == "point" else (1,)) or isinstance(label, bool):
+    if type(label) is not int or label not in ((0, 1) if kind == "point" else (1,)):
         raise DraftError("{}.label: 1 (include){} wanted".format(place, " or 0 (exclude)" if kind == "point" else ""))
     rings = tuple(_ring(ring, place) for ring in _sequence(known.get("rings"), place + ".rings"))
     fewest, most, rings_at_most = _SHAPES[kind]
