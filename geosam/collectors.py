@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from geosam.jobs import unpack_objects
 from geosam.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from geosam.grid import TileGrid
+    from geosam.masks import SceneObject
     from geosam.prompts import Prompt, ScenePrompt
     from geosam.spool import Spool
     from geosam.stitch import Stitcher
+
+    Watch: TypeAlias = Callable[[Sequence[SceneObject]], None]
 
 
 class Collector(Protocol):
@@ -37,6 +40,8 @@ class Stitched:
     grid: TileGrid
     stitcher: Stitcher
     spool: Spool
+    watch: Watch | None = None
+    """Is shown what is finished."""
     skipped: int = 0
 
     def take(self, task: int, result: bytes) -> None:
@@ -44,7 +49,10 @@ class Stitched:
         if not result:
             self.skipped += 1
         masks = MaskSet.from_bytes(result) if result else MaskSet.empty(self.grid.window(task).shape_hw)
-        self.spool.add(self.stitcher.feed(task, masks))
+        finished = self.stitcher.feed(task, masks)
+        self.spool.add(finished)
+        if self.watch is not None:
+            self.watch(finished)
 
     def finish(self) -> None:
         """Check that every tile has come."""
@@ -59,15 +67,20 @@ class Prompted:
     placed: Sequence[ScenePrompt]
     spool: Spool
     warnings: list[str]
+    watch: Watch | None = None
+    """Is shown what is finished."""
     skipped: int = 0
     found: set[int] = field(default_factory=set)
 
     def take(self, task: int, result: bytes) -> None:
         """Keep the objects."""
         del task
-        for item in unpack_objects(result):
+        finished = unpack_objects(result)
+        for item in finished:
             self.found.add(item.prompt_index)
             self.spool.add([item], tie=str(self.prompts[item.prompt_index].id))
+        if self.watch is not None:
+            self.watch(finished)
 
     def finish(self) -> None:
         """Name the prompts that found nothing."""

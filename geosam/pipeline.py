@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from geosam.batches import BatchJob
-    from geosam.collectors import Collector
+    from geosam.collectors import Collector, Watch
     from geosam.export import Column
     from geosam.prompts import Prompt
     from geosam.scene import Scene
@@ -87,6 +87,7 @@ def segment_scene(
     *,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> RunSummary:
     """Find all objects of a scene's region and write them to `out`, whose extension names the format.
 
@@ -97,6 +98,7 @@ def segment_scene(
         options: tile layout, filters, and what to do about an existing output or an unfinished run.
         store: where embeddings are looked up and kept; the output is the same with any or none.
         progress: called with (tiles done, tiles in all) from this thread.
+        watch: called likewise with objects as they are finished, in no stated order and before filters and layout.
 
     Raises:
         GeosamError: of the class that says who can act; finished tiles are kept for the next run.
@@ -109,7 +111,7 @@ def segment_scene(
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
     batch = _Run(scene, segmenter, Path(out), options, progress, store)
     with Spool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:
-        return batch.make(job, range(len(grid)), Stitched(grid, stitcher, spool), spool, identity)
+        return batch.make(job, range(len(grid)), Stitched(grid, stitcher, spool, watch), spool, identity)
 
 
 def segment_prompts(
@@ -122,6 +124,7 @@ def segment_prompts(
     skip_outside: bool = False,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> RunSummary:
     """Find one object for each prompt and write them to `out`; the prompts' attributes travel along.
 
@@ -134,6 +137,7 @@ def segment_prompts(
         skip_outside: leave prompts outside the region out, with a warning, instead of failing.
         store: as for :func:`segment_scene`.
         progress: called with (windows done, windows in all) from this thread.
+        watch: as for :func:`segment_scene`.
 
     Raises:
         GeosamError: of the class that says who can act; finished windows are kept for the next run.
@@ -155,7 +159,8 @@ def segment_prompts(
     table = PromptTable(prompts)
     batch = _Run(scene, segmenter, Path(out), options, progress, store, table, list(warnings))
     with Spool(scene.region) as spool:
-        return batch.make(job, range(len(groups)), Prompted(prompts, placed, spool, batch.warnings), spool, identity)
+        collector = Prompted(prompts, placed, spool, batch.warnings, watch)
+        return batch.make(job, range(len(groups)), collector, spool, identity)
 
 
 def embed_scene(

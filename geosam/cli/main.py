@@ -27,6 +27,7 @@ from geosam.cli.preview import preview
 from geosam.cli.report import Report
 from geosam.cli.segment import segment
 from geosam.cli.signals import Signals
+from geosam.cli.worker import worker
 from geosam.errors import DiskFull, GeosamError, Interrupted, OutOfMemory, Terminated, UsageError
 
 #: What a shell reports for a program that SIGPIPE ended.
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (segment, embed, info, models, finetune, evaluate, preview):
+for command in (segment, embed, info, models, finetune, evaluate, preview, worker):
     cli.add_command(command)
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, NoReturn, Union
 VERSION = 1
 #: Longest line, in bytes without its line feed.
 MAX_LINE = 16 * 1024 * 1024
+#: Longest id that is a text, in characters.
+MAX_ID = 1000
 
 #: Codes of JSON-RPC 2.0.
 PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
@@ -89,7 +91,7 @@ def encode(message: Message) -> bytes:
     Raises:
         ValueError: it holds a number that is not finite, or is too long.
     """
-    line = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    line = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()  # escapes: names may be no Unicode
     if len(line) > MAX_LINE:
         raise ValueError(f"a message of {len(line)} bytes, at most {MAX_LINE} wanted")
     return line + b"\n"
@@ -103,8 +105,9 @@ def decode(line: bytes) -> Request | Reply:
     """
     message = _object(line)
     id = message.get("id")  # noqa: A001
-    if not (id is None or isinstance(id, str) or (isinstance(id, int) and not isinstance(id, bool))):
-        raise ProtocolError(INVALID_REQUEST, "id: a whole number or a text wanted")
+    number = isinstance(id, int) and not isinstance(id, bool)
+    if not (id is None or number or (isinstance(id, str) and len(id) <= MAX_ID)):
+        raise ProtocolError(INVALID_REQUEST, f"id: a whole number or a text of at most {MAX_ID} characters wanted")
     if message.get("jsonrpc") != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'jsonrpc: "2.0" wanted', id)
     if "method" not in message:
@@ -123,8 +126,7 @@ class Lines:
     """Complete lines out of the pieces that a pipe delivers; never keeps more than the longest line allowed."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._length = 0
+        self._begun = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The lines that `piece` completes, without line feeds.
@@ -136,17 +138,15 @@ class Lines:
         lines = []
         for part in ended:
             self._keep(part)
-            lines.append(b"".join(self._parts))
-            self._parts, self._length = [], 0
+            lines.append(bytes(self._begun))
+            self._begun.clear()
         self._keep(rest)
         return lines
 
     def _keep(self, part: bytes) -> None:
-        self._length += len(part)
-        if self._length > MAX_LINE:
+        if len(self._begun) + len(part) > MAX_LINE:
             raise ProtocolError(INVALID_REQUEST, f"a line of more than {MAX_LINE} bytes")
-        if part:
-            self._parts.append(part)
+        self._begun += part
 
 
 def _object(line: bytes) -> Message:
