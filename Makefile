@@ -3,10 +3,16 @@ PYTHON ?= $(shell .ci/find-python 3.11 3.12 3.13)
 PYTHON313 ?= $(shell .ci/find-python 3.13)
 VENV ?= .venv
 VENV313 ?= .venv-py313
+# The plugin's tests run under the Python that QGIS brings along, its gate and Qt 6 under this project's.
+VENV_QGIS ?= .venv-qgis
+VENV_QT6 ?= .venv-qt6
+VENV_GATE ?= .venv-gate
 LONG_EVERY ?= 1
 DEMO ?= demo
 # A real picture, where there is one: fields that the default model never saw in training.
 REAL ?= ../shared/data/georef/fields_naip/naip_42.6745_-89.6856.tif
+# Likewise, with labelled roofs to click: a folder with image.tif and labels.gpkg.
+ROOFS ?= ../shared/data/georef/buildings_zanzibar_1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := $(VENV)/bin
@@ -19,9 +25,10 @@ WITH_NETWORKS := tests/models tests/training tests/integration/test_network_runs
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint format bench clean
+.PHONY: plugin plugin-copies plugin-texts plugin-gate test-plugin test-plugin-if-possible test-plugin-qt6 test-plugin-application
 
 help:  ## Show this list.
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 25
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -53,9 +60,10 @@ demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it
 	fi
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
-test: lint $(VENV)/.oracles  ## Lint, types, and every test that takes less than a minute.
+test: lint $(VENV)/.oracles  ## Lint, types, every test that takes less than a minute; the plugin's where QGIS is.
 	$(BIN)/python -m pytest -m 'not slow' $(addprefix --ignore=,$(WITH_NETWORKS))
 	$(BIN)/python -m pytest -m 'not slow' $(WITH_NETWORKS)
+	@$(MAKE) --no-print-directory test-plugin-if-possible
 
 test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.
 	$(BIN)/python -m pytest -m slow --collect-only -q --no-header | grep '::' | awk '(NR - 1) % $(LONG_EVERY) == 0' > $(VENV)/long-tests
@@ -63,6 +71,53 @@ test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.
 
 test-py313: $(VENV313)/.ready  ## Raster and geometry tests on Python 3.13, which brings a newer GDAL.
 	$(VENV313)/bin/python -m pytest -m 'not slow' $(RASTER_AND_GEOMETRY)
+
+# What the plugin's tests start; QGIS without a display wants to be told so.
+WITH_WORKER := GEOSAM_WORKER='$(abspath $(BIN))/geosam' QT_QPA_PLATFORM=offscreen
+
+$(VENV_QGIS)/.ready: qgis_plugin/tests/requirements.txt
+	python=$$(.ci/find-qgis) && "$$python" -m venv --system-site-packages $(VENV_QGIS)
+	$(VENV_QGIS)/bin/pip install --quiet -r qgis_plugin/tests/requirements.txt
+	@touch $@
+
+$(VENV_QT6)/.ready: qgis_plugin/tests/qt6/requirements.txt
+	$(PYTHON) -m venv $(VENV_QT6)
+	$(VENV_QT6)/bin/pip install --quiet -r qgis_plugin/tests/qt6/requirements.txt
+	@touch $@
+
+$(VENV_GATE)/.ready: qgis_plugin/gate.txt
+	$(PYTHON) -m venv $(VENV_GATE)
+	$(VENV_GATE)/bin/pip install --quiet -r qgis_plugin/gate.txt
+	@touch $@
+
+plugin-copies:  ## Bring the plugin's copies of shared modules up to date.
+	$(PYTHON) qgis_plugin/package.py copies
+
+plugin-texts:  ## Bring the lists of texts to translate up to date.
+	$(PYTHON) qgis_plugin/translations.py
+
+plugin: plugin-copies  ## Build the QGIS plugin's zip, dist/geosam_qgis-VERSION.zip.
+	$(PYTHON) qgis_plugin/package.py zip dist
+
+plugin-gate: plugin $(VENV_GATE)/.ready  ## What the repository of plugins checks on an upload.
+	$(VENV_GATE)/bin/python qgis_plugin/gate.py "$$(ls -t dist/geosam_qgis-*.zip | head -n 1)"
+
+test-plugin: $(VENV)/.ready $(VENV_QGIS)/.ready  ## The plugin in a real QGIS without a window.
+	runtime=$$(mktemp -d) && trap 'rm -rf "$$runtime"' EXIT && \
+	  $(WITH_WORKER) XDG_RUNTIME_DIR="$$runtime" $(VENV_QGIS)/bin/python -m pytest -c qgis_plugin/pytest.ini \
+	  qgis_plugin/tests --ignore=qgis_plugin/tests/application --ignore=qgis_plugin/tests/qt6
+
+test-plugin-if-possible:
+	@if .ci/find-qgis >/dev/null 2>&1 || test -n "$(CI)"; then $(MAKE) --no-print-directory test-plugin; \
+	  else echo "Left out: the plugin's tests. $$(.ci/find-qgis 2>&1)"; fi
+
+test-plugin-qt6: $(VENV)/.ready $(VENV_QT6)/.ready  ## Every module of the plugin, and its client for real, under Qt 6.
+	$(WITH_WORKER) $(VENV_QT6)/bin/python -m pytest -c qgis_plugin/tests/qt6/pytest.ini \
+	  --confcutdir=qgis_plugin/tests/qt6 qgis_plugin/tests/qt6
+
+test-plugin-application: $(VENV)/.ready  ## The whole QGIS on a display of its own, with real mouse and keys.
+	$(WITH_WORKER) GEOSAM_ROOFS='$(abspath $(ROOFS))' $(BIN)/python -m pytest -c qgis_plugin/tests/application/pytest.ini \
+	  --confcutdir=qgis_plugin/tests/application qgis_plugin/tests/application
 
 lint: $(VENV)/.ready  ## Style and types.
 	$(BIN)/ruff check .
@@ -77,4 +132,4 @@ bench: $(VENV)/.oracles  ## Benchmarks, one after the other.
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove environments and what the demo made.
-	rm -rf $(VENV) $(VENV313) $(DEMO) build dist
+	rm -rf $(VENV) $(VENV313) $(VENV_QGIS) $(VENV_QT6) $(VENV_GATE) $(DEMO) build dist qgis_plugin/.qgis-settings

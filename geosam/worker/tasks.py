@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
     from geosam.worker.pipes import Outbox
     from geosam.worker.protocol import Id
+
+
+#: Tasks of this rank and higher ones are those that nobody waits for; how long they let others come first (seconds).
+PATIENT, QUIET_S = 2, 0.25
 
 
 class Stopped(Exception):
@@ -66,9 +72,13 @@ class Task:
 
 
 class FairQueue:
-    """Tasks that wait: lowest rank first, clients in turn, the tasks of one client in their order."""
+    """Tasks that wait: lowest rank first, clients in turn, the tasks of one client in their order.
+
+    What nobody waits for begins only after a moment in which nothing else came: whoever moves a cursor asks again soon.
+    """
 
     def __init__(self) -> None:
+        self._last = -math.inf
         self._turns: dict[int, OrderedDict[str, deque[Task]]] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -80,6 +90,8 @@ class FairQueue:
     def put(self, task: Task) -> None:
         """Let a task wait; behind those of its rank and client."""
         with self._changed:
+            if task.rank < PATIENT:
+                self._last = time.monotonic()
             self._turns.setdefault(task.rank, OrderedDict()).setdefault(task.client, deque()).append(task)
             self._changed.notify()
 
@@ -87,9 +99,11 @@ class FairQueue:
         """The task whose turn it is, as soon as there is one; None once the queue was closed."""
         with self._changed:
             while not self._closed:
-                for rank in sorted(self._turns):
+                rank = min(self._turns, default=None)
+                quiet_in = 0.0 if rank is None or rank < PATIENT else self._last + QUIET_S - time.monotonic()
+                if rank is not None and quiet_in <= 0:
                     return self._next(rank)
-                self._changed.wait()
+                self._changed.wait(quiet_in if quiet_in > 0 else None)
         return None
 
     def remove(self, task: Task) -> bool:

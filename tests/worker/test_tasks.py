@@ -1,12 +1,13 @@
 """The queue: ranks, turns of clients, order within a client."""
 
 import threading
+import time
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geosam.worker.tasks import FairQueue, Task
+from geosam.worker.tasks import PATIENT, QUIET_S, FairQueue, Task
 
 
 def task(client, number=0, rank=0):
@@ -40,6 +41,16 @@ def test_lower_ranks_go_first_and_a_task_may_wait_again():
     queue.put(quick)
     assert taken(queue, 2) == [quick, slow]
     assert len(queue) == 0
+
+
+def test_what_nobody_waits_for_begins_when_nothing_else_comes_any_more():
+    queue = FairQueue()
+    queue.put(task("a", 1, rank=PATIENT))
+    queue.put(task("a", 2))
+    assert queue.take().id == 2
+    begun = time.monotonic()
+    assert queue.take().id == 1
+    assert time.monotonic() - begun > QUIET_S / 2
 
 
 def test_a_removed_task_is_not_given_away():

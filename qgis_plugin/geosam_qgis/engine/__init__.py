@@ -1,0 +1,1 @@
+"""The worker: found, installed, started, spoken to, diagnosed."""

@@ -1,0 +1,93 @@
+"""With what an environment can be made: `uv`, or a Python of the right age, wherever they usually are."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from geosam_qgis.engine.finding import executable, tool_folders
+
+if TYPE_CHECKING:
+    from qgis.PyQt.QtCore import QProcessEnvironment
+
+#: Versions of Python for which all packages that the worker needs are built: from the first, below the last.
+OLDEST, TOO_NEW = (3, 11), (3, 14)
+#: Asks an interpreter what it is.
+QUESTION = (
+    "import json, sys, venv, ensurepip; "
+    "print(json.dumps([sys.version_info[:2], sys.executable, sys.base_prefix, sys.maxsize > 2**32]))"
+)
+
+
+class Candidate(NamedTuple):
+    """Something that may be able to make an environment."""
+
+    program: str
+    """Path."""
+    arguments: tuple[str, ...] = ()
+    """To choose a version, for the launcher of Windows."""
+
+    @property
+    def is_uv(self) -> bool:
+        """Whether it is uv, else it is a Python."""
+        return Path(self.program).stem.lower() == "uv"
+
+    @property
+    def question(self) -> tuple[str, ...]:
+        """The command that makes it tell what it is."""
+        if self.is_uv:
+            return self.program, "--version"
+        return self.program, *self.arguments, "-c", QUESTION
+
+
+def candidates(named: str, system: QProcessEnvironment) -> Iterator[Candidate]:
+    """What there is, best first; if something is named, that alone."""
+    if named:
+        yield Candidate(named)
+        return
+    searched = [Path(folder) for folder in system.value("PATH", "").split(os.pathsep) if folder]
+    folders = list(dict.fromkeys([*tool_folders(), *searched, *_python_folders()]))
+    newest_first = [f"3.{minor}" for minor in range(TOO_NEW[1] - 1, OLDEST[1] - 1, -1)]
+    launcher = Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "py.exe"
+    yield from _existing(folders, ["uv"])
+    if sys.platform == "win32" and launcher.is_file():
+        yield from (Candidate(str(launcher), (f"-{version}",)) for version in newest_first)
+    yield from _existing(folders, [*(f"python{version}" for version in newest_first), "python3", "python"])
+
+
+def read_answer(candidate: Candidate, text: str) -> tuple[Candidate | None, str]:
+    """What a candidate is by its answer: itself, if it will do, and why not, if it will not."""
+    if candidate.is_uv:
+        return candidate, ""
+    try:
+        version, program, base, wide = json.loads(text.splitlines()[-1])
+    except (ValueError, IndexError):
+        return None, text.splitlines()[-1] if text else "?"
+    if not OLDEST <= tuple(version) < TOO_NEW or not wide:
+        return None, "Python {}.{}{}".format(*version, "" if wide else ", 32 bit")
+    if sys.platform != "linux" and Path(base) == Path(sys.base_prefix):
+        return None, "QGIS"  # starts only with the variables of QGIS
+    return Candidate(program), ""
+
+
+def _existing(folders: list[Path], names: list[str]) -> Iterator[Candidate]:
+    for name, folder in product(names, folders):
+        place = folder / executable(name)
+        if place.is_file() and os.access(place, os.X_OK):
+            yield Candidate(str(place))
+
+
+def _python_folders() -> list[Path]:
+    """Where installers put Python without telling PATH."""
+    if sys.platform == "win32":
+        local = Path(os.environ.get("LOCALAPPDATA", str(Path.home())))
+        return [local / "Programs" / "Python" / f"Python3{minor}" for minor in range(TOO_NEW[1] - 1, OLDEST[1] - 1, -1)]
+    if sys.platform == "darwin":
+        frameworks = Path("/Library/Frameworks/Python.framework/Versions")
+        return [frameworks / f"3.{minor}" / "bin" for minor in range(TOO_NEW[1] - 1, OLDEST[1] - 1, -1)]
+    return []

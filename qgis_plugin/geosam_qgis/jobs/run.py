@@ -1,0 +1,213 @@
+"""One run over a raster layer in the background, from the picture of a service to the layer of its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsRectangle, QgsVectorLayer
+from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
+
+from geosam_qgis import protocol
+from geosam_qgis.engine.client import WorkerClient, WorkerFailure
+from geosam_qgis.jobs.mirror import MirrorTask
+from geosam_qgis.jobs.request import PATIENCE_MS, RunRequest
+from geosam_qgis.jobs.results import result_layer
+from geosam_qgis.jobs.sources import Source, source_of
+from geosam_qgis.jobs.streaming import StreamedLayer
+from geosam_qgis.texts import tr
+from geosam_qgis.tool.projections import crs_of
+
+if TYPE_CHECKING:
+    from geosam_qgis.jobs.web_layers import Picture, Pictures
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the user wants."""
+
+    layer: QgsRasterLayer
+    """The raster."""
+    out: str
+    """The GeoPackage that is written."""
+    model: str
+    """Name of a model, or path of a file of weights."""
+    extent: QgsRectangle | None = None
+    """The part that is looked at, in the layer's CRS; None: all."""
+    resolution_m: float | None = None
+    """Side of a pixel to work at in metres on the ground; None: the raster's own, where it has one."""
+    running: dict[str, Any] = field(default_factory=dict)
+    """Fields of the library's `RunOptions`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str
+    """`done`, `cancelled` or `failed`."""
+    text: str
+    """One or two sentences for people."""
+    summary: dict[str, Any] | None = None
+    """What the worker says about a run that is done."""
+    layer: QgsVectorLayer | None = None
+    """The layer that was left in the project: the result, or what was found until the end."""
+
+
+class Run(QObject):
+    """A run that goes on. It has a worker of its own, so that clicks stay quick."""
+
+    ended = pyqtSignal(object)
+    """An Outcome, once."""
+
+    def __init__(self, job: Job, pictures: Pictures, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job = job
+        self._name = job.layer.name()
+        self._pictures = pictures
+        self._picture: Picture | None = None
+        self._client = WorkerClient(None, self)
+        self._client.notified.connect(self._noticed)
+        self._request: int | None = None
+        self._stream: StreamedLayer | None = None
+        self._same_project = True
+        self._cancelled = self._over = False
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.timeout.connect(self._client.stop)
+        self._task: MirrorTask | None = MirrorTask(tr("geosam: segment {}").format(self._name))
+        self._task.cancelled.connect(self.cancel)
+        self._task.taskCompleted.connect(self._forget_task)
+        self._task.taskTerminated.connect(self._forget_task)
+
+    @property
+    def stream(self) -> StreamedLayer | None:
+        """What was found so far, once there is something."""
+        return self._stream
+
+    def start(self) -> None:
+        """Begin; `ended` follows."""
+        QgsApplication.taskManager().addTask(self._task)
+        QgsProject.instance().cleared.connect(self._leave_project)
+        job, source = self._job, source_of(self._job.layer)
+        if isinstance(source, Source):
+            worked_at = {"resolution": job.resolution_m} if job.resolution_m else {}
+            self._ask(Source(source.path, {**source.options, **worked_at}), job.extent)
+        elif source.exportable and job.resolution_m:
+            extent = job.extent or job.layer.extent()
+            ready = partial(self._ask, extent=None)
+            self._picture = self._pictures.take(job.layer, extent, job.resolution_m, ready, self._missed)
+        else:
+            text = tr("{} Say at which resolution its picture is to be taken.") if source.exportable else "{}"
+            QTimer.singleShot(0, partial(self._missed, text.format(source.text)))
+
+    def cancel(self) -> None:
+        """Stop as soon as possible; what was finished is kept."""
+        self._cancelled = True
+        if self._request is not None:
+            self._client.cancel(self._request)
+            self._patience.start()
+        elif self._picture is not None:
+            self._picture.cancel()
+
+    def close(self) -> None:
+        """Stop at once, without a word."""
+        self._cancelled = self._over = True
+        if self._stream is not None:
+            self._stream.stop()
+        self._leave()
+
+    def _ask(self, source: Source, extent: QgsRectangle | None) -> None:
+        if self._over:
+            return
+        window = None
+        if extent is not None:
+            window = extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
+        job = self._job
+        request = RunRequest(source, job.out, job.model, window=window, running=job.running, send_objects=True)
+        self._request = self._client.request("run", request.params(), self._done, self._failed)
+        if self._cancelled:  # while the picture was being finished
+            self.cancel()
+
+    def _noticed(self, method: str, params: dict[str, Any]) -> None:
+        if params.get("id") != self._request or self._over:
+            return
+        if method == "progress" and params["total"] and self._task is not None:
+            self._task.setProgress(100 * params["done"] / params["total"])
+        elif method == "objects" and self._same_project:
+            if self._stream is None:
+                name = tr("{} (being segmented)").format(self._name)
+                self._stream = StreamedLayer(name, crs_of(params["crs"]))
+            self._stream.add(params["objects"])
+
+    def _done(self, summary: dict[str, Any]) -> None:
+        layer = self._show_result() if self._same_project else None
+        text = tr("{name}: {count} objects in {seconds:.0f} s, written to {out}.").format(
+            name=self._name, count=summary["count"], seconds=summary["seconds"], out=self._job.out
+        )
+        failed = summary["failed_tiles"]
+        if failed:
+            more = tr("{} of {} tiles failed and are missing: {}").format(len(failed), summary["tiles"], failed[0])
+            text = f"{text} {more}"
+        self._end(Outcome("done", text, summary, layer))
+
+    def _failed(self, failure: WorkerFailure) -> None:
+        if failure.code != protocol.CANCELLED and not self._cancelled:
+            self._missed(failure.message)
+            return
+        found = self._stream.found if self._stream is not None else 0
+        text = tr("{} was cancelled after {} objects. The same command, with the same file, goes on from there.")
+        self._end(Outcome("cancelled", text.format(self._name, found), None, self._keep_found()))
+
+    def _missed(self, reason: str) -> None:
+        """There is nothing to run on, or the run failed; without a reason, the picture was cancelled."""
+        if not reason:
+            self._end(Outcome("cancelled", tr("{} was cancelled.").format(self._name)))
+        else:
+            self._end(Outcome("failed", reason, None, self._keep_found()))
+
+    def _keep_found(self) -> QgsVectorLayer | None:
+        """Leave what was found so far as a temporary layer."""
+        layer = self._stream.layer if self._stream is not None else None
+        if layer is not None:
+            layer.setName(tr("{} (not finished)").format(self._name))
+        return layer
+
+    def _show_result(self) -> QgsVectorLayer:
+        """The result's layer, in the place of what was found so far."""
+        result = result_layer(self._job.out)
+        project, former = QgsProject.instance(), self._stream.layer if self._stream is not None else None
+        node = project.layerTreeRoot().findLayer(former.id()) if former is not None else None
+        project.addMapLayer(result, node is None)
+        if node is not None:
+            group = node.parent()
+            group.insertLayer(group.children().index(node), result)
+        if self._stream is not None:
+            self._stream.remove()
+        return result
+
+    def _leave_project(self) -> None:
+        """The project is closed: the file will be written, but shown in no other project."""
+        self._same_project = False
+        if self._picture is not None:  # which is gone too
+            self.cancel()
+
+    def _forget_task(self) -> None:
+        self._task = None
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self._over:
+            self._over = True
+            self._leave(fine=outcome.state == "done")
+            self.ended.emit(outcome)
+
+    def _leave(self, *, fine: bool = False) -> None:
+        QgsProject.instance().cleared.disconnect(self._leave_project)
+        if self._task is not None:
+            self._task.end(fine=fine)
+        if self._picture is not None:
+            self._picture.cancel()
+        self._patience.stop()
+        self._client.stop()

@@ -1,0 +1,92 @@
+"""*Segment whole layer* and *Segment view*: what is asked before a run, and what is told after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import Qgis, QgsProject, QgsRasterLayer
+from qgis.PyQt.QtCore import QObject, pyqtSignal
+
+from geosam_qgis.jobs.dialog import Dialog
+from geosam_qgis.jobs.results import shown_layer
+from geosam_qgis.jobs.run import Job, Outcome, Run
+from geosam_qgis.jobs.web_layers import Pictures
+from geosam_qgis.texts import tr
+
+_LEVELS = {
+    "done": Qgis.MessageLevel.Success,
+    "cancelled": Qgis.MessageLevel.Info,
+    "failed": Qgis.MessageLevel.Critical,
+}
+
+
+class WholeLayer(QObject):
+    """Runs over whole layers, one at a time."""
+
+    ended = pyqtSignal(object)
+    """The Outcome of a run."""
+
+    def __init__(self, iface: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._iface = iface
+        self._pictures = Pictures(self)
+        self._dialog: Dialog | None = None
+        self._run: Run | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run goes on."""
+        return self._run is not None
+
+    def ask(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> Dialog | None:
+        """Show the dialog, with a raster layer and an extent (`whole`, `view` or `selection`) to begin with."""
+        if self._run is not None:
+            self._tell(
+                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
+            )
+            return None
+        self._close_dialog()
+        self._dialog = dialog = Dialog(self._iface, layer, extent)
+        dialog.asked.connect(self.start)
+        dialog.open()
+        return dialog
+
+    def start(self, job: Job) -> Run | None:
+        """Begin a run; None, and a message, if it makes no sense now."""
+        if self._run is not None:
+            self._tell(
+                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
+            )
+            return None
+        shown = shown_layer(QgsProject.instance(), job.out)
+        if shown:
+            self._tell(tr("The file is shown as the layer {}. Remove the layer, or choose another file.").format(shown))
+            return None
+        self._run = Run(job, self._pictures, self)
+        self._run.ended.connect(self._finish)
+        self._run.start()
+        return self._run
+
+    def unload(self) -> None:
+        """Stop everything, and leave nothing behind but what was found."""
+        self._close_dialog()
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        self._pictures.unload()
+
+    def _finish(self, outcome: Outcome) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.deleteLater()
+        self._tell(outcome.text, _LEVELS[outcome.state])
+        self.ended.emit(outcome)
+
+    def _tell(self, text: str, level: Qgis.MessageLevel = Qgis.MessageLevel.Warning) -> None:
+        self._iface.messageBar().pushMessage("geosam", text, level, 0 if level == Qgis.MessageLevel.Critical else 15)
+
+    def _close_dialog(self) -> None:
+        if self._dialog is not None:
+            self._dialog.close()
+            self._dialog.deleteLater()
+            self._dialog = None

@@ -1,0 +1,56 @@
+"""The plugin as QGIS sees it: the Processing provider always, and the window's part where there is a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QCoreApplication, QTranslator
+
+if TYPE_CHECKING:
+    from geosam_qgis.processing.provider import GeosamProvider
+    from geosam_qgis.tool.window import Window
+
+HERE = Path(__file__).parent
+
+
+class GeosamPlugin:
+    """What `classFactory` gives; `iface` is None in `qgis_process`, which calls `initProcessing` alone."""
+
+    def __init__(self, iface: Any) -> None:
+        self._iface = iface
+        self._provider: GeosamProvider | None = None
+        self._window: Window | None = None
+        self._translator = QTranslator()
+        if self._translator.load(f"geosam_{QgsApplication.instance().locale()}", str(HERE / "i18n")):
+            QCoreApplication.installTranslator(self._translator)
+
+    @property
+    def window(self) -> Window | None:
+        """The window's part; None without a window, and after `unload`."""
+        return self._window
+
+    def initProcessing(self) -> None:
+        """Register the algorithms."""
+        from geosam_qgis.processing.provider import GeosamProvider  # noqa: PLC0415 - what is needed here, and no more
+
+        self._provider = GeosamProvider()
+        QgsApplication.processingRegistry().addProvider(self._provider)
+
+    def initGui(self) -> None:
+        """Register the algorithms, and add actions, panel and map tool to the main window."""
+        from geosam_qgis.tool.window import Window  # noqa: PLC0415 - there is no window in qgis_process
+
+        self.initProcessing()
+        self._window = Window(self._iface)
+
+    def unload(self) -> None:
+        """Leave nothing behind: QGIS may load the plugin again in a moment."""
+        if self._window is not None:
+            self._window.unload()
+            self._window = None
+        if self._provider is not None:
+            QgsApplication.processingRegistry().removeProvider(self._provider)
+            self._provider = None
+        QCoreApplication.removeTranslator(self._translator)

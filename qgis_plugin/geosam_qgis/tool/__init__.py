@@ -1,0 +1,1 @@
+"""Click to segment: the map tool, what it draws, what it asks, and where its objects go."""

@@ -1,0 +1,95 @@
+"""CRSs between QGIS and the worker, and what has to change its CRS on the way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
+    QgsCsException,
+    QgsGeometry,
+    QgsPointXY,
+    QgsProject,
+)
+
+from geosam_qgis.draft import Draft, Step
+from geosam_qgis.jobs.sources import crs_text
+from geosam_qgis.texts import tr
+
+
+class ProjectionError(Exception):
+    """Coordinates that another CRS cannot express; the message is for people."""
+
+
+def crs_of(text: str) -> QgsCoordinateReferenceSystem:
+    """The CRS that :func:`~geosam_qgis.jobs.sources.crs_text`, or the worker, wrote."""
+    if text.upper().startswith("EPSG:"):
+        return QgsCoordinateReferenceSystem(text)
+    return QgsCoordinateReferenceSystem.fromWkt(text)
+
+
+def scene_crs(info: dict[str, Any]) -> QgsCoordinateReferenceSystem:
+    """The CRS of a scene, from the worker's answer to *open*."""
+    return QgsCoordinateReferenceSystem.fromWkt(info["crs"])
+
+
+def transformed(
+    geometry: QgsGeometry, source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem
+) -> QgsGeometry:
+    """A copy of a geometry in another CRS; the same where one of the two is unknown.
+
+    Raises:
+        ProjectionError: the other CRS has no such place.
+    """
+    moved = QgsGeometry(geometry)
+    if source == target or not (source.isValid() and target.isValid()):
+        return moved
+    try:
+        moved.transform(QgsCoordinateTransform(source, target, QgsProject.instance()))
+    except QgsCsException:
+        raise _nowhere(source, target) from None
+    if not moved.boundingBox().isFinite():
+        raise _nowhere(source, target)
+    return moved
+
+
+def moved_point(
+    point: QgsPointXY, source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem
+) -> QgsPointXY:
+    """A point in another CRS.
+
+    Raises:
+        ProjectionError: the other CRS has no such place.
+    """
+    if source == target or not (source.isValid() and target.isValid()):
+        return point
+    try:
+        moved = QgsCoordinateTransform(source, target, QgsProject.instance()).transform(point)
+    except QgsCsException:
+        raise _nowhere(source, target) from None
+    if not (math.isfinite(moved.x()) and math.isfinite(moved.y())):
+        raise _nowhere(source, target)
+    return moved
+
+
+def moved_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
+    """A draft in another CRS.
+
+    Raises:
+        ProjectionError: the other CRS has no such place.
+    """
+    source, text = crs_of(draft.crs), crs_text(target)
+    if text == draft.crs:
+        return draft
+    steps = []
+    for step in draft.steps:
+        points = [[moved_point(QgsPointXY(*xy), source, target) for xy in ring] for ring in step.rings]
+        steps.append(Step(step.kind, step.label, tuple(tuple((p.x(), p.y()) for p in ring) for ring in points)))
+    return Draft(text, tuple(steps), draft.granularity)
+
+
+def _nowhere(source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem) -> ProjectionError:
+    text = tr("This place has no coordinates in {target} (it was given in {source}). Choose another CRS.")
+    return ProjectionError(text.format(source=source.userFriendlyIdentifier(), target=target.userFriendlyIdentifier()))

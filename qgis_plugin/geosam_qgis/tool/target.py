@@ -1,0 +1,95 @@
+"""The polygon layer that objects go to; a new GeoPackage layer where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsFields,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorFileWriter,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
+from qgis.PyQt.QtWidgets import QFileDialog, QWidget
+
+from geosam_qgis.compat import field
+from geosam_qgis.jobs.results import outlines
+from geosam_qgis.jobs.sources import Source, source_of
+from geosam_qgis.texts import tr
+from geosam_qgis.tool.accepting import PROMPTS_FIELD
+
+#: Fields of a new layer, as in the command line's outputs, and the draft.
+FIELDS = {
+    "score": "number",
+    "stability": "number",
+    "area_m2": "number",
+    "perimeter_m": "number",
+    "model": "text",
+    "n_tiles": "integer",
+    "touches_edge": "truth",
+    "truncated": "truth",
+    PROMPTS_FIELD: "text",
+}
+
+
+class TargetError(Exception):
+    """A layer that could not be made; the message is for people."""
+
+
+def default_path(raster: QgsRasterLayer) -> Path:
+    """`<raster>_objects.gpkg` beside a raster file, or in the project's or user's folder; never one that exists."""
+    source = source_of(raster)
+    file = Path(source.path) if isinstance(source, Source) else Path()
+    if file.is_file():
+        folder, stem = file.parent, file.stem
+    else:
+        folder, stem = Path(QgsProject.instance().homePath() or Path.home()), raster.name() or "raster"
+    wanted, number = folder / f"{stem}_objects.gpkg", 1
+    while wanted.exists():
+        number += 1
+        wanted = folder / f"{stem}_objects_{number}.gpkg"
+    return wanted
+
+
+def ask_for_layer(raster: QgsRasterLayer, parent: QWidget | None) -> QgsVectorLayer | None:
+    """Let the user name a new layer, make it, and add it to the project; None if they would rather not.
+
+    Raises:
+        TargetError: it cannot be made.
+    """
+    title = tr("New layer for objects")
+    kept = QFileDialog.Option.DontConfirmOverwrite  # an existing file is refused in any case
+    path, _ = QFileDialog.getSaveFileName(parent, title, str(default_path(raster)), "GeoPackage (*.gpkg)", options=kept)
+    if not path:
+        return None
+    return new_layer(Path(path).with_suffix(".gpkg"), raster.crs())
+
+
+def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
+    """Make a GeoPackage with an empty layer for objects, add it to the project, and make it editable.
+
+    Raises:
+        TargetError: the file exists, or cannot be written.
+    """
+    if path.exists():
+        text = tr("{path} exists. Choose a name that does not, or choose that file's layer as the output.")
+        raise TargetError(text.format(path=path))
+    fields = QgsFields()
+    for name, kind in FIELDS.items():
+        fields.append(field(name, kind))
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName, options.layerName, options.fileEncoding = "GPKG", path.stem, "UTF-8"
+    context = QgsProject.instance().transformContext()
+    writer = QgsVectorFileWriter.create(str(path), fields, QgsWkbTypes.Type.MultiPolygon, crs, context, options)
+    problem = writer.errorMessage()
+    del writer  # closes the file
+    layer = QgsVectorLayer(f"{path}|layername={path.stem}", path.stem, "ogr")
+    if problem or not layer.isValid() or not layer.startEditing():
+        text = tr("{path} cannot be written: {problem}. Choose another folder.")
+        raise TargetError(text.format(path=path, problem=problem or tr("no layer in it")))
+    layer.setRenderer(outlines())  # whoever draws over a picture wants to see it
+    QgsProject.instance().addMapLayer(layer)
+    return layer

@@ -1,0 +1,304 @@
+"""Map tool, panel and drafting as one: the panel says what is asked about, and what is accepted goes to its layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qgis.core import QgsFeature, QgsGeometry, QgsProject, QgsRasterLayer, QgsVectorLayer
+from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtWidgets import QFileDialog, QWidget
+
+from geosam_qgis.jobs.sources import Reason, Source, source_of
+from geosam_qgis.jobs.web_layers import Pictures, metres_per_unit
+from geosam_qgis.texts import tr
+from geosam_qgis.tool.accepting import AcceptError, accept
+from geosam_qgis.tool.dock import Dock
+from geosam_qgis.tool.drafting import Drafting, State, Wishes
+from geosam_qgis.tool.hovering import Hovering
+from geosam_qgis.tool.map_tool import SegmentTool
+from geosam_qgis.tool.place import Place, place_of
+from geosam_qgis.tool.projections import ProjectionError, transformed
+from geosam_qgis.tool.recent import (
+    Recent,
+    RecentObjects,
+    feature_at,
+    outline_draft,
+    prompt_objects,
+    stored_draft,
+)
+from geosam_qgis.tool.target import TargetError, ask_for_layer
+
+if TYPE_CHECKING:
+    from qgis.gui import QgsMapCanvas
+
+    from geosam_qgis.draft import Draft
+    from geosam_qgis.engine.client import WorkerClient
+    from geosam_qgis.tool.answer import Answer
+
+
+class Workbench(QObject):
+    """What a user has in front of them; made by the plugin, once for a main window."""
+
+    told = pyqtSignal(str, bool)
+    """A sentence for the message bar, and whether it is about a failure."""
+
+    def __init__(self, client: WorkerClient, canvas: QgsMapCanvas, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._client = client
+        self._canvas = canvas
+        self._window = parent
+        self.recents = RecentObjects(self)
+        self.drafting = Drafting(client, self._deliver, self)
+        self.hovering = Hovering(client, self.drafting, self)
+        self.tool = SegmentTool(canvas, self.drafting, self.hovering, lambda: self.dock.output_layer)
+        self.dock = Dock(parent)
+        self._pictures = Pictures(self)
+        self._watched: set[str] = set()
+        self._is_ready = False
+        self._ending = ""
+        self._connect()
+        self._choose_raster(self.dock.raster_layer)
+        self._choose_wishes()
+        self._show_state()
+
+    # What the user does
+
+    def accept(self) -> None:
+        """Put the object into the output layer; into a new one if none is chosen."""
+        if not self.drafting.draft.selects:
+            return
+        found = self.drafting.answer
+        is_empty = self.drafting.state is State.SHOWN and found is not None and found.geometry is None
+        revised = self.drafting.revised
+        has_layer = self.dock.output_layer is not None or (revised is not None and revised.layer is not None)
+        if not (is_empty or has_layer or self.make_layer()):
+            return
+        output = self.dock.output_layer
+        self.drafting.accept(output.id() if output is not None else "")
+
+    def make_layer(self) -> bool:
+        """Let the user name a new output layer; whether there is one now."""
+        raster = self.dock.raster_layer
+        if raster is None:
+            self.told.emit(tr("Choose a raster layer first: the new layer gets its CRS."), False)
+            return False
+        try:
+            layer = ask_for_layer(raster, self._window)
+        except TargetError as error:
+            self.told.emit(str(error), True)
+            return False
+        if layer is not None:
+            self.dock.output.setLayer(layer)
+        return layer is not None
+
+    def continue_selected(self) -> None:
+        """Go on with the one polygon that is selected in the output layer."""
+        layer = self.dock.output_layer
+        selected = list(layer.selectedFeatures()) if layer is not None else []
+        if layer is None or len(selected) != 1:
+            self.told.emit(tr("Select one polygon of the output layer, or hold Alt and click it."), False)
+        else:
+            self._continue(layer, selected[0])
+
+    def continue_at(self, point: Any) -> None:
+        """Go on with the polygon of the output layer at a point of the canvas."""
+        layer = self.dock.output_layer
+        if layer is None:
+            self.told.emit(tr("Choose the output layer that has the polygon."), False)
+            return
+        try:
+            feature = feature_at(layer, point, self._canvas.mapSettings().destinationCrs())
+        except ProjectionError as error:
+            self.told.emit(str(error), True)
+            return
+        if feature is None:
+            self.told.emit(tr("There is no polygon of {name} here.").format(name=layer.name()), False)
+        else:
+            self._continue(layer, feature)
+
+    def continue_recent(self, recent: Recent) -> None:
+        """Go on with an object that was accepted lately."""
+        layer, feature = recent.place.layer, recent.place.feature
+        if layer is None or feature is None:
+            self.told.emit(tr("This object is not in its layer any more. It is drafted as a new one."), False)
+            self._draft(recent.answer.draft, None)
+        else:
+            self._draft(recent.answer.draft, place_of(layer, feature))
+
+    def zoom_to(self, recent: Recent) -> None:
+        """Show an object that was accepted lately."""
+        if recent.answer.geometry is None:
+            return
+        canvas_crs = self._canvas.mapSettings().destinationCrs()
+        try:
+            box = transformed(recent.answer.geometry, recent.answer.crs, canvas_crs).boundingBox()
+        except ProjectionError as error:
+            self.told.emit(str(error), True)
+            return
+        box.scale(2.0)
+        self._canvas.setExtent(box)
+        self._canvas.refresh()
+
+    def save_prompts(self) -> None:
+        """Let the user name a file for the prompts of the output layer's polygons, and have it written."""
+        layer = self.dock.output_layer
+        try:
+            objects = prompt_objects(layer, self.recents) if layer is not None else []
+        except ProjectionError as error:
+            self.told.emit(str(error), True)
+            return
+        if layer is None or not objects:
+            self.told.emit(tr("The output layer has no polygons that remember their prompts."), False)
+            return
+        start = str(Path(QgsProject.instance().homePath() or Path.home()) / f"{layer.name()}_prompts.gpkg")
+        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save prompts"), start, "GeoPackage (*.gpkg)")
+        if path:
+            self._client.request(
+                "save_prompts",
+                {"path": str(Path(path).with_suffix(".gpkg")), "objects": objects, "overwrite": True},
+                lambda saved: self.told.emit(
+                    tr("The prompts of {count} objects are in {path}.").format(**saved), False
+                ),
+                lambda failure: self.told.emit(failure.message, True),
+            )
+
+    def export_view(self) -> None:
+        """Save what a web layer shows as a file, and go on with that."""
+        layer = self.dock.raster_layer
+        if layer is None:
+            return
+        canvas = self._canvas.mapSettings()
+        try:
+            view = transformed(QgsGeometry.fromQPolygonF(canvas.visiblePolygon()), canvas.destinationCrs(), layer.crs())
+        except ProjectionError as error:
+            self.told.emit(str(error), True)
+            return
+        name = tr("{name}, view").format(name=layer.name())
+        self._pictures.take(
+            layer,
+            view.boundingBox(),
+            metres_per_pixel(self._canvas),
+            lambda source: self._use_picture(source, name),
+            lambda reason: self.told.emit(reason, True) if reason else None,
+        )
+
+    def unload(self) -> None:
+        """Leave nothing behind."""
+        project = QgsProject.instance()
+        project.layersWillBeRemoved.disconnect(self.recents.forget_layers)
+        self._client.started.disconnect(self._started)
+        self._client.stopped.disconnect(self._stopped)
+        self.drafting.unload()
+        self.tool.unload()
+        self.hovering.unload()
+        self._pictures.unload()
+        self.dock.deleteLater()
+        self.deleteLater()
+
+    # What follows from it
+
+    def _connect(self) -> None:
+        self.tool.accept_asked.connect(self.accept)
+        self.tool.continue_asked.connect(self.continue_at)
+        self.tool.activated.connect(self._taken_up)
+        self.drafting.changed.connect(self._show_drafting)
+        self.drafting.failed.connect(lambda text: self.told.emit(text, True))
+        self.hovering.looking_changed.connect(self._show_state)
+        self.recents.changed.connect(lambda: self.dock.show_recent(self.recents.objects))
+        self.dock.raster_changed.connect(self._choose_raster)
+        self.dock.wishes_changed.connect(self._choose_wishes)
+        self.dock.granularity_changed.connect(self.drafting.set_granularity)
+        self.dock.new_layer_asked.connect(self.make_layer)
+        self.dock.export_asked.connect(self.export_view)
+        self.dock.zoom_asked.connect(self.zoom_to)
+        self.dock.continue_asked.connect(self.continue_recent)
+        self._client.started.connect(self._started)
+        self._client.stopped.connect(self._stopped)
+        QgsProject.instance().layersWillBeRemoved.connect(self.recents.forget_layers)
+
+    def _taken_up(self) -> None:
+        source = self.drafting.source
+        if isinstance(source, Source):
+            self._client.forget_scene(source.path)  # the file may be another one by now
+        self.tool.follow_view()
+        self._show_state()
+
+    def _choose_raster(self, layer: QgsRasterLayer | None) -> None:
+        if layer is not None and layer.id() not in self._watched:
+            self._watched.add(layer.id())
+            layer.crsChanged.connect(lambda: self._choose_raster(self.dock.raster_layer))
+        source = source_of(layer) if layer is not None else None
+        reason = source if isinstance(source, Reason) else None
+        self.dock.show_notice(reason.text if reason else "", can_export=reason is not None and reason.exportable)
+        self.drafting.set_source(source)
+        self.tool.follow_view()
+
+    def _choose_wishes(self) -> None:
+        model = self.dock.model_name
+        self._client.model = {"name": model} if model else None
+        self.drafting.set_wishes(Wishes(model, self.dock.simplify_m.value()))
+        self.tool.follow_view()
+
+    def _deliver(self, answer: Answer, revised: Place | None, layer_id: str) -> None:
+        """Put an object into the layer it comes from, or into the one that was the output when it was accepted.
+
+        Raises:
+            AcceptError: it cannot be.
+        """
+        layer = (revised and revised.layer) or QgsProject.instance().mapLayer(layer_id)
+        if not isinstance(layer, QgsVectorLayer):
+            raise AcceptError(tr("The output layer is gone. Choose another one, and accept the object again."))
+        former = revised if revised is not None and revised.layer_id == layer.id() else None
+        place = accept(answer, layer, min_area_m2=self.dock.min_area_m2.value(), revised=former)
+        self.recents.add(place, answer, former)
+
+    def _continue(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
+        draft = stored_draft(feature) or self.recents.draft_of(layer, feature) or outline_draft(layer, feature)
+        self._draft(draft, place_of(layer, feature))
+
+    def _draft(self, draft: Draft, revised: Place | None) -> None:
+        self.drafting.continue_with(draft, revised)
+        if self._canvas.mapTool() is not self.tool:
+            self._canvas.setMapTool(self.tool)
+
+    def _use_picture(self, source: Source, name: str) -> None:
+        layer = QgsRasterLayer(source.path, name)
+        QgsProject.instance().addMapLayer(layer)
+        self.dock.raster.setLayer(layer)
+
+    def _started(self, greeting: dict[str, Any]) -> None:
+        self._is_ready = True
+        self.dock.show_models(greeting["models"])
+        self._show_state()
+
+    def _stopped(self, reason: str) -> None:
+        self._is_ready, self._ending = False, reason
+        self._show_state()
+
+    def _show_drafting(self) -> None:
+        self.dock.show_granularity(self.drafting.draft.granularity)
+        self._show_state()
+
+    def _show_state(self) -> None:
+        """Say in the panel what the worker does."""
+        if not self._client.is_running:
+            text = self._ending or tr("The worker is not running. It starts with the first click.")
+        elif not self._is_ready:
+            text = tr("The worker is starting…")
+        elif self.hovering.is_loading:
+            text = tr("The model is being loaded…")
+        elif self.drafting.leaving:
+            text = tr("Looking… {count} accepted objects are on their way.").format(count=self.drafting.leaving)
+        elif self.hovering.looking or self.drafting.state is State.ASKING:
+            text = tr("Looking…")
+        else:
+            answer = self.drafting.answer
+            text = " ".join([tr("Ready."), *(answer.warnings if answer is not None else ())])
+        self.dock.state.setText(text)
+
+
+def metres_per_pixel(canvas: QgsMapCanvas) -> float:
+    """Side of a pixel of the canvas in metres on the ground."""
+    crs = canvas.mapSettings().destinationCrs()
+    return float(canvas.mapUnitsPerPixel() * metres_per_unit(crs, canvas.center()))

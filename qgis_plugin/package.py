@@ -1,0 +1,163 @@
+"""The plugin's zip: what belongs into it, checked, and the same bytes every time.
+
+`package.py copies` takes over the modules that library and plugin share. `package.py zip FOLDER` builds
+`geosam_qgis-VERSION.zip`. What is checked are the rules of the repository of plugins (plugins.qgis.org); what it finds
+out with tools of its own is checked by `gate.py`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PLUGIN = HERE / "geosam_qgis"
+LIBRARY = HERE.parent / "geosam"
+
+#: The library's modules that the plugin has byte copies of.
+SHARED = {LIBRARY / "worker" / "protocol.py": PLUGIN / "protocol.py", LIBRARY / "draft.py": PLUGIN / "draft.py"}
+
+REQUIRED_KEYS = (
+    "name",
+    "description",
+    "version",
+    "qgisMinimumVersion",
+    "author",
+    "email",
+    "about",
+    "tracker",
+    "repository",
+)
+SUFFIXES = {".py", ".txt", ".svg", ".ts", ".qm", ".html"}
+LICENSE = "LICENSE"
+MAX_BYTES = 25_000_000
+#: Every file's time in the zip, the earliest that a zip can say.
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+
+
+class Unfit(Exception):
+    """The plugin must not be packed as it is; the message says why."""
+
+
+def copy_shared() -> None:
+    """Bring the plugin's copies of shared modules up to date."""
+    for source, copy in SHARED.items():
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, copy)
+            sys.stdout.write(f"copied {source.relative_to(HERE.parent)}\n")
+
+
+def metadata() -> dict[str, str]:
+    """What `metadata.txt` says, read as the repository of plugins reads it."""
+    parser = configparser.ConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    parser.read_string((PLUGIN / "metadata.txt").read_text(encoding="utf-8"))
+    return dict(parser["general"])
+
+
+def shipped() -> list[Path]:
+    """The files of the plugin, sorted; caches are no part of it.
+
+    Raises:
+        Unfit: A file is of a kind that the plugin has no use for.
+    """
+    files = sorted(path for path in PLUGIN.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    for path in files:
+        if path.suffix not in SUFFIXES and path != PLUGIN / LICENSE:
+            raise Unfit(f"{path}: a {path.suffix or 'file without suffix'} was found, one of {SUFFIXES} is wanted")
+    return files
+
+
+def check() -> None:
+    """Check what can be seen without the tools of `gate.py`.
+
+    Raises:
+        Unfit: A rule of the repository of plugins, or of this one, is broken.
+    """
+    said = metadata()
+    missing = [key for key in REQUIRED_KEYS if not said.get(key, "").strip()]
+    if missing:
+        raise Unfit(f"{PLUGIN / 'metadata.txt'}: {', '.join(missing)} missing")
+    if not (PLUGIN / said["icon"]).is_file():
+        raise Unfit(f"{PLUGIN / 'metadata.txt'}: icon={said['icon']}: there is no such file")
+    for name in (LICENSE, "__init__.py"):
+        if not (PLUGIN / name).is_file():
+            raise Unfit(f"{PLUGIN / name} is missing")
+    if PLUGIN.name != PLUGIN.name.lower() or not PLUGIN.name.isidentifier():
+        raise Unfit(f"{PLUGIN.name}: a lowercase identifier is wanted as the folder's name")
+    for source, copy in SHARED.items():
+        if copy.read_bytes() != source.read_bytes():
+            raise Unfit(f"{copy} differs from {source}. Run `make plugin-copies`")
+
+
+def compiled_translations(folder: Path) -> list[Path]:
+    """The `.ts` files as Qt loads them, made by its `lrelease`; none, and a note, where that is missing.
+
+    Raises:
+        Unfit: `lrelease` refuses a file.
+    """
+    sources = sorted((PLUGIN / "i18n").glob("*.ts"))
+    lrelease = shutil.which("lrelease")
+    if lrelease is None:
+        sys.stdout.write("note: without translations, since lrelease is missing (Debian: qttools5-dev-tools)\n")
+        return []
+    results = [folder / f"{source.stem}.qm" for source in sources]
+    for source, result in zip(sources, results):
+        command = [lrelease, "-silent", "-nounfinished", str(source), "-qm", str(result)]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise Unfit(f"{source}: lrelease refused it")
+    return results
+
+
+def build(folder: Path) -> Path:
+    """Write the zip into a folder; its path.
+
+    Raises:
+        Unfit: See `check`; or the zip is too large.
+    """
+    check()
+    target = folder / f"{PLUGIN.name}-{metadata()['version']}.zip"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        members = {path.relative_to(PLUGIN.parent).as_posix(): path for path in shipped()}
+        members.update({f"{PLUGIN.name}/i18n/{path.name}": path for path in compiled_translations(Path(scratch))})
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name in sorted(members):
+                entry = zipfile.ZipInfo(name, TIMESTAMP)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.create_system = 3  # Unix, whose permissions follow: readable, not executable
+                entry.external_attr = 0o100644 << 16
+                archive.writestr(entry, members[name].read_bytes())
+    if target.stat().st_size >= MAX_BYTES:
+        raise Unfit(f"{target}: {target.stat().st_size} bytes, fewer than {MAX_BYTES} are wanted")
+    return target
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; the exit code."""
+    if arguments == ["copies"]:
+        copy_shared()
+        return 0
+    if len(arguments) != 2 or arguments[0] != "zip":
+        sys.stderr.write("usage: package.py copies | package.py zip FOLDER\n")
+        return 2
+    try:
+        target = build(Path(arguments[1]))
+    except Unfit as unfit:
+        sys.stderr.write(f"error: {unfit}\n")
+        return 1
+    sys.stdout.write(f"{target} ({target.stat().st_size / 1e3:.0f} kB)\n")
+    said = metadata()
+    for key in ("tracker", "repository", "homepage", "email"):
+        if ".example" in said[key]:
+            sys.stdout.write(f"note: {key}={said[key]} is a placeholder: set it before an upload\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,3 @@
+"""`qgis.PyQt.QtCore` is PyQt6.QtCore."""
+
+from PyQt6.QtCore import *

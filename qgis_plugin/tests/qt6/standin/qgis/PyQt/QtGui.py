@@ -1,0 +1,3 @@
+"""`qgis.PyQt.QtGui` is PyQt6.QtGui."""
+
+from PyQt6.QtGui import *

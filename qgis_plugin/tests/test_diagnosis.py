@@ -1,0 +1,129 @@
+"""What the diagnosis tells, with a worker, without one, and with one that dies."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QEvent
+from qgis.PyQt.QtGui import QGuiApplication
+
+from geosam_qgis.engine import finding
+from geosam_qgis.engine.client import WorkerClient
+from geosam_qgis.engine.diagnosis import diagnose, without_password
+from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
+from geosam_qgis.engine.finding import WorkerCommand
+from geosam_qgis.engine.install_dialog import InstallDialog
+from geosam_qgis.engine.installing import Plan
+from geosam_qgis.settings import Settings
+
+FAKE = str(Path(__file__).with_name("fake_worker.py"))
+
+
+@pytest.fixture
+def fake(wait):
+    made = []
+
+    def make(*modes):
+        made.append(WorkerClient(WorkerCommand(sys.executable, (FAKE, *modes, "worker"), "test")))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.stop()
+    wait(lambda: not any(client.is_ending for client in made))
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """No worker anywhere."""
+    monkeypatch.delenv("GEOSAM_WORKER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(finding, "tool_folders", lambda: [tmp_path / "tools"])
+
+
+def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
+    dialog = DiagnosisDialog(WorkerClient())
+    report = dialog.report.toPlainText()
+    assert "Install one, or choose one." in dialog.findings.text()
+    assert "- setting: not given" in report
+    assert "- environment variable GEOSAM_WORKER: not given" in report
+    assert f"- folder of uv or pipx: {tmp_path}/tools/geosam" in report
+    assert f"- PATH: {tmp_path}/geosam" in report
+    wait(lambda: "No geosam worker was found" in dialog.findings.text())
+
+
+def test_with_a_worker_versions_models_and_space_are_told(client, wait):
+    dialog = DiagnosisDialog(client)
+    wait(lambda: "It runs: geosam" in dialog.findings.text())
+    report = dialog.report.toPlainText()
+    assert "torch: " in report or "'torch': " in report
+    assert "QGIS 3." in report
+    assert "protocol 1" in report
+    assert "threshold" in dialog.findings.text()
+    assert "GB are free" in report
+    dialog.copy.click()
+    assert QGuiApplication.clipboard().text() == report
+
+
+def test_a_worker_that_dies_is_told_with_what_it_printed(fake, wait, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_LAST_WORDS", "Traceback\nModuleNotFoundError: No module named 'torch'")
+    dialog = DiagnosisDialog(fake("dies"))
+    wait(lambda: "No module named 'torch'" in dialog.findings.text())
+    assert "s ago: An import failed" in dialog.report.toPlainText()
+    for _ in range(3):
+        dialog.try_again()
+        wait(lambda: "An import failed" in dialog.findings.text() and "3 times" not in dialog.findings.text())
+
+
+def test_variables_that_were_dropped_are_told(fake, monkeypatch):
+    monkeypatch.setenv("PROJ_LIB", "/opt/qgis/proj")
+    monkeypatch.setenv("PYTHONHOME", "/opt/qgis")
+    assert "does not get\n  PYTHONHOME\n  PROJ_LIB\n" in diagnose(fake(), None).report
+
+
+def test_a_worker_that_is_chosen_is_used_and_remembered(client, worker_command, wait, tmp_path):
+    dialog = DiagnosisDialog(client)
+    dialog.use(str(tmp_path / "nothing"))
+    assert "is neither a geosam program" in dialog.findings.text()
+    assert Settings().worker == ""
+    dialog.use(worker_command.program)
+    assert Settings().worker == worker_command.program
+    wait(lambda: "It runs" in dialog.findings.text())
+
+
+def test_passwords_are_not_told():
+    assert without_password("http://ann:secret@proxy.example.org:3128") == "http://***@proxy.example.org:3128"
+
+
+def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait, tmp_path):
+    dialog = InstallDialog()
+    assert dialog.plan() == Plan()
+    dialog.source_kind.setCurrentIndex(3)
+    dialog.begin.click()
+    assert "Where is it to be installed from?" in dialog.log.toPlainText()
+    dialog.folder.setFilePath(str(tmp_path))
+    dialog.python.setFilePath(str(tmp_path / "no python"))
+    dialog.begin.click()
+    assert not dialog.begin.isEnabled()
+    wait(dialog.begin.isEnabled)
+    assert "Neither uv nor a Python" in dialog.log.toPlainText()
+    assert InstallDialog().plan() == Plan(str(tmp_path), str(tmp_path / "no python"))
+
+
+def test_an_installation_whose_window_goes_away_cleans_up_behind_itself(wait, tmp_path, monkeypatch, qgis_app):
+    monkeypatch.setattr(QgsApplication, "qgisSettingsDirPath", staticmethod(lambda: f"{tmp_path}/profile/"))
+    (tmp_path / "wheels").mkdir()
+    dialog = InstallDialog()
+    dialog.source_kind.setCurrentIndex(3)
+    dialog.folder.setFilePath(str(tmp_path / "wheels"))
+    dialog.python.setFilePath(sys.executable)
+    dialog.begin.click()
+    wait((tmp_path / "profile" / "geosam" / "env-1").exists)
+    told = []
+    dialog._installation.failed.connect(told.append)
+    dialog.deleteLater()
+    del dialog
+    wait(lambda: qgis_app.sendPostedEvents(None, QEvent.Type.DeferredDelete) or told)
+    assert told == ["Cancelled."]
+    assert not (tmp_path / "profile" / "geosam" / "env-1").exists()
