@@ -75,9 +75,13 @@ class FairQueue:
     """Tasks that wait: lowest rank first, clients in turn, the tasks of one client in their order.
 
     What nobody waits for begins only after a moment in which nothing else came: whoever moves a cursor asks again soon.
+
+    Args:
+        quiet_s: how long that moment is (seconds).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet_s: float = QUIET_S) -> None:
+        self._quiet_s = quiet_s
         self._last = -math.inf
         self._turns: dict[int, OrderedDict[str, deque[Task]]] = {}
         self._changed = threading.Condition()
@@ -100,7 +104,7 @@ class FairQueue:
         with self._changed:
             while not self._closed:
                 rank = min(self._turns, default=None)
-                quiet_in = 0.0 if rank is None or rank < PATIENT else self._last + QUIET_S - time.monotonic()
+                quiet_in = 0.0 if rank is None or rank < PATIENT else self._last + self._quiet_s - time.monotonic()
                 if rank is not None and quiet_in <= 0:
                     return self._next(rank)
                 self._changed.wait(quiet_in if quiet_in > 0 else None)

@@ -78,7 +78,7 @@ def test_a_closed_queue_gives_nothing_even_to_who_waits():
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 2)), max_size=40))
 def test_nothing_is_lost_doubled_or_reordered_within_a_client_and_rank(wanted):
-    queue = FairQueue()
+    queue = FairQueue(quiet_s=0)
     tasks = [task(client, number, rank) for number, (client, rank) in enumerate(wanted)]
     for one in tasks:
         queue.put(one)
