@@ -22,6 +22,7 @@ from geosam.prompt_layer import read_prompts
 from geosam.prompts import with_granularity
 from geosam.results import Shaping, features
 from geosam.scene import open_scene
+from geosam.store import EmbeddingStore
 from geosam.worker.objects import bundles, crs_of, object_messages
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def run(
     prompting: Mapping[str, Any] = NOTHING,
     window: tuple[float, float, float, float] | None = None,
     running: Mapping[str, Any] = NOTHING,
+    cache: str | None = None,
     send_objects: bool = False,
 ) -> Message:
     """Segment a raster, or a part of it, into a file; stops between tiles, and goes on there when it is asked again."""
@@ -72,6 +74,7 @@ def run(
         task.check()
         segmenter = load_segmenter(**model)
         task.check()
+        store = None if cache is None else EmbeddingStore(Path(cache))
         settings = _options(segmenter.spec, command=_recorded(task), **running)
         shaping = replace(settings.shaping, layout="overlapping")
 
@@ -82,12 +85,13 @@ def run(
         def watch(found: Sequence[SceneObject]) -> None:
             _tell(task, found, scene, shaping, segmenter.spec.name)
 
-        hooks: dict[str, Any] = {"progress": progress, "watch": watch if send_objects else None}
+        hooks: dict[str, Any] = {"store": store, "progress": progress, "watch": watch if send_objects else None}
         if asked is None:
             summary = segment_scene(scene, segmenter, Path(out), settings, **hooks)
         else:
             summary = segment_prompts(scene, segmenter, asked, Path(out), settings, skip_outside=skip, **hooks)
     facts = summary.to_json()
+    warnings += [] if store is None else store.take_warnings()
     facts["warnings"] = list(dict.fromkeys([*warnings, *facts["warnings"]]))
     return {**facts, "exit_code": PartialResult.exit_code if summary.failed_tiles else 0}
 

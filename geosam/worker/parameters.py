@@ -271,6 +271,7 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Reader], Mapping[str, Reader]]] = {
             "prompting": _prompting,
             "window": bounds,
             "running": _running,
+            "cache": path,
             "send_objects": flag,
         },
     ),

@@ -144,6 +144,14 @@ def test_bands_resolution_and_window_reach_the_worker(run, scene_file, tmp_path)
     assert rows(found["OUTPUT"]) == rows(tmp_path / "c.gpkg")
 
 
+def test_a_cache_folder_keeps_what_was_seen(run, scene_file, tmp_path):
+    found = run(
+        "segment", INPUT=scene_file().path, MODEL="threshold", CACHE=str(tmp_path / "cache"), OUTPUT="memory:objects"
+    )
+    assert found["COUNT"] > 3
+    assert list((tmp_path / "cache").rglob("*.safetensors"))
+
+
 def test_an_extent_in_another_crs_is_transformed(run, scene_file):
     scene = scene_file()
     inside = QgsGeometry.fromPointXY(QgsPointXY(*scene.spot("roof"))).boundingBox()

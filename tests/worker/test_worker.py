@@ -210,6 +210,18 @@ def test_a_run_writes_what_the_library_writes_and_tells_what_it_finds(shared_wor
     assert shared_worker.refused("run", **request)["data"] == {"type": "OutputExists", "exit_code": 6}
 
 
+def test_a_run_keeps_embeddings_in_a_folder_and_uses_them(shared_worker, scene_path, tmp_path):
+    request = {"path": str(scene_path), "model": MODEL, "cache": str(tmp_path / "cache")}
+    first = shared_worker.ask("run", out=str(tmp_path / "first.gpkg"), **request)
+    kept = sorted((tmp_path / "cache").rglob("*.safetensors"))
+    assert len(kept) == first["tiles"]
+    again = shared_worker.ask("run", out=str(tmp_path / "again.gpkg"), **request)
+    assert again["count"] == first["count"]
+    assert sorted((tmp_path / "cache").rglob("*.safetensors")) == kept
+    taken = shared_worker.refused("run", out=str(tmp_path / "other.gpkg"), **{**request, "cache": str(scene_path)})
+    assert taken["data"]["type"] == "UsageError"
+
+
 def test_a_part_is_run_in_processes_as_well(shared_worker, scene, scene_path, tmp_path):
     xmin, ymin, xmax, ymax = scene["bounds"]
     window = [xmin, ymin, (xmin + xmax) / 2, ymax]

@@ -52,6 +52,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Cache folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Cancel</source>
         <translation>Abbrechen</translation>
     </message>
@@ -251,6 +255,10 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Judge only within</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Keeps what a model saw of each tile, so that other runs over the raster are quicker.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

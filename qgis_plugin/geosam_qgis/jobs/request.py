@@ -62,12 +62,14 @@ class RunRequest:
     """Bounds of the part that is looked at, in the raster's CRS (xmin, ymin, xmax, ymax); None: all."""
     running: dict[str, Any] = field(default_factory=dict)
     """Fields of the library's `RunOptions`."""
+    cache: str = ""
+    """Folder in which embeddings are kept for other runs; none if empty."""
     send_objects: bool = False
     """Whether objects are sent as they are found."""
 
     def params(self) -> dict[str, Any]:
         """The parameters of the worker's method `run`."""
-        params = {
+        params: dict[str, Any] = {
             "path": self.source.path,
             "options": self.source.options,
             "model": {"name": self.model, "device": self.device},
@@ -76,6 +78,8 @@ class RunRequest:
             "running": self.running,
             "send_objects": self.send_objects,
         }
+        if self.cache:
+            params["cache"] = self.cache
         if self.prompts is not None:
             path, polygons, granularity, skip_outside = self.prompts
             prompting = {"polygons": polygons, "granularity": granularity, "skip_outside": skip_outside}

@@ -15,6 +15,7 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSink,
+    QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -38,7 +39,7 @@ class Segmenting(GeosamAlgorithm):
 
     INPUT, MODEL, EXTENT, RESOLUTION, BANDS, STRETCH = "INPUT", "MODEL", "EXTENT", "RESOLUTION", "BANDS", "STRETCH"
     LAYOUT, SIMPLIFY, MIN_AREA, FILL_HOLES = "LAYOUT", "SIMPLIFY", "MIN_AREA", "FILL_HOLES"
-    DEVICE, TILE_SIZE, OVERLAP = "DEVICE", "TILE_SIZE", "OVERLAP"
+    DEVICE, TILE_SIZE, OVERLAP, CACHE = "DEVICE", "TILE_SIZE", "OVERLAP", "CACHE"
     ALLOW_PARTIAL, RESTART = "ALLOW_PARTIAL", "RESTART"
     COUNT = "COUNT"
 
@@ -95,6 +96,12 @@ class Segmenting(GeosamAlgorithm):
         self.add(tile, advanced=True)
         overlap = QgsProcessingParameterNumber(self.OVERLAP, tr("Overlap of tiles (pixels)"), _INTEGER, 256, False, 2)
         self.add(overlap, advanced=True)
+        folder = QgsProcessingParameterFile.Behavior.Folder
+        self.add(
+            QgsProcessingParameterFile(self.CACHE, tr("Cache folder"), folder, optional=True),
+            tr("Keeps what a model saw of each tile, so that other runs over the raster are quicker."),
+            advanced=True,
+        )
         self.add(
             QgsProcessingParameterBoolean(self.ALLOW_PARTIAL, tr("Leave out parts that cannot be read"), False),
             advanced=True,
@@ -161,6 +168,7 @@ class Segmenting(GeosamAlgorithm):
             device=DEVICES[self.parameterAsEnum(parameters, self.DEVICE, context)],
             prompts=prompts,
             window=self._window,
+            cache=self.parameterAsString(parameters, self.CACHE, context),
             running={**self._running(parameters, context), **running},
         )
         try:
