@@ -66,15 +66,12 @@ def run(
     send_objects: bool = False,
 ) -> Message:
     """Segment a raster, or a part of it, into a file; stops between tiles, and goes on there when it is asked again."""
-    opening = {**options, "window": window} if window is not None else options
-    asking = {"skip_outside": False, **prompting}
-    skip = asking.pop("skip_outside")
-    with closing(open_scene(path, **opening)) as scene:
-        asked, warnings = _prompts(prompts, out, **asking) if prompts is not None else (None, [])
+    store = None if cache is None else EmbeddingStore(Path(cache))
+    with closing(open_scene(path, **{**options, **({} if window is None else {"window": window})})) as scene:
+        asked, warnings = _prompts(prompts, out, **prompting)
         task.check()
         segmenter = load_segmenter(**model)
         task.check()
-        store = None if cache is None else EmbeddingStore(Path(cache))
         settings = _options(segmenter.spec, command=_recorded(task), **running)
         shaping = replace(settings.shaping, layout="overlapping")
 
@@ -89,7 +86,8 @@ def run(
         if asked is None:
             summary = segment_scene(scene, segmenter, Path(out), settings, **hooks)
         else:
-            summary = segment_prompts(scene, segmenter, asked, Path(out), settings, skip_outside=skip, **hooks)
+            hooks["skip_outside"] = prompting.get("skip_outside", False)
+            summary = segment_prompts(scene, segmenter, asked, Path(out), settings, **hooks)
     facts = summary.to_json()
     warnings += [] if store is None else store.take_warnings()
     facts["warnings"] = list(dict.fromkeys([*warnings, *facts["warnings"]]))
@@ -122,8 +120,12 @@ def _recorded(task: Task) -> str:
 
 
 def _prompts(
-    path: str, out: str, *, crs: str | None = None, granularity: Any = "auto", **reading: Any
-) -> tuple[list[Prompt], list[str]]:
+    path: str | None, out: str, *, crs: str | None = None, granularity: Any = "auto", **prompting: Any
+) -> tuple[list[Prompt] | None, list[str]]:
+    """The prompts of a layer, None without one, and warnings."""
+    if path is None:
+        return None, []
+    reading = {name: value for name, value in prompting.items() if name != "skip_outside"}  # which concerns the scene
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise UsageError(f"the output is an input: {out}: same file as the prompts {path}. Choose another output.")
     found, warnings = read_prompts(path, crs=None if crs is None else crs_of(crs, "prompting.crs"), **reading)
