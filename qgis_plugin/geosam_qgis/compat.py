@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsField
+from qgis.core import QgsField, QgsRasterFileWriter
 from qgis.PyQt import QtGui, QtWidgets
 from qgis.PyQt.QtCore import QMetaType, QVariant
 
@@ -26,3 +26,9 @@ def field(name: str, kind: str) -> QgsField:
         return QgsField(name, getattr(QMetaType.Type, modern))
     except TypeError:  # QGIS before 3.38 knows QVariant.Type only
         return QgsField(name, getattr(QVariant, old))
+
+
+def set_creation_options(writer: QgsRasterFileWriter, options: list[str]) -> None:
+    """Tell GDAL how to write a raster."""
+    tell = getattr(writer, "setCreationOptions", None) or writer.setCreateOptions  # the name before 3.44
+    tell(options)

@@ -11,6 +11,9 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsProviderRegistry, QgsRast
 
 from geosam_qgis.texts import tr
 
+#: How GDAL marks an address on the web.
+_WEB = "/vsicurl/"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -57,7 +60,8 @@ def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
 def _path_of(uri: str) -> str | None:
     """The file or address behind a data source of GDAL; None where it is something else."""
     parts = QgsProviderRegistry.instance().decodeUri("gdal", uri)
-    if parts.get("layerName") or parts.get("vsiPrefix") or parts.get("openOptions"):
+    is_inside = (parts.get("vsiPrefix") or _WEB) != _WEB  # of an archive; newer QGIS gives web addresses a prefix too
+    if is_inside or parts.get("layerName") or parts.get("openOptions"):
         return None
     path = str(parts.get("path") or "")
     web = re.match(r"(?:/vsicurl/)?(https?://.*)", path, re.IGNORECASE)

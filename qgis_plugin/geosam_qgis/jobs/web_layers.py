@@ -24,6 +24,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QObject, QTemporaryDir, QTimer
 
+from geosam_qgis.compat import set_creation_options
 from geosam_qgis.jobs.sources import Source
 from geosam_qgis.texts import tr
 
@@ -100,7 +101,7 @@ class Pictures(QObject):
         path = self._folder.filePath(f"picture{self._count}.tif")
         writer = QgsRasterFileWriter(path)
         writer.setOutputFormat("GTiff")
-        writer.setCreateOptions(["TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"])
+        set_creation_options(writer, ["TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"])
         context = QgsProject.instance().transformContext()
         task = QgsRasterFileWriterTask(writer, _pipe(layer), *frame, layer.crs(), context)
         task.setDescription(tr("geosam: picture of {}").format(layer.name()))
