@@ -18,8 +18,8 @@ OPTIONS = RunOptions(tile_size=TILE, overlap=OVERLAP, overwrite=True)
 
 
 @dataclass(frozen=True)
-class Counting(ThresholdSegmenter):
-    """Counts the windows it looks at and the questions it is asked."""
+class _Counting:
+    """Counts the windows that a segmenter looks at and the questions it is asked."""
 
     embedded: list = field(default_factory=list)
     decoded: list = field(default_factory=list)
@@ -34,19 +34,13 @@ class Counting(ThresholdSegmenter):
 
 
 @dataclass(frozen=True)
-class CountingRefining(RefiningSegmenter):
-    """Counts likewise; goes on from its answers."""
+class Counting(_Counting, ThresholdSegmenter):
+    """Has no choice."""
 
-    embedded: list = field(default_factory=list)
-    decoded: list = field(default_factory=list)
 
-    def embed(self, rgb, valid):
-        self.embedded.append(rgb.shape)
-        return super().embed(rgb, valid)
-
-    def decode(self, embedding, prompts, *, multimask, keep):
-        self.decoded.append(len(prompts))
-        return super().decode(embedding, prompts, multimask=multimask, keep=keep)
+@dataclass(frozen=True)
+class CountingRefining(_Counting, RefiningSegmenter):
+    """Goes on from its answers."""
 
 
 def scene_of(tmp_path, array, kind="north_up"):

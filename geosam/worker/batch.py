@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geosam.automatic import AutomaticRule
+from geosam.draft_prompts import known_crs
 from geosam.errors import PartialResult, UsageError
 from geosam.evaluate import evaluate
 from geosam.layers import read_polygons
@@ -23,7 +24,7 @@ from geosam.prompts import with_granularity
 from geosam.results import Shaping, features
 from geosam.scene import open_scene
 from geosam.store import EmbeddingStore
-from geosam.worker.objects import bundles, crs_of, object_messages
+from geosam.worker.objects import bundles, object_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ def _prompts(
     reading = {name: value for name, value in prompting.items() if name != "skip_outside"}  # which concerns the scene
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise UsageError(f"the output is an input: {out}: same file as the prompts {path}. Choose another output.")
-    found, warnings = read_prompts(path, crs=None if crs is None else crs_of(crs, "prompting.crs"), **reading)
+    found, warnings = read_prompts(path, crs=None if crs is None else known_crs(crs, "prompting.crs"), **reading)
     return with_granularity(found, granularity), warnings
 
 

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from pyproj.exceptions import CRSError
 
-from geosam.errors import UsageError
-from geosam.geobox import map_crs
 from geosam.worker.protocol import MAX_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from pyproj import CRS
 
     from geosam.worker.protocol import Message
 
@@ -51,15 +47,3 @@ def bundles(messages: Sequence[Message]) -> Iterator[list[Message]]:
         size += length
     if bundle:
         yield bundle
-
-
-def crs_of(text: str, place: str) -> CRS:
-    """The CRS that a parameter describes.
-
-    Raises:
-        UsageError: it is none.
-    """
-    try:
-        return map_crs(text)
-    except CRSError:
-        raise UsageError(f"{place}: {text[:100]!r} is no CRS that PROJ knows. Use a code, as in EPSG:32633.") from None

@@ -78,6 +78,25 @@ def _own_settings(_own_profile):
 
 
 @pytest.fixture
+def fake(wait):
+    """`fake(*modes)`: a client of the worker that misbehaves."""
+    from geosam_qgis.engine.client import WorkerClient
+    from geosam_qgis.engine.finding import WorkerCommand
+
+    made = []
+
+    def make(*modes):
+        program = str(HERE / "fake_worker.py")
+        made.append(WorkerClient(WorkerCommand(sys.executable, (program, *modes, "worker"), "test")))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.stop()
+    wait(lambda: not any(client.is_ending for client in made))
+
+
+@pytest.fixture
 def worker_command():
     """The real worker, as `GEOSAM_WORKER` names it."""
     from geosam_qgis.engine.finding import WorkerCommand, command_of

@@ -35,21 +35,6 @@ class Answers:
 
 
 @pytest.fixture
-def fake(wait):
-    """`fake(*modes)`: a client of the worker that misbehaves."""
-    made = []
-
-    def make(*modes):
-        made.append(WorkerClient(WorkerCommand(sys.executable, (FAKE, *modes, "worker"), "test")))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.stop()
-    wait(lambda: not any(client.is_ending for client in made))
-
-
-@pytest.fixture
 def answers():
     return Answers()
 

@@ -1,7 +1,6 @@
 """What the diagnosis tells, with a worker, without one, and with one that dies."""
 
 import sys
-from pathlib import Path
 
 import pytest
 from qgis.core import QgsApplication
@@ -12,26 +11,9 @@ from geosam_qgis.engine import finding
 from geosam_qgis.engine.client import WorkerClient
 from geosam_qgis.engine.diagnosis import diagnose, without_password
 from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
-from geosam_qgis.engine.finding import WorkerCommand
 from geosam_qgis.engine.install_dialog import InstallDialog
 from geosam_qgis.engine.installing import Plan
 from geosam_qgis.settings import Settings
-
-FAKE = str(Path(__file__).with_name("fake_worker.py"))
-
-
-@pytest.fixture
-def fake(wait):
-    made = []
-
-    def make(*modes):
-        made.append(WorkerClient(WorkerCommand(sys.executable, (FAKE, *modes, "worker"), "test")))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.stop()
-    wait(lambda: not any(client.is_ending for client in made))
 
 
 @pytest.fixture
