@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 
 from geosam.models.compute import choose, keep_freed_memory
@@ -19,6 +18,7 @@ from geosam.models.registry import load_segmenter
 from geosam.training.corpus import training_pictures, unlabelled_scenes
 from geosam.training.feeding import Batches, Crops, feed
 from geosam.training.fitting import STATE, Learner, Schedule, fit
+from geosam.training.practice import practise
 from geosam.training.rendered import rendered_pictures
 from geosam.training.selflabelled import self_labelled_pictures
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("geosam.training")
 
+#: Batches that a step learns from at the same time.
+PARTS = 2
 #: How often each set is drawn from.
 WEIGHTS = {
     "buildings_banepa_large": 0.24,
@@ -46,10 +48,11 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geosam.training", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the labelled sets (georef/, masks/)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the state and the weights")
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument(
         "--cool-down", type=int, default=Schedule.cool_down, help="steps over which the rate falls to 0"
     )
+    parser.add_argument("--small-crops", type=int, default=2200, help="steps that begin with small crops")
     parser.add_argument("--rate", type=float, default=Schedule.rate)
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
@@ -72,10 +75,15 @@ def main() -> None:
     groups = _groups(options)
     logger.info("pictures: %s", {name: len(pictures) for name, (_, pictures) in groups.items()})
     learner = _learner(options)
-    seed = int(np.random.default_rng([options.seed, learner.step]).integers(2**31))
-    fit(learner, feed(Batches(groups, Crops(), seed), options.workers), options.output, until=until)
-    average = cast("LiteModel", learner.average.module)
-    weights.save(average, options.output / "geosam_lite.safetensors", {"steps": str(learner.step)})
+    crops = Crops(first_steps=options.small_crops)
+    batches = Batches(groups, crops, options.seed, PARTS)
+    steps = range(learner.step, options.steps)
+    fit(learner, feed(batches, steps, options.workers), options.output, until=until)
+    weights.save(
+        cast("LiteModel", learner.average.module),
+        options.output / "geosam_lite.safetensors",
+        {"steps": str(learner.step)},
+    )
 
 
 def _groups(options: argparse.Namespace) -> dict[str, tuple[float, list[LabelledPicture]]]:
@@ -95,12 +103,13 @@ def _groups(options: argparse.Namespace) -> dict[str, tuple[float, list[Labelled
     return {name: (WEIGHTS[name], pictures) for name, pictures in found.items() if name not in options.without}
 
 
-def _learner(options: argparse.Namespace) -> Learner:
+def _learner(options: argparse.Namespace) -> Learner[LiteModel]:
     """The network as it was left, or a new one."""
     compute = choose()
     torch.manual_seed(options.seed)
     schedule = Schedule(options.steps, options.rate, cool_down=options.cool_down)
-    learner = Learner(LiteModel().to(compute.device), schedule, options.seed, compute.dtype)
+    model = LiteModel().to(compute.device)
+    learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS)
     state = options.output / STATE
     if state.exists():
         learner.load(cast("dict[str, Any]", read_pickled(state)))

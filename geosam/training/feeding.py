@@ -1,4 +1,4 @@
-"""Batches without end, cut out of pictures in another process while the network learns."""
+"""The batches of every step, cut out of pictures in other processes while the network learns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from geosam.training.augment import augment
 from geosam.training.crops import random_sample
@@ -26,33 +26,43 @@ class Crops:
 
     sizes: tuple[int, ...] = (256, 384, 384, 512)
     """Sides of the crops, one for all crops of a batch, each as likely as the others; multiples of 32."""
-    batch_px: int = 16 * 256 * 256
+    first_sizes: tuple[int, ...] = (192, 256, 256)
+    """The same for the first steps: of smaller crops, more are seen in the same time."""
+    first_steps: int = 0
+    """How many those are."""
+    batch_px: int = 8 * 256 * 256
     """Pixels of a batch."""
     scales: tuple[float, float] = (0.45, 2.4)
     """Least and largest magnification."""
 
 
-class Batches(IterableDataset["Batch"]):
-    """Random batches from groups of pictures, each group as often as its weight says."""
+class Batches(Dataset["list[Batch]"]):
+    """For every step, `parts` random batches from groups of pictures, each group as often as its weight says.
 
-    def __init__(self, groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]], crops: Crops, seed: int) -> None:
+    What a step gets depends on its number and the seed alone.
+    """
+
+    def __init__(
+        self, groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]], crops: Crops, seed: int, parts: int = 1
+    ) -> None:
         self._groups = [pictures for _, pictures in groups.values()]
         weights = np.array([weight for weight, _ in groups.values()])
         self._weights = weights / weights.sum()
         self._crops = crops
         self._seed = seed
+        self._parts = parts
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches for ever; every worker has its own."""
-        torch.set_num_threads(1)
-        worker = get_worker_info()
-        rng = np.random.default_rng([self._seed, 0 if worker is None else worker.id])
-        while True:
-            size = int(rng.choice(self._crops.sizes))
-            count = max(1, self._crops.batch_px // size**2)
-            batch = make_batch([self._sample(size, rng) for _ in range(count)], rng)
-            if batch is not None:
-                yield batch
+    def __getitem__(self, step: int) -> list[Batch]:
+        """The batches of a step."""
+        return [self._batch(step, np.random.default_rng([self._seed, step, part])) for part in range(self._parts)]
+
+    def _batch(self, step: int, rng: np.random.Generator) -> Batch:
+        crops = self._crops
+        size = int(rng.choice(crops.first_sizes if step < crops.first_steps else crops.sizes))
+        count = max(1, crops.batch_px // size**2)
+        while (batch := make_batch([self._sample(size, rng) for _ in range(count)], rng)) is None:
+            pass  # not one object in all of its crops
+        return batch
 
     def _sample(self, size: int, rng: np.random.Generator) -> Sample:
         pictures = self._groups[int(rng.choice(len(self._groups), p=self._weights))]
@@ -61,6 +71,21 @@ class Batches(IterableDataset["Batch"]):
         return replace(sample, rgb=augment(sample.rgb, sample.valid, rng))
 
 
-def feed(batches: Batches, workers: int = 1) -> Iterator[Batch]:
-    """Batches made ahead by other processes."""
-    return iter(DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
+def feed(batches: Batches, steps: range, workers: int = 1) -> Iterator[list[Batch]]:
+    """The batches of some steps in their order, made ahead by other processes."""
+    ahead = 4 if workers else None
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=ahead,
+            worker_init_fn=_alone,
+        )
+    )
+
+
+def _alone(_number: int) -> None:
+    """A process that cuts crops takes one core."""
+    torch.set_num_threads(1)

@@ -57,20 +57,22 @@ class Agreement(NamedTuple):
 
 def losses(pyramid: Pyramid, place: Tensor, answer: Answer, batch: Batch) -> tuple[Losses, Agreement]:
     """Losses of the answers to a batch's prompts; `place` (N, 1, S / 16, S / 16), see :meth:`Decoder.locate`."""
+    mask, iou, agreement = of_answers(answer, batch)
+    measured = Losses(mask, iou, placed(place, batch.target[:, None]), _dense(pyramid.dense.float(), batch))
+    return measured, agreement
+
+
+def of_answers(answer: Answer, batch: Batch) -> tuple[Tensor, Tensor, Agreement]:
+    """The part of the losses that any network has: of its masks, and of the IoU that it expects of them."""
     target = batch.target[:, None]
     each = torch.where(batch.by_box[:, None], _projected(answer.logits, target), masked(answer.logits, target))
     found = soft_iou(answer.logits.detach(), target)
     known = (~batch.by_box).to(each.dtype)
     error = ((answer.iou.float() - found) ** 2).mean(dim=1)
-    measured = Losses(
-        of_the_best(each).mean(),
-        (error * known).sum() / known.sum().clamp(min=1),
-        placed(place, target),
-        _dense(pyramid.dense.float(), batch),
-    )
     rows = torch.nonzero(~batch.by_box)[:, 0]
     chosen = answer.iou.detach()[rows].argmax(dim=1, keepdim=True)
-    return measured, Agreement(found[rows].gather(1, chosen)[:, 0], found[rows].amax(dim=1), rows)
+    agreement = Agreement(found[rows].gather(1, chosen)[:, 0], found[rows].amax(dim=1), rows)
+    return of_the_best(each).mean(), (error * known).sum() / known.sum().clamp(min=1), agreement
 
 
 def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
