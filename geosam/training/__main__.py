@@ -6,7 +6,7 @@ import argparse
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 
@@ -14,34 +14,15 @@ from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite import weights
 from geosam.models.lite.model import LiteModel
 from geosam.models.reading import read_pickled
-from geosam.models.registry import load_segmenter
-from geosam.training.corpus import training_pictures, unlabelled_scenes
 from geosam.training.feeding import Batches, Crops, feed
 from geosam.training.fitting import STATE, Learner, Schedule, fit
+from geosam.training.mixture import mixture
 from geosam.training.practice import practise
-from geosam.training.rendered import rendered_pictures
-from geosam.training.selflabelled import self_labelled_pictures
-
-if TYPE_CHECKING:
-    from geosam.training.samples import LabelledPicture
 
 logger = logging.getLogger("geosam.training")
 
 #: Batches that a step learns from at the same time.
 PARTS = 2
-#: How often each set is drawn from.
-WEIGHTS = {
-    "buildings_banepa_large": 0.24,
-    "buildings_kampala_0": 0.1,
-    "fields_naip": 0.28,
-    "trees_neon_SJER": 0.02,
-    "trees_neon_HARV": 0.02,
-    "trees_urban_naip": 0.01,
-    "water_landsat_ucayali": 0.02,
-    "dsb2018_nuclei": 0.03,
-    "synthetic": 0.3,
-    "self_labelled": 0.1,
-}
 
 
 def _parsed() -> argparse.Namespace:
@@ -72,7 +53,14 @@ def main() -> None:
     until = time.time() + 60 * options.minutes
     keep_freed_memory()
     options.output.mkdir(parents=True, exist_ok=True)
-    groups = _groups(options)
+    groups = mixture(
+        options.data,
+        options.output,
+        synthetic=options.synthetic,
+        seed=options.seed,
+        teacher=options.self_labelled,
+        without=options.without,
+    )
     logger.info("pictures: %s", {name: len(pictures) for name, (_, pictures) in groups.items()})
     learner = _learner(options)
     crops = Crops(first_steps=options.small_crops)
@@ -84,23 +72,6 @@ def main() -> None:
         options.output / "geosam_lite.safetensors",
         {"steps": str(learner.step)},
     )
-
-
-def _groups(options: argparse.Namespace) -> dict[str, tuple[float, list[LabelledPicture]]]:
-    """Weight and pictures of every set that is not left out."""
-    found: dict[str, list[LabelledPicture]] = {}
-    for picture in training_pictures(options.data):
-        found.setdefault(picture.name.partition("/")[0], []).append(picture)
-    if options.synthetic:
-        pictures = rendered_pictures(options.synthetic, options.output / "rendered", options.seed)
-        found["synthetic"] = list(pictures)
-    if options.self_labelled:
-        teacher, folder = load_segmenter(options.self_labelled), options.output / "self_labelled"
-        scenes = unlabelled_scenes(options.data)
-        found["self_labelled"] = [
-            picture for scene, area in scenes for picture in self_labelled_pictures(scene, area, teacher, folder)
-        ]
-    return {name: (WEIGHTS[name], pictures) for name, pictures in found.items() if name not in options.without}
 
 
 def _learner(options: argparse.Namespace) -> Learner[LiteModel]:

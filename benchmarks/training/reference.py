@@ -1,0 +1,163 @@
+"""Train MobileSAM's architecture as geosam_lite is trained, to compare what each learns from the same pictures.
+
+Run: python benchmarks/training/reference.py DATA -o FOLDER [--steps N] [--cool-down N] [--rate R] [--minutes M]
+     python benchmarks/quality.py --model FOLDER/reference.pt
+
+The encoder (TinyViT, with batch norms that learn), the prompt encoder and the mask decoder are the authors'; crops,
+prompts, corrections, losses and optimizer are geosam_lite's, except for what the architecture asks for: crops have 256
+pixels, which lie anywhere in its frame of 1024; a lone click is answered by three masks and every other prompt by one;
+nothing is learnt from coarse places and dense maps, which it does not have. It needs `tests/oracles.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from geosam.models.compute import choose, keep_freed_memory
+from geosam.models.lite.decoder import Answer
+from geosam.models.reading import read_pickled
+from geosam.models.sam.model import normalised
+from geosam.training.feeding import Batches, Crops, feed
+from geosam.training.fitting import STATE, Learner, Schedule, fit
+from geosam.training.losses import Losses, of_answers
+from geosam.training.mixture import mixture
+from geosam.training.practice import Practice, corrected
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from geosam.models.lite.prompts import Prompts
+    from geosam.training.lessons import Batch
+
+SIZE, FRAME, STRIDE, PARTS = 256, 1024, 16, 2
+
+
+class Reference(nn.Module):
+    """The three parts under their official names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+        import torchvision_shim  # noqa: F401 - makes the references importable
+        from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+        from segment_anything_hq.modeling.tiny_vit_sam import Attention, TinyViT
+
+        Attention.train = nn.Module.train  # theirs prepares for evaluation at every second call, whatever the mode
+        self.image_encoder = TinyViT(
+            img_size=SIZE,
+            embed_dims=[64, 128, 160, 320],
+            depths=[2, 2, 6, 2],
+            num_heads=[2, 4, 5, 10],
+            window_sizes=[7, 7, 14, 7],
+        )
+        grid = FRAME // STRIDE
+        self.prompt_encoder = PromptEncoder(256, (grid, grid), (FRAME, FRAME), 16)
+        transformer = TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
+        self.mask_decoder = MaskDecoder(transformer_dim=256, transformer=transformer)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """What TinyViT.forward does, which takes pictures of 1024 pixels only."""
+        x = self.image_encoder.patch_embed(pictures)
+        for layer in self.image_encoder.layers:
+            x = layer(x)
+        side = SIZE // STRIDE
+        image: Tensor = self.image_encoder.neck(x.unflatten(1, (side, side)).permute(0, 3, 1, 2))
+        return image
+
+    def answer(self, image: Tensor, corners: Tensor, prompts: Prompts) -> Answer:
+        """Prompts (n) in crops with embeddings (n, 256, h, w), whose corners lie at x, y (n, 2) of the frame."""
+        count, side = len(image), image.shape[-1]
+        logits = image.new_empty((count, 3, side * 4, side * 4), dtype=torch.float32)
+        iou = image.new_empty((count, 3), dtype=torch.float32)
+        grid = self.prompt_encoder.get_dense_pe()[0]
+        positions = torch.stack([grid[:, y : y + side, x : x + side] for x, y in (corners // STRIDE).tolist()])
+        points, boxed = (prompts.labels >= 0).sum(dim=1), prompts.boxes.isfinite().all(dim=1)
+        for kind in torch.unique(torch.stack([points, boxed], dim=1), dim=0):  # rows with as many tokens
+            rows = torch.nonzero((points == kind[0]) & (boxed == kind[1]))[:, 0]
+            few = prompts.rows(rows)
+            tokens = self._tokens(few, corners[rows, None], int(kind[0]), bool(kind[1]))
+            masks, scores = self._decoded(image[rows], positions[rows], tokens, few)
+            ambiguous = (points[rows] == 1) & ~boxed[rows] & ~few.has_prior
+            logits[rows] = torch.where(ambiguous[:, None, None, None], masks[:, 1:], masks[:, :1]).float()
+            iou[rows] = torch.where(ambiguous[:, None], scores[:, 1:], scores[:, :1]).float()
+        return Answer(logits, iou)
+
+    def _tokens(self, prompts: Prompts, corners: Tensor, points: int, boxed: bool) -> Tensor:  # noqa: FBT001
+        places = (prompts.points[:, :points] + corners, prompts.labels[:, :points]) if points else None
+        boxes = (prompts.boxes.unflatten(1, (2, 2)) + corners).flatten(1) if boxed else None
+        sparse: Tensor = self.prompt_encoder(points=places, boxes=boxes, masks=None)[0]
+        return sparse
+
+    def _decoded(self, image: Tensor, positions: Tensor, tokens: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """The four masks and their expected IoU; MaskDecoder.predict_masks for prompts of several pictures."""
+        decoder, count = self.mask_decoder, len(tokens)
+        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
+        none = self.prompt_encoder.no_mask_embed.weight[..., None, None]
+        shown = self.prompt_encoder.mask_downscaling(prompts.prior)
+        dense = torch.where(prompts.has_prior[:, None, None, None], shown, none)
+        found, cells = decoder.transformer(image + dense, positions, torch.cat([own, tokens], dim=1))
+        upscaled = decoder.output_upscaling(cells.transpose(1, 2).unflatten(2, image.shape[-2:]))
+        mlps = enumerate(decoder.output_hypernetworks_mlps, 1)
+        weights = torch.stack([mlp(found[:, index]) for index, mlp in mlps], dim=1)
+        masks = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        return masks, decoder.iou_prediction_head(found[:, 0])
+
+
+def practise(model: Reference, batch: Batch, rng: np.random.Generator) -> Practice:
+    """Let the network answer a batch."""
+    image = model.encode(normalised(batch.rgb, batch.valid, torch.float32))
+    cells = rng.integers((FRAME - SIZE) // STRIDE + 1, size=(len(batch.rgb), 2))
+    corners = torch.from_numpy(cells * STRIDE).to(image.device)
+
+    def answers(crops: Tensor, prompts: Prompts) -> Answer:
+        return model.answer(image[crops], corners[crops], prompts)
+
+    prompts = corrected(answers, batch, rng)
+    mask, iou, agreement = of_answers(answers(batch.picture, prompts), batch)
+    nothing = mask.new_zeros(())
+    return Practice(Losses(mask, iou, nothing, nothing), agreement, prompts)
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--cool-down", type=int, default=800)
+    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    until = time.time() + 60 * asked.minutes
+    keep_freed_memory()
+    asked.output.mkdir(parents=True, exist_ok=True)
+    groups = mixture(asked.data, asked.output, synthetic=600, seed=asked.seed)
+    compute = choose()
+    torch.manual_seed(asked.seed)
+    schedule = Schedule(asked.steps, asked.rate, cool_down=asked.cool_down)
+    model = Reference().to(compute.device)
+    learner = Learner(model, practise, schedule, seed=asked.seed, precision=compute.dtype, parts=PARTS)
+    if (asked.output / STATE).exists():
+        state: Any = read_pickled(asked.output / STATE)
+        learner.load(state)
+    batches = Batches(groups, Crops(sizes=(SIZE,)), asked.seed, PARTS)
+    fit(learner, feed(batches, range(learner.step, asked.steps)), asked.output, until=until)
+    torch.save(learner.average.module.state_dict(), asked.output / "reference.pt")
+
+
+if __name__ == "__main__":
+    main()
