@@ -94,8 +94,7 @@ def _recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
         grey = np.tile(_LUMA, (3, 1))
         matrix = grey + math.exp(rng.normal(0, 0.35)) * (_hue(rng.normal(0, 0.12)) - grey)
     gains = np.exp(rng.normal(0, 0.08, 3))
-    mixed: Picture = (gains[:, None] * matrix).astype(np.float32) @ picture.reshape(3, -1)
-    return mixed.reshape(picture.shape)
+    return _mixed(gains[:, None] * matrix, picture)
 
 
 def _toned(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -133,7 +132,7 @@ def _compressed(picture: Picture, rng: np.random.Generator) -> Picture:
     step = math.exp(rng.uniform(math.log(2), math.log(24)))
     dy, dx = rng.integers(_BLOCK, size=2)  # crops do not begin where blocks do
     sides = ((dy, -(height + dy) % _BLOCK), (dx, -(width + dx) % _BLOCK))
-    luma = np.tensordot(_LUMA.astype(np.float32), picture, 1)
+    luma = _mixed(_LUMA[None], picture)[0]
     planes = np.stack([luma, picture[0] - luma, picture[2] - luma])
     blocks = np.pad(planes, ((0, 0), *sides), mode="edge")
     rows, cols = blocks.shape[1] // _BLOCK, blocks.shape[2] // _BLOCK
@@ -167,6 +166,15 @@ def _field(shape_hw: Sequence[int], rng: np.random.Generator) -> Picture:
     knots = rng.standard_normal((1, 1, *rng.integers(2, 6, 2)), np.float32)
     field = functional.interpolate(torch.from_numpy(knots), size=tuple(shape_hw), mode="bicubic", align_corners=True)
     return np.asarray(field[0, 0].numpy())
+
+
+def _mixed(matrix: NDArray[np.float64], picture: Picture) -> Picture:
+    """Bands (N, H, W) from bands (3, H, W), by a matrix (N, 3).
+
+    Not by NumPy, whose threads would take the cores on which the network learns; PyTorch's can be told not to.
+    """
+    mixed = torch.from_numpy(matrix.astype(np.float32)) @ torch.from_numpy(picture.reshape(3, -1))
+    return np.asarray(mixed.numpy().reshape(-1, *picture.shape[1:]))
 
 
 def _smoothed(picture: Picture, sigma: float) -> Picture:
