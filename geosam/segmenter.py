@@ -40,8 +40,6 @@ class ModelSpec:
     """Changes whenever the same pixels could give another answer (weights, version, options)."""
     input_size: int | None = None
     """Side in pixels that tiles are padded to before `embed`; None takes any size."""
-    disjoint: bool = False
-    """Whether the masks that `propose` returns for a tile never overlap."""
     batch_size: int = 1
     """Tiles that `embed` likes to get in one call; an embedding never depends on the tiles beside it."""
     keep: KeepRule = KeepRule()

@@ -48,7 +48,7 @@ class ThresholdSegmenter:
     @property
     def spec(self) -> ModelSpec:
         """Any input size, disjoint masks."""
-        return ModelSpec("threshold", "threshold-1", disjoint=True)
+        return ModelSpec("threshold", "threshold-1")
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
         """Label the components of every tile: `labels` (H, W), 0 on invalid pixels, numbered by first pixel."""

@@ -36,7 +36,7 @@ class RegionsSegmenter:
     @property
     def spec(self) -> ModelSpec:
         """Any input size; proposals are disjoint."""
-        return ModelSpec("regions", "regions-1", disjoint=True)
+        return ModelSpec("regions", "regions-1")
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
         """The hierarchy of every tile: the arrays of :class:`geosam.models.regions_hierarchy.Regions`."""

@@ -36,9 +36,7 @@ class Counting(ThresholdSegmenter):
 
     @property
     def spec(self):
-        return replace(
-            super().spec, fingerprint=self.model, batch_size=self.batch_size, input_size=self.input_size, disjoint=True
-        )
+        return replace(super().spec, fingerprint=self.model, batch_size=self.batch_size, input_size=self.input_size)
 
     def embed(self, rgb, valid):
         with Path(self.log).open("a") as file:

@@ -15,7 +15,7 @@ from geosam.scene import open_scene
 from geosam.segmenter import KeepRule, ModelSpec
 from geosam.testing import ThresholdSegmenter
 
-SPEC = ModelSpec("noting", "noting-1", disjoint=True, keep=KEEP)
+SPEC = ModelSpec("noting", "noting-1", keep=KEEP)
 NOTHING = dict.fromkeys(("min_iou", "min_stability", "spacing", "crop_layers", "min_region"))
 
 
@@ -48,10 +48,9 @@ def test_models_that_say_nothing_keep_what_sam_keeps():
 
 
 def test_options_change_only_the_thresholds_they_name():
-    spec = replace(SPEC, disjoint=False)
-    nothing = automatic_rules(NOTHING, prompted=True)(spec)
+    nothing = automatic_rules(NOTHING, prompted=True)(SPEC)
     assert nothing == {"keep": KEEP, "automatic": AutomaticRule()}
-    some = automatic_rules({**NOTHING, "min_stability": 0.0, "spacing": 16}, prompted=False)(spec)
+    some = automatic_rules({**NOTHING, "min_stability": 0.0, "spacing": 16}, prompted=False)(SPEC)
     assert some == {"keep": replace(KEEP, min_stability=0.0), "automatic": AutomaticRule(spacing_px=16)}
     with pytest.raises(UsageError, match=r"--min-iou is for finding everything"):
         automatic_rules({**NOTHING, "min_iou": 0.5}, prompted=True)
