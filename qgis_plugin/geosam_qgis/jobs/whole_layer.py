@@ -40,10 +40,7 @@ class WholeLayer(QObject):
 
     def ask(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> Dialog | None:
         """Show the dialog, with a raster layer and an extent (`whole`, `view` or `selection`) to begin with."""
-        if self._run is not None:
-            self._tell(
-                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
-            )
+        if self._refuses():
             return None
         self._close_dialog()
         self._dialog = dialog = Dialog(self._iface, layer, extent)
@@ -53,10 +50,7 @@ class WholeLayer(QObject):
 
     def start(self, job: Job) -> Run | None:
         """Begin a run; None, and a message, if it makes no sense now."""
-        if self._run is not None:
-            self._tell(
-                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
-            )
+        if self._refuses():
             return None
         shown = shown_layer(QgsProject.instance(), job.out)
         if shown:
@@ -74,6 +68,14 @@ class WholeLayer(QObject):
             self._run.close()
             self._run = None
         self._pictures.unload()
+
+    def _refuses(self) -> bool:
+        """Whether a run goes on, and another one so has to wait; says so."""
+        if self._run is not None:
+            self._tell(
+                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
+            )
+        return self._run is not None
 
     def _finish(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
