@@ -17,7 +17,7 @@
     </message>
     <message>
         <source>A layer cannot be handed on: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Ein Layer lässt sich nicht weitergeben: {}</translation>
     </message>
     <message>
         <source>A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.</source>
@@ -33,7 +33,7 @@
     </message>
     <message>
         <source>An import failed in the worker's environment ({}): {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>In der Umgebung des Workers ({}) ist ein Import fehlgeschlagen: {}.</translation>
     </message>
     <message>
         <source>Another index</source>
@@ -49,11 +49,11 @@
     </message>
     <message>
         <source>Bands: {} were chosen, three or one wanted.</source>
-        <translation type="unfinished"></translation>
+        <translation>Kanäle: {} wurden gewählt, drei oder einer wird erwartet.</translation>
     </message>
     <message>
         <source>Cache folder</source>
-        <translation type="unfinished"></translation>
+        <translation>Zwischenspeicher (Ordner)</translation>
     </message>
     <message>
         <source>Cancel</source>
@@ -107,7 +107,9 @@
         <source>Compares predicted polygons with reference polygons, one to one: precision and recall of objects, IoU, over- and under-segmentation, and how true the outlines are.
 
 Where the reference is complete only in some areas, give these as polygons: nothing else is judged.</source>
-        <translation type="unfinished"></translation>
+        <translation>Vergleicht vorhergesagte Polygone eins zu eins mit Referenzpolygonen: Genauigkeit und Trefferquote der Objekte, IoU, Über- und Untersegmentierung, und wie genau die Umrisse sind.
+
+Ist die Referenz nur in manchen Gebieten vollständig, geben Sie diese als Polygone an: Nur dort wird bewertet.</translation>
     </message>
     <message>
         <source>Continue with the selected polygon</source>
@@ -151,11 +153,11 @@ Where the reference is complete only in some areas, give these as polygons: noth
     </message>
     <message>
         <source>F1</source>
-        <translation type="unfinished"></translation>
+        <translation>F1</translation>
     </message>
     <message>
         <source>F1 of outlines</source>
-        <translation type="unfinished"></translation>
+        <translation>F1 der Umrisse</translation>
     </message>
     <message>
         <source>Fill holes up to (square metres)</source>
@@ -169,13 +171,17 @@ Where the reference is complete only in some areas, give these as polygons: noth
         <source>Finds all objects of a raster, as large as it may be, and gives each as one polygon, with its area, perimeter and score.
 
 The polygons are in the raster's CRS (longitude and latitude in GeoJSON). A run that was cancelled goes on where it stopped when the same output file and parameters are given again.</source>
-        <translation type="unfinished"></translation>
+        <translation>Findet alle Objekte eines beliebig großen Rasters und gibt jedes als ein Polygon aus, mit Fläche, Umfang und Bewertung.
+
+Die Polygone haben das KBS des Rasters (in GeoJSON Länge und Breite). Ein abgebrochener Lauf geht dort weiter, wo er endete, wenn dieselbe Ausgabedatei und dieselben Parameter noch einmal angegeben werden.</translation>
     </message>
     <message>
         <source>Finds one object for each feature of a layer: the one a point lies in, or the one a polygon surrounds or sketches. The layer may have any CRS; only selected features can be used.
 
 A field object_id gathers several features into one object; a field label tells points that include (1) from points that exclude (0); a field granularity says what is meant by a click: auto, part, whole or group. Other fields are handed on to the polygons.</source>
-        <translation type="unfinished"></translation>
+        <translation>Findet zu jeder Vorgabe eines Layers ein Objekt: das, in dem ein Punkt liegt, oder das, das ein Polygon umgibt oder skizziert. Der Layer darf jedes KBS haben; auf Wunsch zählt nur, was gewählt ist.
+
+Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld label unterscheidet Punkte, die dazugehören (1), von Punkten, die nicht dazugehören (0); ein Feld granularity sagt, was ein Klick meint: auto, part, whole oder group. Andere Felder werden an die Polygone weitergegeben.</translation>
     </message>
     <message>
         <source>Folder of wheels, offline</source>
@@ -187,7 +193,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>From band values to 8 bits: auto, none, MIN,MAX or percentiles as in p2,p98.</source>
-        <translation type="unfinished"></translation>
+        <translation>Von Kanalwerten zu 8 Bit: auto, none, MIN,MAX oder Perzentile wie in p2,p98.</translation>
     </message>
     <message>
         <source>GeoPackage (*.gpkg)</source>
@@ -195,7 +201,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Ground size of a pixel to work at. The raster's own if empty.</source>
-        <translation type="unfinished"></translation>
+        <translation>Bodengröße eines Pixels, mit der gearbeitet wird. Wenn leer, die des Rasters.</translation>
     </message>
     <message>
         <source>HTML files (*.html)</source>
@@ -203,11 +209,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Help</source>
-        <translation type="unfinished"></translation>
+        <translation>Hilfe</translation>
     </message>
     <message>
         <source>How far apart matching outlines may be. From the objects' size if empty.</source>
-        <translation type="unfinished"></translation>
+        <translation>Wie weit passende Umrisse auseinanderliegen dürfen. Wenn leer, nach der Größe der Objekte.</translation>
     </message>
     <message>
         <source>How it ended lately</source>
@@ -223,7 +229,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Install one from python.org or docs.astral.sh/uv, or name its path.</source>
-        <translation type="unfinished"></translation>
+        <translation>Installieren Sie eines von python.org oder docs.astral.sh/uv, oder geben Sie seinen Pfad an.</translation>
     </message>
     <message>
         <source>Install one, or choose one.</source>
@@ -235,7 +241,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>IoU that makes a match</source>
-        <translation type="unfinished"></translation>
+        <translation>IoU, ab der zwei zueinander passen</translation>
     </message>
     <message>
         <source>It has not answered yet.</source>
@@ -247,7 +253,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>It said: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Es hieß: {}</translation>
     </message>
     <message>
         <source>JSON files (*.json)</source>
@@ -255,15 +261,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Judge only within</source>
-        <translation type="unfinished"></translation>
+        <translation>Nur innerhalb bewerten</translation>
     </message>
     <message>
         <source>Keeps what a model saw of each tile, so that other runs over the raster are quicker.</source>
-        <translation type="unfinished"></translation>
+        <translation>Behält, was ein Modell von jeder Kachel gesehen hat, damit weitere Läufe über das Raster schneller sind.</translation>
     </message>
     <message>
         <source>Largest shift of outlines.</source>
-        <translation type="unfinished"></translation>
+        <translation>Größte Verschiebung der Umrisse.</translation>
     </message>
     <message>
         <source>Layout</source>
@@ -271,11 +277,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Least predicted IoU of a mask</source>
-        <translation type="unfinished"></translation>
+        <translation>Kleinste erwartete IoU einer Maske</translation>
     </message>
     <message>
         <source>Least stability of a mask</source>
-        <translation type="unfinished"></translation>
+        <translation>Kleinste Stabilität einer Maske</translation>
     </message>
     <message>
         <source>Leave out parts that cannot be read</source>
@@ -299,11 +305,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Making an environment with {} in {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Mit {} wird in {} eine Umgebung angelegt.</translation>
     </message>
     <message>
         <source>Matched, at an IoU of {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Passend, bei einer IoU von {}</translation>
     </message>
     <message>
         <source>Mean IoU</source>
@@ -311,11 +317,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Mean IoU of the matched</source>
-        <translation type="unfinished"></translation>
+        <translation>Mittlere IoU der passenden</translation>
     </message>
     <message>
         <source>Mean best IoU of the reference</source>
-        <translation type="unfinished"></translation>
+        <translation>Mittlere beste IoU der Referenz</translation>
     </message>
     <message>
         <source>Minimal area</source>
@@ -335,7 +341,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Name the file that the objects are written to.</source>
-        <translation type="unfinished"></translation>
+        <translation>Geben Sie die Datei an, in die die Objekte geschrieben werden.</translation>
     </message>
     <message>
         <source>Neither the project nor the raster has a CRS. Set the project's CRS.</source>
@@ -343,7 +349,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Neither uv nor a Python from {}.{} to {}.{} with venv was found, but {}. </source>
-        <translation type="unfinished"></translation>
+        <translation>Weder uv noch ein Python von {}.{} bis {}.{} mit venv wurde gefunden, aber {}. </translation>
     </message>
     <message>
         <source>New layer for objects</source>
@@ -379,7 +385,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Numbers</source>
-        <translation type="unfinished"></translation>
+        <translation>Zahlen</translation>
     </message>
     <message>
         <source>Objects</source>
@@ -387,11 +393,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>One of `geosam models`, or a file of weights.</source>
-        <translation type="unfinished"></translation>
+        <translation>Eines von `geosam models`, oder eine Datei mit Gewichten.</translation>
     </message>
     <message>
         <source>Only this part is looked at. Everything if empty.</source>
-        <translation type="unfinished"></translation>
+        <translation>Nur dieser Teil wird angesehen. Wenn leer, alles.</translation>
     </message>
     <message>
         <source>Output file</source>
@@ -403,7 +409,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Over-segmentation</source>
-        <translation type="unfinished"></translation>
+        <translation>Übersegmentierung</translation>
     </message>
     <message>
         <source>Overlap of tiles (pixels)</source>
@@ -411,7 +417,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Overlap: {} pixels, less than the tile size wanted ({}).</source>
-        <translation type="unfinished"></translation>
+        <translation>Überlappung: {} Pixel; weniger als die Kachelgröße ({}) wird erwartet.</translation>
     </message>
     <message>
         <source>Overlapping: objects as found</source>
@@ -435,7 +441,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Polygons inside which the reference is complete.</source>
-        <translation type="unfinished"></translation>
+        <translation>Polygone, in denen die Referenz vollständig ist.</translation>
     </message>
     <message>
         <source>Precision</source>
@@ -443,19 +449,19 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Precision of outlines, within {} m</source>
-        <translation type="unfinished"></translation>
+        <translation>Genauigkeit der Umrisse, innerhalb von {} m</translation>
     </message>
     <message>
         <source>Predicted against reference polygons</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorhergesagte Polygone gegen Referenzpolygone</translation>
     </message>
     <message>
         <source>Predicted area (square metres)</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorhergesagte Fläche (Quadratmeter)</translation>
     </message>
     <message>
         <source>Predicted objects</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorhergesagte Objekte</translation>
     </message>
     <message>
         <source>Predicted polygons</source>
@@ -471,7 +477,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Prompt layer: {} has no CRS. Set it in its properties.</source>
-        <translation type="unfinished"></translation>
+        <translation>Vorgabenlayer: {} hat kein KBS. Legen Sie es in seinen Eigenschaften fest.</translation>
     </message>
     <message>
         <source>Proxy of QGIS</source>
@@ -503,7 +509,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Recall of outlines</source>
-        <translation type="unfinished"></translation>
+        <translation>Trefferquote der Umrisse</translation>
     </message>
     <message>
         <source>Recent objects (click: show, double click: go on with it)</source>
@@ -511,19 +517,19 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Red, green, blue, or one as grey. By their colour interpretation if empty.</source>
-        <translation type="unfinished"></translation>
+        <translation>Rot, Grün, Blau, oder einer als Grau. Wenn leer, nach ihrer Farbinterpretation.</translation>
     </message>
     <message>
         <source>Reference</source>
-        <translation type="unfinished"></translation>
+        <translation>Referenz</translation>
     </message>
     <message>
         <source>Reference area (square metres)</source>
-        <translation type="unfinished"></translation>
+        <translation>Referenzfläche (Quadratmeter)</translation>
     </message>
     <message>
         <source>Reference objects</source>
-        <translation type="unfinished"></translation>
+        <translation>Referenzobjekte</translation>
     </message>
     <message>
         <source>Reference polygons</source>
@@ -583,7 +589,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Select features of the active layer, or choose another extent.</source>
-        <translation type="unfinished"></translation>
+        <translation>Wählen Sie Objekte des aktiven Layers aus, oder eine andere Ausdehnung.</translation>
     </message>
     <message>
         <source>Select one polygon of the output layer, or hold Alt and click it.</source>
@@ -607,19 +613,19 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Superseded.</source>
-        <translation type="unfinished"></translation>
+        <translation>Überholt.</translation>
     </message>
     <message>
         <source>The environment variable {} still names another worker.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Umgebungsvariable {} nennt noch einen anderen Worker.</translation>
     </message>
     <message>
         <source>The extent has no place in the CRS of {}. Zoom in.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Ausdehnung hat im KBS von {} keinen Platz. Zoomen Sie hinein.</translation>
     </message>
     <message>
         <source>The file is shown as the layer {}. Remove the layer, or choose another file.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Datei wird als Layer {} gezeigt. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
     </message>
     <message>
         <source>The layer {name} cannot be edited. Choose another output layer, or a new one.</source>
@@ -635,23 +641,23 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>The model's own if empty.</source>
-        <translation type="unfinished"></translation>
+        <translation>Wenn leer, der Wert des Modells.</translation>
     </message>
     <message>
         <source>The new worker does not work. {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Der neue Worker funktioniert nicht. {}</translation>
     </message>
     <message>
         <source>The object has {area:.1f} m², at least {least:g} m² wanted. Lower the minimal area to keep it.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Objekt hat {area:.1f} m², mindestens {least:g} m² werden erwartet. Senken Sie die Mindestfläche, um es zu behalten.</translation>
     </message>
     <message>
         <source>The output cannot be written: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Ausgabe lässt sich nicht schreiben: {}</translation>
     </message>
     <message>
         <source>The output is shown as the layer {}. Remove the layer, or choose another file.</source>
-        <translation type="unfinished"></translation>
+        <translation>Die Ausgabe wird als Layer {} gezeigt. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
     </message>
     <message>
         <source>The output layer has no polygons that remember their prompts.</source>
@@ -659,15 +665,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>The output layer is gone. Choose another one, and accept the object again.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Ausgabelayer ist nicht mehr da. Wählen Sie einen anderen, und übernehmen Sie das Objekt noch einmal.</translation>
     </message>
     <message>
         <source>The picture could not be written: {}. Check the disk.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Bild konnte nicht geschrieben werden: {}. Prüfen Sie den Datenträger.</translation>
     </message>
     <message>
         <source>The program geosam, which does the work, was not found. Install it from the plugin's panel in QGIS, or with `uv tool install geosam-toolkit`, or name it in the environment variable GEOSAM_WORKER.</source>
-        <translation type="unfinished"></translation>
+        <translation>Das Programm geosam, das die Arbeit tut, wurde nicht gefunden. Installieren Sie es im Bedienfeld der Erweiterung in QGIS oder mit `uv tool install geosam-toolkit`, oder nennen Sie es in der Umgebungsvariablen GEOSAM_WORKER.</translation>
     </message>
     <message>
         <source>The prompts of {count} objects are in {path}.</source>
@@ -675,11 +681,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>The report cannot be written: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Bericht lässt sich nicht schreiben: {}</translation>
     </message>
     <message>
         <source>The server has delivered nothing for this view. Check the connection, or zoom to where there is data.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Server hat für diese Ansicht nichts geliefert. Prüfen Sie die Verbindung, oder zoomen Sie dorthin, wo es Daten gibt.</translation>
     </message>
     <message>
         <source>The worker</source>
@@ -699,7 +705,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>The worker ended {} times within a minute and is not started again until that is seen to. {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Worker endete {}-mal in einer Minute und wird nicht wieder gestartet, bis das behoben ist. {}</translation>
     </message>
     <message>
         <source>The worker is not running. It starts with the first click.</source>
@@ -715,11 +721,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>The worker {} could not be started: {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Worker {} ließ sich nicht starten: {}.</translation>
     </message>
     <message>
         <source>The worker {} speaks protocol {}, this plugin speaks protocol {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Worker {} spricht Protokoll {}, diese Erweiterung spricht Protokoll {}.</translation>
     </message>
     <message>
         <source>There is no polygon of {name} here.</source>
@@ -727,15 +733,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>There is no worker at {}, which the settings name.</source>
-        <translation type="unfinished"></translation>
+        <translation>Bei {}, das die Einstellungen nennen, ist kein Worker.</translation>
     </message>
     <message>
         <source>This object is not in its layer any more. It is drafted as a new one.</source>
-        <translation type="unfinished"></translation>
+        <translation>Dieses Objekt ist nicht mehr in seinem Layer. Es wird als neues entworfen.</translation>
     </message>
     <message>
         <source>This place has no coordinates in {target} (it was given in {source}). Choose another CRS.</source>
-        <translation type="unfinished"></translation>
+        <translation>Dieser Ort hat keine Koordinaten in {target} (angegeben war er in {source}). Wählen Sie ein anderes KBS.</translation>
     </message>
     <message>
         <source>Tile size (pixels)</source>
@@ -743,7 +749,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Tolerance of outlines (metres)</source>
-        <translation type="unfinished"></translation>
+        <translation>Toleranz der Umrisse (Meter)</translation>
     </message>
     <message>
         <source>Try again</source>
@@ -751,15 +757,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Trying the worker.</source>
-        <translation type="unfinished"></translation>
+        <translation>Der Worker wird ausprobiert.</translation>
     </message>
     <message>
         <source>Under-segmentation</source>
-        <translation type="unfinished"></translation>
+        <translation>Untersegmentierung</translation>
     </message>
     <message>
         <source>Update the package geosam-toolkit.</source>
-        <translation type="unfinished"></translation>
+        <translation>Aktualisieren Sie das Paket geosam-toolkit.</translation>
     </message>
     <message>
         <source>Update the plugin.</source>
@@ -767,7 +773,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Update the worker: the package geosam-toolkit.</source>
-        <translation type="unfinished"></translation>
+        <translation>Aktualisieren Sie den Worker: das Paket geosam-toolkit.</translation>
     </message>
     <message>
         <source>Use an NVIDIA GPU (a much larger download)</source>
@@ -775,7 +781,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Variables of QGIS that the worker does not get</source>
-        <translation type="unfinished"></translation>
+        <translation>Variablen von QGIS, die der Worker nicht bekommt</translation>
     </message>
     <message>
         <source>View</source>
@@ -787,7 +793,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>What was finished is kept: the same call goes on from there.</source>
-        <translation type="unfinished"></translation>
+        <translation>Was fertig war, bleibt erhalten: Derselbe Aufruf macht dort weiter.</translation>
     </message>
     <message>
         <source>Wheel file</source>
@@ -803,7 +809,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>Where the layer does not say it itself; auto is what the model finds best.</source>
-        <translation type="unfinished"></translation>
+        <translation>Wo der Layer es nicht selbst sagt; auto ist, was das Modell am besten findet.</translation>
     </message>
     <message>
         <source>Whole layer</source>
@@ -815,7 +821,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>a CRS of its own</source>
-        <translation type="unfinished"></translation>
+        <translation>ein eigenes KBS</translation>
     </message>
     <message>
         <source>a removed layer</source>
@@ -823,7 +829,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>accuracy,assessment,iou,precision,recall,f1,validation,compare,polygons</source>
-        <translation type="unfinished"></translation>
+        <translation>Genauigkeit,Bewertung,IoU,Trefferquote,F1,Validierung,Vergleich,Polygone</translation>
     </message>
     <message>
         <source>automatic</source>
@@ -851,7 +857,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>geosam and the libraries it needs are installed in an environment of their own, in {}. </source>
-        <translation type="unfinished"></translation>
+        <translation>geosam und die Bibliotheken, die es braucht, werden in einer eigenen Umgebung installiert, in {}. </translation>
     </message>
     <message>
         <source>geosam: diagnose</source>
@@ -863,7 +869,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>geosam: picture of {}</source>
-        <translation type="unfinished"></translation>
+        <translation>geosam: Bild von {}</translation>
     </message>
     <message>
         <source>geosam: segment {}</source>
@@ -879,7 +885,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>no layer in it</source>
-        <translation type="unfinished"></translation>
+        <translation>kein Layer darin</translation>
     </message>
     <message>
         <source>none</source>
@@ -907,11 +913,11 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>segmentation,objects,polygons,vectorize,polygonize,segment anything,sam,roofs,fields,crowns,imagery</source>
-        <translation type="unfinished"></translation>
+        <translation>Segmentierung,Objekte,Polygone,vektorisieren,polygonisieren,segment anything,sam,Dächer,Felder,Kronen,Luftbild</translation>
     </message>
     <message>
         <source>segmentation,prompts,points,boxes,clicks,segment anything,sam,polygons,digitize</source>
-        <translation type="unfinished"></translation>
+        <translation>Segmentierung,Vorgaben,Punkte,Rahmen,Klicks,segment anything,sam,Polygone,digitalisieren</translation>
     </message>
     <message>
         <source>setting</source>
@@ -919,15 +925,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>signal {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Signal {}</translation>
     </message>
     <message>
         <source>signal {} {}</source>
-        <translation type="unfinished"></translation>
+        <translation>Signal {} {}</translation>
     </message>
     <message>
         <source>signal {} {}; the system does that where memory runs out</source>
-        <translation type="unfinished"></translation>
+        <translation>Signal {} {}; das tut das System, wenn der Speicher ausgeht</translation>
     </message>
     <message>
         <source>the plugin's own environment</source>
@@ -943,19 +949,19 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{:.0f} s ago: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>vor {:.0f} s: {}</translation>
     </message>
     <message>
         <source>{:.1f} GB are free in {}, about {:.1f} GB may be needed.</source>
-        <translation type="unfinished"></translation>
+        <translation>{:.1f} GB sind in {} frei, etwa {:.1f} GB können nötig sein.</translation>
     </message>
     <message>
         <source>{:.1f} GB are free in {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>{:.1f} GB sind in {} frei.</translation>
     </message>
     <message>
         <source>{about}. Its weights are not here: run `geosam models download {name}`.</source>
-        <translation type="unfinished"></translation>
+        <translation>{about}. Seine Gewichte sind nicht hier: Führen Sie `geosam models download {name}` aus.</translation>
     </message>
     <message>
         <source>{area:,.1f} m² in {layer}</source>
@@ -963,7 +969,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{model}, score {score}</source>
-        <translation type="unfinished"></translation>
+        <translation>{model}, Bewertung {score}</translation>
     </message>
     <message>
         <source>{name}, view</source>
@@ -971,15 +977,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{name}: {count} objects in {seconds:.0f} s, written to {out}.</source>
-        <translation type="unfinished"></translation>
+        <translation>{name}: {count} Objekte in {seconds:.0f} s, geschrieben nach {out}.</translation>
     </message>
     <message>
         <source>{path} cannot be written: {problem}. Choose another folder.</source>
-        <translation type="unfinished"></translation>
+        <translation>{path} lässt sich nicht schreiben: {problem}. Wählen Sie einen anderen Ordner.</translation>
     </message>
     <message>
         <source>{path} exists. Choose a name that does not, or choose that file's layer as the output.</source>
-        <translation type="unfinished"></translation>
+        <translation>{path} gibt es schon. Wählen Sie einen anderen Namen, oder den Layer dieser Datei als Ausgabe.</translation>
     </message>
     <message>
         <source>{} (being segmented)</source>
@@ -991,31 +997,31 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{} A picture of it is taken first.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} Zuerst wird ein Bild davon aufgenommen.</translation>
     </message>
     <message>
         <source>{} Say at which resolution its picture is to be taken.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} Geben Sie an, mit welcher Auflösung sein Bild aufgenommen werden soll.</translation>
     </message>
     <message>
         <source>{} Say at which resolution.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} Geben Sie an, mit welcher Auflösung.</translation>
     </message>
     <message>
         <source>{} cannot be read. Check the layer's source.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} lässt sich nicht lesen. Prüfen Sie die Quelle des Layers.</translation>
     </message>
     <message>
         <source>{} could not be removed; it is not used.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} ließ sich nicht entfernen; es wird nicht benutzt.</translation>
     </message>
     <message>
         <source>{} does not speak as a geosam worker does: {}.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} spricht nicht wie ein geosam-Worker: {}.</translation>
     </message>
     <message>
         <source>{} exists. Press OK again to replace it.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} gibt es schon. Drücken Sie noch einmal OK, um es zu ersetzen.</translation>
     </message>
     <message>
         <source>{} failed: {}</source>
@@ -1027,15 +1033,15 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{} has no program geosam after the installation.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} hat nach der Installation kein Programm geosam.</translation>
     </message>
     <message>
         <source>{} is neither a file nor a folder.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} ist weder eine Datei noch ein Ordner.</translation>
     </message>
     <message>
         <source>{} is neither a geosam program nor a Python interpreter nor an environment.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} ist weder ein geosam-Programm noch ein Python-Interpreter noch eine Umgebung.</translation>
     </message>
     <message>
         <source>{} is not a file, but comes from a service.</source>
@@ -1043,31 +1049,31 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{} is part of another file or inside an archive, or opened with options. Save it as a GeoTIFF.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} ist Teil einer anderen Datei, liegt in einem Archiv oder ist mit Optionen geöffnet. Speichern Sie es als GeoTIFF.</translation>
     </message>
     <message>
         <source>{} is shown in {}, but its file says {}. Set the layer's CRS back, or assign it to the file.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} wird in {} gezeigt, aber seine Datei sagt {}. Setzen Sie das KBS des Layers zurück, oder weisen Sie es der Datei zu.</translation>
     </message>
     <message>
         <source>{} is too old for this plugin: it has no command worker.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} ist zu alt für diese Erweiterung: Es hat keinen Befehl worker.</translation>
     </message>
     <message>
         <source>{} objects from {} tiles in {} s</source>
-        <translation type="unfinished"></translation>
+        <translation>{} Objekte aus {} Kacheln in {} s</translation>
     </message>
     <message>
         <source>{} of {} tiles failed and are missing: {}</source>
-        <translation type="unfinished"></translation>
+        <translation>{} von {} Kacheln sind fehlgeschlagen und fehlen: {}</translation>
     </message>
     <message>
         <source>{} shows nothing here.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} zeigt hier nichts.</translation>
     </message>
     <message>
         <source>{} was cancelled after {} objects. The same command, with the same file, goes on from there.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} wurde nach {} Objekten abgebrochen. Derselbe Befehl mit derselben Datei macht dort weiter.</translation>
     </message>
     <message>
         <source>{} was cancelled.</source>
@@ -1075,7 +1081,7 @@ A field object_id gathers several features into one object; a field label tells 
     </message>
     <message>
         <source>{} x {} pixels are too many, at most {} million are fetched. Zoom in, or choose a coarser resolution.</source>
-        <translation type="unfinished"></translation>
+        <translation>{} x {} Pixel sind zu viele, höchstens {} Millionen werden geholt. Zoomen Sie hinein, oder wählen Sie eine gröbere Auflösung.</translation>
     </message>
 </context>
 </TS>
