@@ -1,5 +1,6 @@
 """Rasters that cannot be used, or only with an option: the R rows of the catalogue of faults that end in an error."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -446,6 +447,34 @@ def test_r48_five_thousand_bands(tmp_path):
 def test_resolutions_that_are_none(resolution, tmp_path):
     with refused(UsageError, "--resolution"):
         open_scene(SCENES["north_up"](tmp_path), resolution=resolution)
+
+
+# Files that have to be the very ones
+
+
+def test_r09_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
+    path = SCENES["north_up"](tmp_path)
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (whole(open_scene(path, sha256=right.upper())).rgb == picture()).all()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert open_scene(path)
+    wrong = hashlib.sha256(data).hexdigest()
+    with refused(UnreadableScene, "not the file that was expected", path, wrong, right) as caught:
+        open_scene(path, sha256=right)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("text", ["", "abc", "g" * 64, "0" * 65])
+def test_r09_what_is_no_hash_is_refused(text, tmp_path):
+    with refused(UsageError, "--verify", repr(text), "64 hexadecimal digits"):
+        open_scene(SCENES["north_up"](tmp_path), sha256=text)
+
+
+def test_r09_a_url_cannot_be_verified():
+    with refused(UnreadableScene, "URL", "--verify"):
+        open_scene("http://127.0.0.1:1/a.tif", sha256="0" * 64)
 
 
 # Virtual rasters, prefixes, untrusted files

@@ -129,6 +129,7 @@ scene_options = packed(
     click.option("--gcps", is_flag=True, help="Warp a scene that is placed by ground control points only."),
     click.option("--assume-pixels", is_flag=True, help="Take a scene without georeference in plain pixels."),
     click.option("--untrusted", is_flag=True, help="Refuse formats that can make the reader open other files."),
+    click.option("--verify", "sha256", metavar="SHA256", help="Refuse a file that has another hash."),
     click.option("--max-pixels", type=POSITIVE, default=2e11, metavar="N", help="Refuse more. [default: 2e11]"),
 )
 """Everything `open_scene` wants to know, as `opening`."""

@@ -48,6 +48,7 @@ def open_scene(
     gcps: bool = False,
     assume_pixels: bool = False,
     untrusted: bool = False,
+    sha256: str | None = None,
     max_pixels: float = MAX_PIXELS,
 ) -> Scene:
     """Open a raster.
@@ -62,16 +63,17 @@ def open_scene(
         gcps: read a raster with ground control points through a warp.
         assume_pixels: give a raster without georeference pixel coordinates.
         untrusted: allow only self-contained files, and ignore their sidecars.
+        sha256: hash (hex) that the file must have; of a VRT, not of its sources.
         max_pixels: refuse a larger region.
 
     Raises:
-        UnreadableScene: missing, damaged or no raster.
+        UnreadableScene: missing, damaged, no raster, or not the one that was expected.
         MissingCRS: no usable georeference.
         UnsupportedBands: the bands cannot make a picture.
         UsageError: options contradict the file or each other.
     """
     rule = StretchRule.parse(stretch)
-    raster = Raster(check_source(path, untrusted=untrusted), gcps=gcps)
+    raster = Raster(check_source(path, untrusted=untrusted, sha256=sha256), gcps=gcps)
     name = raster.source.name
     with raster.handle() as ds:
         plan = plan_bands(ds, name, bands)

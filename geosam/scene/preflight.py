@@ -6,6 +6,7 @@ file of the machine. Here a scene is an existing regular file or an http(s) addr
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -16,7 +17,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
-from geosam.errors import UnreadableScene
+from geosam.errors import UnreadableScene, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,21 +59,28 @@ class Source:
     """What the server says about the version of a remote file."""
 
 
-def check_source(path: str | os.PathLike[str], *, untrusted: bool = False) -> Source:
+def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha256: str | None = None) -> Source:
     """Let a scene's path pass, or say why not.
 
-    `untrusted` allows only regular files in self-contained formats, and ignores their sidecars.
+    `untrusted` allows only regular files in self-contained formats, and ignores their sidecars. With `sha256` (hex) the
+    file must have exactly that content: a codec does not notice every damaged byte.
 
     Raises:
-        UnreadableScene: nothing there, not a file, or not something that is opened at all.
+        UnreadableScene: nothing there, not a file, not something that is opened at all, or not with that content.
+        UsageError: `sha256` is no hash.
     """
     text = os.fspath(path)
+    wanted = _hash(sha256)
     if re.match(r"https?://", text, re.IGNORECASE):
         if untrusted:
             raise UnreadableScene(f"a URL is not allowed with --untrusted: {text}. Download the file first.")
+        if wanted is not None:
+            raise UnreadableScene(f"a URL is not allowed with --verify: {text}. Download the file first.")
         return _check_url(text)
     path, head = _check_file(text)
     driver = _driver_of(head)
+    if wanted is not None:
+        _check_content(path, text, wanted)
     if b"<VRTDataset" in head:
         if untrusted:
             raise UnreadableScene(
@@ -136,6 +144,24 @@ def _check_kind(name: str, info: os.stat_result) -> None:
         raise UnreadableScene(f"not a regular file: {name}: wanted a raster file, not a pipe or device. Save it first.")
     if info.st_size == 0:
         raise UnreadableScene(f"the file is empty: {name}: 0 bytes. Copy or download it again.")
+
+
+def _hash(text: str | None) -> str | None:
+    if text is None or re.fullmatch(r"[0-9a-f]{64}", text, re.IGNORECASE):
+        return text and text.lower()
+    raise UsageError(f"--verify {text!r}: wanted a SHA-256, 64 hexadecimal digits, as `sha256sum` prints it.")
+
+
+def _check_content(path: str, scene: str, wanted: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableScene(f"cannot read: {scene}: {error}. Check the disk.") from error
+    if found != wanted:
+        raise UnreadableScene(
+            f"not the file that was expected: {scene}: SHA-256 {found}, {wanted} wanted. Copy or download it again."
+        )
 
 
 def _driver_of(head: bytes) -> str | None:

@@ -197,6 +197,7 @@ _opening = record(
         "gcps": flag,
         "assume_pixels": flag,
         "untrusted": flag,
+        "sha256": text,
         "max_pixels": positive,
     },
 )

@@ -1,3 +1,5 @@
+import hashlib
+
 import rasterio
 
 
@@ -33,6 +35,15 @@ def test_info_of_nothing(geosam):
     done = geosam("info", "no such.tif", "--json")
     assert done.code == done.json["exit_code"] == 3
     assert "no such.tif" in done.error()
+
+
+def test_r09_a_scene_is_verified_where_that_is_asked_for(tiny, geosam):
+    right = hashlib.sha256(tiny.read_bytes()).hexdigest()
+    assert geosam("info", tiny, "--verify", right).code == 0
+    refused = geosam("info", tiny, "--verify", "0" * 64)
+    assert refused.code == 3
+    assert right in refused.error()
+    assert geosam("info", tiny, "--verify", "abc").code == 2
 
 
 def test_a_warning_is_not_repeated_in_the_table(tmp_path, geosam):
