@@ -29,7 +29,7 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m geosam.training", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the labelled sets (georef/, masks/)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the state and the weights")
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--steps", type=int, default=6600)
     parser.add_argument(
         "--cool-down", type=int, default=Schedule.cool_down, help="steps over which the rate falls to 0"
     )
