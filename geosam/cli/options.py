@@ -120,10 +120,7 @@ scene_options = packed(
         help="From band values to 8 bits, once for the whole scene; p2,p98 are percentiles.",
     ),
     click.option(
-        "--resolution",
-        type=POSITIVE,
-        metavar="METRES",
-        help="Ground size of a pixel to work at. [default: the scene's]",
+        "--resolution", type=POSITIVE, metavar="METRES", help="Ground size of a pixel to use. [default: the scene's]"
     ),
     click.option("--window", type=BOUNDS, help="Use this part only; map coordinates in the scene's CRS."),
     click.option("--gcps", is_flag=True, help="Warp a scene that is placed by ground control points only."),

@@ -81,8 +81,7 @@ def open_scene(
         stamps = () if raster.source.remote else _stamps(raster.source.uri, ds.files)
         facts = _facts(ds, place)
         slow = _slow_note(ds, name)
-    base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
-    base, alpha_notes = _with_real_alpha(base, name)
+    base, alpha_notes = _reader(raster, plan, place)
     limits, stretch_notes = _stretch(base, rule, name)
     grid, level, axes, level_notes = _at_resolution(base, place.geobox, resolution)
     return Scene(
@@ -121,16 +120,17 @@ def _slow_note(ds: DatasetReader, name: str) -> list[str]:
     )
 
 
-def _with_real_alpha(base: PixelReader, name: str) -> tuple[PixelReader, list[str]]:
-    """The reader without its alpha band if that does not look like one."""
-    band = base.plan.alpha
+def _reader(raster: Raster, plan: BandPlan, place: Georeference) -> tuple[PixelReader, list[str]]:
+    """A reader at the raster's own resolution, without its alpha band if that does not look like one."""
+    name, band = raster.source.name, plan.alpha
+    base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
     if band is None:
         return base, []
     alone = BandPlan((band,), (None,), "alpha", is_picture=False)
     if is_alpha(replace(base, plan=alone).sample()[0]):
         return base, []
     note = f"{name}: band {band} is tagged alpha, but its values are not nearly all 0 or 255: it is taken for a band"
-    return replace(base, plan=replace(base.plan, alpha=None)), [note]
+    return replace(base, plan=replace(plan, alpha=None)), [note]
 
 
 def _stretch(base: PixelReader, rule: StretchRule, name: str) -> tuple[Stretch, list[str]]:

@@ -77,7 +77,7 @@ class Lesson(NamedTuple):
 class Learner(Generic[Network]):
     """A network while it learns from `parts` batches at a time, in `precision` where it may; its state can be saved.
 
-    What it does depends on its seed and its state, not on the machine's cores or on where it was stopped.
+    What it does depends on its seed and its state, not on where it was stopped.
 
     Args:
         model: The network.
