@@ -20,8 +20,10 @@ BIN := $(VENV)/bin
 RASTER_AND_GEOMETRY := $(wildcard $(addprefix tests/test_,$(addsuffix *.py,\
   scene geobox grid radiometry measure masks corners polygonize stitch planar export vector layers prompt placement)))
 
-# In a process of their own: networks change the settings of the allocator, and the oracles bring many libraries along.
-WITH_NETWORKS := tests/models tests/training tests/integration/test_network_runs.py
+# In processes of their own: networks change the settings of the allocator, and the oracles and OpenVINO bring many
+# libraries along. A process that had all of them and went on to other tests has crashed now and then.
+NETWORKS := tests/models
+WITH_NETWORKS := tests/training tests/integration/test_network_runs.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint format bench clean
@@ -61,7 +63,8 @@ demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
 test: lint $(VENV)/.oracles  ## Lint, types, every test that takes less than a minute; the plugin's where QGIS is.
-	$(BIN)/python -m pytest -m 'not slow' $(addprefix --ignore=,$(WITH_NETWORKS))
+	$(BIN)/python -m pytest -m 'not slow' $(addprefix --ignore=,$(NETWORKS) $(WITH_NETWORKS))
+	$(BIN)/python -m pytest -m 'not slow' $(NETWORKS)
 	$(BIN)/python -m pytest -m 'not slow' $(WITH_NETWORKS)
 	@$(MAKE) --no-print-directory test-plugin-if-possible
 

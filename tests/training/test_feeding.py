@@ -1,3 +1,4 @@
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +17,21 @@ def batches():
     return Batches({"blobs": (1.0, [BLOBS])}, CROPS, seed=3, parts=2)
 
 
+@pytest.fixture
+def _own_handler():
+    """PyTorch leaves its handler of ended children behind, which hears of those of later tests, too."""
+    former = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, former)
+
+
 def assert_equal(one, other):
     for name, column in vars(one).items():
         torch.testing.assert_close(column, getattr(other, name), rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.usefixtures("socket_enabled")  # processes hand each other their tensors over Unix sockets
+@pytest.mark.usefixtures("socket_enabled", "_own_handler")  # processes send each other tensors over Unix sockets
 def test_a_step_gets_the_same_batches_wherever_the_run_began(batches, workers):
     whole = list(feed(batches, range(6), 1))
     rest = list(feed(batches, range(3, 6), workers))
