@@ -214,11 +214,12 @@ def test_f01_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, wo
     write_scene(whole / "scene.tif", picture, photometric="rgb")
     command = [*COMMAND, *OPTIONS, "--workers", str(workers)]
     subprocess.run(command, cwd=whole, check=True)
-    (whole / "out.gpkg").unlink()
-    startup, work = timed(command, whole)  # the second run finds everything in the system's cache
+    startups, works = zip(*(timed(command, whole) for _ in range(3)), strict=True)  # all in the system's cache by now
+    startup, work = min(startups), min(works)  # one that something held up would aim behind the end
     wanted = (whole / "out.gpkg").read_bytes()
-    kills = 0
-    for seed in range(25):
+    kills = seed = 0
+    while seed < 25 or kills <= 50:
+        assert seed < 100, f"only {kills} kills in {seed} seeds"
         rng = np.random.default_rng(seed)
         folder = tmp_path / str(seed)
         folder.mkdir()
@@ -232,11 +233,12 @@ def test_f01_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, wo
             subprocess.run(command, cwd=folder, check=True)
         assert (folder / "out.gpkg").read_bytes() == wanted
         assert leftovers(folder) == []
-    assert kills > 50
+        seed += 1
 
 
 def timed(command, folder):
     """Seconds until a run has its journal, and seconds it then takes to the end."""
+    (folder / "out.gpkg").unlink()
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=folder)
     while process.poll() is None and not (folder / ".out.gpkg.journal").exists():
