@@ -16,17 +16,16 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite.decoder import Answer
-from geosam.models.reading import read_pickled
 from geosam.models.sam.model import normalised
 from geosam.training.feeding import Batches, Crops, feed
-from geosam.training.fitting import STATE, Learner, Schedule, fit
+from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
 from geosam.training.losses import Losses, of_answers
 from geosam.training.mixture import mixture
 from geosam.training.practice import Practice, corrected
@@ -38,7 +37,10 @@ if TYPE_CHECKING:
     from geosam.models.lite.prompts import Prompts
     from geosam.training.lessons import Batch
 
-SIZE, FRAME, STRIDE, PARTS = 256, 1024, 16, 2
+for folder in ("tests", "tests/models"):
+    sys.path.insert(0, str(Path(__file__).parents[2] / folder))
+
+SIZE, FRAME, STRIDE = 256, 1024, 16
 
 
 class Reference(nn.Module):
@@ -46,23 +48,11 @@ class Reference(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-        import torchvision_shim  # noqa: F401 - makes the references importable
-        from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
-        from segment_anything_hq.modeling.tiny_vit_sam import Attention, TinyViT
+        from references import mobile_sam_parts  # makes the references importable
+        from segment_anything_hq.modeling.tiny_vit_sam import Attention
 
         Attention.train = nn.Module.train  # theirs prepares for evaluation at every second call, whatever the mode
-        self.image_encoder = TinyViT(
-            img_size=SIZE,
-            embed_dims=[64, 128, 160, 320],
-            depths=[2, 2, 6, 2],
-            num_heads=[2, 4, 5, 10],
-            window_sizes=[7, 7, 14, 7],
-        )
-        grid = FRAME // STRIDE
-        self.prompt_encoder = PromptEncoder(256, (grid, grid), (FRAME, FRAME), 16)
-        transformer = TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
-        self.mask_decoder = MaskDecoder(transformer_dim=256, transformer=transformer)
+        self.image_encoder, self.prompt_encoder, self.mask_decoder = mobile_sam_parts(SIZE)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """What TinyViT.forward does, which takes pictures of 1024 pixels only."""
@@ -84,14 +74,14 @@ class Reference(nn.Module):
         for kind in torch.unique(torch.stack([points, boxed], dim=1), dim=0):  # rows with as many tokens
             rows = torch.nonzero((points == kind[0]) & (boxed == kind[1]))[:, 0]
             few = prompts.rows(rows)
-            tokens = self._tokens(few, corners[rows, None], int(kind[0]), bool(kind[1]))
+            tokens = self._tokens(few, corners[rows, None], points=int(kind[0]), boxed=bool(kind[1]))
             masks, scores = self._decoded(image[rows], positions[rows], tokens, few)
             ambiguous = (points[rows] == 1) & ~boxed[rows] & ~few.has_prior
             logits[rows] = torch.where(ambiguous[:, None, None, None], masks[:, 1:], masks[:, :1]).float()
             iou[rows] = torch.where(ambiguous[:, None], scores[:, 1:], scores[:, :1]).float()
         return Answer(logits, iou)
 
-    def _tokens(self, prompts: Prompts, corners: Tensor, points: int, boxed: bool) -> Tensor:  # noqa: FBT001
+    def _tokens(self, prompts: Prompts, corners: Tensor, *, points: int, boxed: bool) -> Tensor:
         places = (prompts.points[:, :points] + corners, prompts.labels[:, :points]) if points else None
         boxes = (prompts.boxes.unflatten(1, (2, 2)) + corners).flatten(1) if boxed else None
         sparse: Tensor = self.prompt_encoder(points=places, boxes=boxes, masks=None)[0]
@@ -151,9 +141,7 @@ def main() -> None:
     schedule = Schedule(asked.steps, asked.rate, cool_down=asked.cool_down)
     model = Reference().to(compute.device)
     learner = Learner(model, practise, schedule, seed=asked.seed, precision=compute.dtype, parts=PARTS)
-    if (asked.output / STATE).exists():
-        state: Any = read_pickled(asked.output / STATE)
-        learner.load(state)
+    resume(learner, asked.output)
     batches = Batches(groups, Crops(sizes=(SIZE,)), asked.seed, PARTS)
     fit(learner, feed(batches, range(learner.step, asked.steps)), asked.output, until=until)
     torch.save(learner.average.module.state_dict(), asked.output / "reference.pt")

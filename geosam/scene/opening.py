@@ -63,7 +63,7 @@ def open_scene(
         gcps: read a raster with ground control points through a warp.
         assume_pixels: give a raster without georeference pixel coordinates.
         untrusted: allow only self-contained files, and ignore their sidecars.
-        sha256: hash (hex) that the file must have; of a VRT, not of its sources.
+        sha256: hash (hex) that the file must have; sidecars, and sources of a VRT, are not looked at.
         max_pixels: refuse a larger region.
 
     Raises:

@@ -6,23 +6,19 @@ import argparse
 import logging
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite import weights
 from geosam.models.lite.model import LiteModel
-from geosam.models.reading import read_pickled
 from geosam.training.feeding import Batches, Crops, feed
-from geosam.training.fitting import STATE, Learner, Schedule, fit
-from geosam.training.mixture import mixture
+from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
+from geosam.training.mixture import WEIGHTS, mixture
 from geosam.training.practice import practise
 
 logger = logging.getLogger("geosam.training")
-
-#: Batches that a step learns from at the same time.
-PARTS = 2
 
 
 def _parsed() -> argparse.Namespace:
@@ -33,14 +29,15 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument(
         "--cool-down", type=int, default=Schedule.cool_down, help="steps over which the rate falls to 0"
     )
-    parser.add_argument("--small-crops", type=int, default=2200, help="steps that begin with small crops")
     parser.add_argument("--rate", type=float, default=Schedule.rate)
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
     )
     parser.add_argument("--synthetic", type=int, default=600, help="rendered pictures")
     parser.add_argument("--self-labelled", metavar="NAME|FILE", help="a model that labels what nobody labelled")
-    parser.add_argument("--without", action="append", default=[], help="leave a set out, to see what it is worth")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=WEIGHTS, help="leave a set out, to see what it is worth"
+    )
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -63,7 +60,7 @@ def main() -> None:
     )
     logger.info("pictures: %s", {name: len(pictures) for name, (_, pictures) in groups.items()})
     learner = _learner(options)
-    crops = Crops(first_steps=options.small_crops)
+    crops = Crops(first_steps=options.steps // 3)
     batches = Batches(groups, crops, options.seed, PARTS)
     steps = range(learner.step, options.steps)
     fit(learner, feed(batches, steps, options.workers), options.output, until=until)
@@ -81,10 +78,7 @@ def _learner(options: argparse.Namespace) -> Learner[LiteModel]:
     schedule = Schedule(options.steps, options.rate, cool_down=options.cool_down)
     model = LiteModel().to(compute.device)
     learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS)
-    state = options.output / STATE
-    if state.exists():
-        learner.load(cast("dict[str, Any]", read_pickled(state)))
-        logger.info("goes on at step %d", learner.step)
+    resume(learner, options.output)
     return learner
 
 

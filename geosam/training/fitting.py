@@ -14,12 +14,14 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from geosam.models.reading import read_pickled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
 
+#: Batches that the shipped network learnt from at a time.
+PARTS = 2
 #: Name of the state's file.
 STATE = "state.pt"
 #: How much of the averaged weights is left after a step; short, because a falling learning rate averages too.
@@ -203,6 +207,13 @@ def save(learner: Learner[Any], folder: Path) -> None:
     part = folder / f"{STATE}.part"
     torch.save(learner.state(), part)
     part.replace(folder / STATE)
+
+
+def resume(learner: Learner[Any], folder: Path) -> None:
+    """Go on from the state in a folder, if there is one."""
+    if (folder / STATE).exists():
+        learner.load(cast("dict[str, Any]", read_pickled(folder / STATE)))
+        logger.info("goes on at step %d", learner.step)
 
 
 def _note(means: dict[str, list[float]], practice: Practice) -> None:

@@ -130,7 +130,7 @@ def test_q12_prompts_find_the_same_in_any_store(bench, workers):
     store = bench.store()
     assert bench.prompt(store, workers=workers)[0] == wanted
     assert 0 < len(list(store.folder.rglob("*.safetensors"))) <= made
-    assert workers > 1 or len(bench.embedded()) <= made  # two processes may look at one window at the same time
+    assert 0 < len(bench.embedded()) <= workers * made  # processes may look at one window at the same time
     assert bench.prompt(store)[0] == wanted
     assert bench.embedded() == []
     assert bench.prompt(bench.store(max_bytes=30_000))[0] == wanted

@@ -8,10 +8,10 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTra
 from segment_anything_hq.modeling.tiny_vit_sam import TinyViT
 
 
-def mobile_sam(seed=3):
-    """MobileSAM: SAM's prompt encoder and mask decoder behind a TinyViT."""
+def mobile_sam_parts(size=1024):
+    """MobileSAM's image encoder for pictures of `size` pixels, prompt encoder and mask decoder, as they are born."""
     encoder = TinyViT(
-        img_size=1024,
+        img_size=size,
         in_chans=3,
         num_classes=1000,
         embed_dims=[64, 128, 160, 320],
@@ -19,8 +19,6 @@ def mobile_sam(seed=3):
         num_heads=[2, 4, 5, 10],
         window_sizes=[7, 7, 14, 7],
     )
-    forward = encoder.forward
-    encoder.forward = lambda pictures: forward(pictures)[0]  # the second value is for HQ-SAM
     transformer = TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
     decoder = MaskDecoder(
         num_multimask_outputs=3, transformer=transformer, transformer_dim=256, iou_head_depth=3, iou_head_hidden_dim=256
@@ -28,6 +26,14 @@ def mobile_sam(seed=3):
     prompts = PromptEncoder(
         embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
     )
+    return encoder, prompts, decoder
+
+
+def mobile_sam(seed=3):
+    """MobileSAM: SAM's prompt encoder and mask decoder behind a TinyViT."""
+    encoder, prompts, decoder = mobile_sam_parts()
+    forward = encoder.forward
+    encoder.forward = lambda pictures: forward(pictures)[0]  # the second value is for HQ-SAM
     sam = Sam(encoder, prompts, decoder, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
     return contrasting(randomise(sam, seed))
 
