@@ -1,6 +1,6 @@
 """Train MobileSAM's architecture as geosam_lite is trained, to compare what each learns from the same pictures.
 
-Run: python benchmarks/training/reference.py DATA -o FOLDER [--steps N] [--cool-down N] [--rate R] [--minutes M]
+Run: python benchmarks/training/reference.py DATA -o FOLDER [the options of `python -m geosam.training`]
      python benchmarks/quality.py --model FOLDER/reference.pt
 
 The encoder (TinyViT, with batch norms that learn), the prompt encoder and the mask decoder are the authors'; crops,
@@ -11,24 +11,20 @@ nothing is learnt from coarse places and dense maps, which it does not have. It 
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from geosam.models.compute import choose, keep_freed_memory
 from geosam.models.lite.decoder import Answer
 from geosam.models.sam.model import normalised
-from geosam.training.feeding import Batches, Crops, feed
-from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
+from geosam.training.feeding import Crops
+from geosam.training.fitting import Schedule
 from geosam.training.losses import Losses, of_answers
-from geosam.training.mixture import mixture
 from geosam.training.practice import Practice, corrected
+from geosam.training.running import parser, train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,34 +113,10 @@ def practise(model: Reference, batch: Batch, rng: np.random.Generator) -> Practi
     return Practice(Losses(mask, iou, nothing, nothing), agreement, prompts)
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--cool-down", type=int, default=800)
-    parser.add_argument("--rate", type=float, default=6e-4)
-    parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
-
-
 def main() -> None:
-    asked = options()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    until = time.time() + 60 * asked.minutes
-    keep_freed_memory()
-    asked.output.mkdir(parents=True, exist_ok=True)
-    groups = mixture(asked.data, asked.output, synthetic=600, seed=asked.seed)
-    compute = choose()
-    torch.manual_seed(asked.seed)
-    schedule = Schedule(asked.steps, asked.rate, cool_down=asked.cool_down)
-    model = Reference().to(compute.device)
-    learner = Learner(model, practise, schedule, seed=asked.seed, precision=compute.dtype, parts=PARTS)
-    resume(learner, asked.output)
-    batches = Batches(groups, Crops(sizes=(SIZE,)), asked.seed, PARTS)
-    fit(learner, feed(batches, range(learner.step, asked.steps)), asked.output, until=until)
-    torch.save(learner.average.module.state_dict(), asked.output / "reference.pt")
+    options = parser("reference.py", __doc__, Schedule(steps=2000, rate=6e-4, cool_down=800)).parse_args()
+    learner = train(options, Reference, practise, Crops(sizes=(SIZE,)))
+    torch.save(learner.average.module.state_dict(), options.output / "reference.pt")
 
 
 if __name__ == "__main__":

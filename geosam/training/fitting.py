@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
+#: How a network answers a batch; all that is random in it comes from the generator.
+Practise: TypeAlias = "Callable[[Network, Batch, np.random.Generator], Practice]"
 
 #: Batches that the shipped network learnt from at a time.
 PARTS = 2
@@ -85,7 +87,7 @@ class Learner(Generic[Network]):
 
     Args:
         model: The network.
-        practise: How it answers a batch; all that is random in it comes from the generator.
+        practise: How it answers a batch.
         schedule: How long and how fast.
         seed: Of those generators.
         precision: Of what may be computed in less than float32.
@@ -95,7 +97,7 @@ class Learner(Generic[Network]):
     def __init__(
         self,
         model: Network,
-        practise: Callable[[Network, Batch, np.random.Generator], Practice],
+        practise: Practise[Network],
         schedule: Schedule,
         *,
         seed: int,
