@@ -45,7 +45,8 @@ def test_a_stopped_command_goes_on_and_ends_with_the_weights_of_one_that_was_not
     assert "goes on at step 0" in run(LITE, data_dir, parts, "--steps", "2")
     expected, found = (load_file(folder / "geosam_lite.safetensors") for folder in (whole, parts))
     assert all(found[name].equal(values) for name, values in expected.items())
-    assert load_segmenter(str(parts / "geosam_lite.safetensors")).spec.name == "geosam_lite/geosam_lite"  # the model and the file
+    segmenter = load_segmenter(str(parts / "geosam_lite.safetensors"))
+    assert segmenter.spec.name == "geosam_lite/geosam_lite"  # the model and the file
 
 
 def test_an_unknown_set_cannot_be_left_out(tmp_path):
