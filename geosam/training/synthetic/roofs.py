@@ -43,6 +43,15 @@ class Wing(NamedTuple):
     half_u: float
     half_v: float
 
+    def cut(self, rng: np.random.Generator) -> tuple[Wing, Wing]:
+        """Both parts of it, cut across its longer side."""
+        share = rng.uniform(0.35, 0.65)
+        if self.half_u > self.half_v:
+            near, far = self.half_u * share, self.half_u * (1 - share)
+            return self._replace(u=self.u - far, half_u=near), self._replace(u=self.u + near, half_u=far)
+        near, far = self.half_v * share, self.half_v * (1 - share)
+        return self._replace(v=self.v - far, half_v=near), self._replace(v=self.v + near, half_v=far)
+
 
 class Roof(NamedTuple):
     """What the roof of a building is like."""

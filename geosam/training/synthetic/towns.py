@@ -13,6 +13,7 @@ from geosam.training.synthetic.ground import crossing, is_taken, meadow, road, s
 from geosam.training.synthetic.palette import mix, pick
 from geosam.training.synthetic.plants import crown
 from geosam.training.synthetic.roofs import Wing, building, draw_roof
+from geosam.training.synthetic.shells import shell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +61,8 @@ class Builders(NamedTuple):
     style: Style
     habits: Doubles
     """(6,) probability of each material of a roof."""
+    unfinished: float
+    """Share of houses that have no roof yet, or no more."""
 
 
 _STYLES = (
@@ -77,7 +80,8 @@ def paint_town(canvas: Canvas, land: Land) -> None:
     rng = canvas.rng
     number = int(rng.choice(len(_STYLES), p=[0.27, 0.27, 0.2, 0.12, 0.14]))
     habits = 0.75 * np.array(_HABITS[rng.integers(len(_HABITS))]) + 0.25 * rng.dirichlet(np.ones(6))
-    builders = Builders(_STYLES[number], habits)
+    unfinished = rng.uniform(0.05, 0.45) if rng.random() < 0.6 else 0.0
+    builders = Builders(_STYLES[number], habits, float(unfinished))
     area = (canvas.size * canvas.gsd) ** 2 / 1000
     (meadow if rng.random() < 0.25 else trodden)(canvas, land)
     angle = float(rng.uniform(0, math.pi))
@@ -140,17 +144,7 @@ def _blocks(canvas: Canvas, land: Land, builders: Builders, angle: float) -> Non
                 if max(cell.half_u, cell.half_v) < 1.2 * house:
                     _fitted(canvas, land, builders, Frame(x, y, angle), cell)
                 else:
-                    todo += _cut(cell, rng)
-
-
-def _cut(cell: Wing, rng: np.random.Generator) -> tuple[Wing, Wing]:
-    """A rectangle cut across its longer side."""
-    share = rng.uniform(0.35, 0.65)
-    if cell.half_u > cell.half_v:
-        near, far = cell.half_u * share, cell.half_u * (1 - share)
-        return cell._replace(u=cell.u - far, half_u=near), cell._replace(u=cell.u + near, half_u=far)
-    near, far = cell.half_v * share, cell.half_v * (1 - share)
-    return cell._replace(v=cell.v - far, half_v=near), cell._replace(v=cell.v + near, half_v=far)
+                    todo += cell.cut(rng)
 
 
 def _fitted(canvas: Canvas, land: Land, builders: Builders, frame: Frame, cell: Wing) -> None:
@@ -225,6 +219,9 @@ def _house(canvas: Canvas, land: Land, builders: Builders, frame: Frame) -> None
     if rng.random() < style.wings:
         wings, court = _shape(half_u, half_v, rng)
     here = Frame(float(x), float(y), float(turn))
+    if court is None and rng.random() < builders.unfinished:
+        shell(canvas, land, here, wings)
+        return
     if building(canvas, here, wings, roof, court) and rng.random() < 0.3:
         _shed(canvas, land, builders, here, wings[0])
 
