@@ -15,6 +15,7 @@ from geosam.training.synthetic.canvas import Canvas, Frame, Sun
 from geosam.training.synthetic.fields import split_pieces
 from geosam.training.synthetic.palette import draw_land
 from geosam.training.synthetic.roofs import Roof, Wing, building
+from geosam.training.synthetic.shells import shell
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=8, deadline=None)
@@ -219,6 +220,30 @@ def test_the_court_of_a_house_is_no_part_of_it():
     assert building(canvas, Frame(48, 48, 0), [Wing(0, 0, 30, 30)], roof, Wing(0, 0, 10, 10))
     assert not canvas.instances[40:56, 40:56].any()
     assert canvas.instances[30, 48] == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_building_without_a_roof_is_one_object_with_its_rooms_and_its_walls_stand_on_its_rim(seed):
+    canvas = canvas_of(120, gsd=0.1, seed=seed)
+    land = draw_land(canvas.rng)
+    frame, wings = Frame(60, 58, 0.3), [Wing(0, 12, 36, 20), Wing(-20, 0, 16, 32)]
+    assert shell(canvas, land, frame, wings)
+    outline = shapely.union_all([frame.box(*wing) for wing in wings])
+    assert canvas.instances.max() == 1
+    assert (canvas.instances == 1).sum() == pytest.approx(outline.area, rel=0.02)
+    assert 0.02 < (canvas.height > 0).sum() / outline.area < 0.8
+    rim = shapely.points(np.argwhere(canvas.height > 0)[:, ::-1] + 0.5)
+    assert shapely.distance(rim, outline.exterior).min() < 1
+    assert shapely.distance(rim, outline).max() < 1
+    assert not shell(canvas, land, frame, [Wing(5, 5, 8, 8)])
+
+
+def test_some_towns_have_buildings_without_a_roof(monkeypatch):
+    built = []
+    monkeypatch.setattr("geosam.training.synthetic.towns.shell", lambda *given: built.append(given) or True)
+    for seed in range(30):
+        render(np.random.default_rng(seed), 128)
+    assert built
 
 
 def test_what_is_cut_in_two_gets_two_numbers():
