@@ -1,0 +1,70 @@
+"""What parts of the training are worth: short runs that differ in one thing each, measured alike on held-out places.
+
+Run: python benchmarks/training/worth.py DATA -o FOLDER [--steps N] [--runs NAME ...]
+
+All runs have the same seed and as many steps, half of them with a falling rate:
+
+    base           as `python -m geosam.training` does it
+    seed           the same with another seed: how much is chance
+    no_synthetic   without rendered scenes
+    self_labelled  with scenes that nobody labelled, as `base` labels them
+    reference      MobileSAM's architecture (benchmarks/training/reference.py)
+
+A run that was stopped goes on when the command is given again; one that has ended is only measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LITE = [sys.executable, "-m", "geosam.training"]
+REFERENCE = [sys.executable, str(HERE / "reference.py")]
+RUNS = ("base", "seed", "no_synthetic", "self_labelled", "reference")
+
+
+def trained(name: str, data: Path, folder: Path, steps: int) -> Path:
+    """The weights of a run."""
+    changes = {
+        "seed": ["--seed", "2"],
+        "no_synthetic": ["--without", "synthetic"],
+        "self_labelled": ["--self-labelled", str(folder / "base" / "geosam_lite.safetensors")],
+    }
+    command, file = (REFERENCE, "reference.pt") if name == "reference" else (LITE, "geosam_lite.safetensors")
+    output, pool = folder / name, folder / "rendered"  # pictures are named by their seed: one pool serves all runs
+    weights = output / file
+    if not weights.exists():
+        output.mkdir(parents=True, exist_ok=True)
+        pool.mkdir(exist_ok=True)
+        if not (output / "rendered").exists():
+            (output / "rendered").symlink_to(pool.resolve())
+        schedule = ["--steps", str(steps), "--cool-down", str(steps // 2)]
+        subprocess.run([*command, str(data), "-o", str(output), *schedule, *changes.get(name, [])], check=True)
+    return weights
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = options()
+    quality = [sys.executable, str(HERE.parent / "quality.py"), "--data", str(asked.data)]
+    for name in asked.runs:
+        weights = trained(name, asked.data, asked.output, asked.steps)
+        # A thousand prompts for each tile would take hours.
+        modes = ["--modes", "click", "box", "three_clicks"] if name == "reference" else []
+        print(f"\n{name}", flush=True)
+        subprocess.run([*quality, "--model", str(weights), *modes], check=True)
+
+
+if __name__ == "__main__":
+    main()
