@@ -10,7 +10,8 @@ All runs have the same seed and as many steps, half of them with a falling rate:
     self_labelled  with scenes that nobody labelled, as `base` labels them
     reference      MobileSAM's architecture (benchmarks/training/reference.py)
 
-A run that was stopped goes on when the command is given again; one that has ended is only measured.
+A run that was stopped goes on when the command is given again; one that has ended is only measured. On two cores a step
+takes about 1.1 s, of the reference 2.5 s, and a measurement 3 minutes.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
     return parser.parse_args()
 
 
 def main() -> None:
     asked = options()
-    quality = [sys.executable, str(HERE.parent / "quality.py"), "--data", str(asked.data)]
+    # Not everything: the reference would need a thousand prompts for each tile.
+    modes = ["--modes", "click", "box", "three_clicks"]
+    quality = [sys.executable, str(HERE.parent / "quality.py"), "--data", str(asked.data), *modes]
     for name in asked.runs:
         weights = trained(name, asked.data, asked.output, asked.steps)
-        # A thousand prompts for each tile would take hours.
-        modes = ["--modes", "click", "box", "three_clicks"] if name == "reference" else []
         print(f"\n{name}", flush=True)
-        subprocess.run([*quality, "--model", str(weights), *modes], check=True)
+        subprocess.run([*quality, "--model", str(weights)], check=True)
 
 
 if __name__ == "__main__":
