@@ -237,7 +237,7 @@ def test_f01_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, wo
 
 
 def timed(command, folder):
-    """Seconds until a run has its journal, and seconds it then takes to the end."""
+    """Seconds until a run, made anew, has its journal, and seconds it then takes to the end."""
     (folder / "out.gpkg").unlink()
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=folder)

@@ -38,7 +38,7 @@ def test_every_set_that_teaches_has_a_weight_and_those_left_out_are_not_drawn(da
     assert without_rendered.keys() == teaching - {"synthetic"}
 
 
-def test_a_stopped_command_goes_on_and_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_path):
+def test_a_command_that_was_stopped_at_once_goes_on_and_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(LITE, data_dir, whole, "--steps", "2")
     run(LITE, data_dir, parts, "--steps", "2", "--minutes", "0")

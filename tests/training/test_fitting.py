@@ -5,7 +5,7 @@ from small_samples import sample
 
 from geosam.models.lite.encoder import EncoderShape
 from geosam.models.lite.model import LiteModel
-from geosam.training.fitting import STATE, Learner, Schedule, fit
+from geosam.training.fitting import STATE, Learner, Schedule, fit, resume
 from geosam.training.lessons import make_batch
 from geosam.training.practice import answers, correct, first_prompts, practise
 
@@ -71,7 +71,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(batch, other_batch,
         first.learn(step)
     fit(first, iter(()), tmp_path, until=0.0)
     again = learner(6, parts)
-    again.load(torch.load(tmp_path / STATE, weights_only=True))
+    resume(again, tmp_path)
     assert again.step == 3
     fit(again, iter([step] * 3), tmp_path)
     found = torch.load(tmp_path / STATE, weights_only=True)

@@ -66,10 +66,9 @@ def _rooms(frame: Frame, wings: Sequence[Wing], side: float, rng: np.random.Gene
         todo = [wing]
         while todo:
             cell = todo.pop()
-            room = frame.box(*cell).difference(built)
             if 2 * max(cell.half_u, cell.half_v) > 1.4 * side:
                 todo += cell.cut(rng)
-            elif room.area > 4:
+            elif (room := frame.box(*cell).difference(built)).area > 4:
                 yield room
         built = built.union(frame.box(*wing))
 
