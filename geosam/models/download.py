@@ -106,9 +106,12 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
     with _quiet_pooch():
         known_hash = checkpoint.sha256 and f"sha256:{checkpoint.sha256}"
         whole = Path(pooch.retrieve(checkpoint.url, known_hash, fname=path.name, path=work, downloader=bring))
+    if _present(path, checkpoint):
+        return  # where locks do not work another process may have been first
+    whole.replace(part)  # a name of this process alone: where another one has swept the file, nothing below happens
     if path.exists():
         path.replace(corrupt)
-    whole.replace(path)
+    part.replace(path)
     if checkpoint.sha256 is not None:
         remember(path, checkpoint.sha256)
 

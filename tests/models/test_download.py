@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -414,6 +415,39 @@ def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(serv
     assert len(errors) < 2
     assert (folder / "tiny.pth").read_bytes() == CONTENT
     assert download.download("tiny").read_bytes() == CONTENT
+
+
+def test_c21_without_working_locks_what_another_one_has_finished_meanwhile_stays(server, folder, monkeypatch):
+    enter(monkeypatch, server.url)
+    retrieve = download.pooch.retrieve
+
+    def overtaken(*args, **kwargs):
+        whole = retrieve(*args, **kwargs)
+        shutil.move(whole, folder / "tiny.pth")
+        shutil.rmtree(folder / ".tiny.pth.download")
+        return whole
+
+    monkeypatch.setattr(download.pooch, "retrieve", overtaken)
+    assert download.download("tiny").read_bytes() == CONTENT
+    assert files(folder) == [".tiny.pth.verified", "tiny.pth"]
+
+
+def test_c21_without_working_locks_a_swept_download_leaves_what_was_there(server, folder, monkeypatch):
+    enter(monkeypatch, server.url)
+    folder.mkdir()
+    (folder / "tiny.pth").write_bytes(b"old")
+    retrieve = download.pooch.retrieve
+
+    def swept(*args, **kwargs):
+        whole = retrieve(*args, **kwargs)
+        shutil.rmtree(folder / ".tiny.pth.download")
+        return whole
+
+    monkeypatch.setattr(download.pooch, "retrieve", swept)
+    with pytest.raises(DownloadFailed):
+        download.download("tiny")
+    assert (folder / "tiny.pth").read_bytes() == b"old"
+    assert files(folder) == ["tiny.pth"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
