@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import shutil
 import sqlite3
 import time
@@ -63,12 +64,12 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
     checkpoint = official(name)
     path = (folder or checkpoint_folder()) / checkpoint.file
     if not _present(path, checkpoint):
-        work = path.with_name(f".{path.name}.download")
-        with _failures_reported(checkpoint, path):
-            work.mkdir(parents=True, exist_ok=True)
-            with _only_one(work), _swept(work):
-                if not _present(path, checkpoint):
-                    _retrieve(checkpoint, path, work, progress)
+        try:
+            with _failures_reported(checkpoint, path):
+                _bring(checkpoint, path, progress)
+        except GeosamError:
+            if not _present(path, checkpoint):  # by a process that was first where locks do not work
+                raise
     if checkpoint.sha256 is None:
         logger.warning("not verified: no attested hash: %s", path)
     return path
@@ -88,9 +89,22 @@ def _present(path: Path, checkpoint: Checkpoint) -> bool:
     return True
 
 
+def _bring(checkpoint: Checkpoint, path: Path, progress: Progress | None) -> None:
+    """Fetch the file, or wait until another process has."""
+    work = path.with_name(f".{path.name}.download")
+    work.mkdir(parents=True, exist_ok=True)
+    with _only_one(work), _swept(work):
+        if not _present(path, checkpoint):
+            _retrieve(checkpoint, path, work, progress)
+
+
 def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress | None) -> None:
-    """Fetch the file in the folder `work`, where an interruption leaves what has arrived, and move it to `path`."""
+    """Fetch the file in the folder `work`, where an interruption leaves what has arrived, and move it to `path`.
+
+    Where locks do not work another process may sweep that folder, or put its own file into place, at any moment.
+    """
     part, corrupt = _claim(work), path.with_name(f"{path.name}.corrupt")
+    before = _status(path)
 
     def bring(url: str, arrived: str, _: object) -> None:
         """What pooch calls: from `url` into `arrived`; pooch then hashes what lies on the disk, and renames it."""
@@ -105,15 +119,19 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
 
     with _quiet_pooch():
         known_hash = checkpoint.sha256 and f"sha256:{checkpoint.sha256}"
-        whole = Path(pooch.retrieve(checkpoint.url, known_hash, fname=path.name, path=work, downloader=bring))
-    if _present(path, checkpoint):
-        return  # where locks do not work another process may have been first
-    whole.replace(part)  # a name of this process alone: where another one has swept the file, nothing below happens
-    if path.exists():
+        whole = Path(pooch.retrieve(checkpoint.url, known_hash, fname=part.stem, path=work, downloader=bring))
+    if before is not None and (now := _status(path)) is not None and os.path.samestat(before, now):
         path.replace(corrupt)
-    part.replace(path)
+    whole.replace(path)
     if checkpoint.sha256 is not None:
         remember(path, checkpoint.sha256)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What tells a file from the next one of its name."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat()
+    return None
 
 
 def _claim(work: Path) -> Path:
@@ -154,9 +172,8 @@ def _of_use(work: Path) -> bool:
 
 def _size(path: Path) -> int:
     """Size of a file that may vanish any moment."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
+    status = _status(path)
+    return 0 if status is None else status.st_size
 
 
 @contextlib.contextmanager
