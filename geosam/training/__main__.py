@@ -12,7 +12,7 @@ from geosam.training.practice import practise
 from geosam.training.running import parser, train
 
 #: What the shipped weights were trained with.
-SCHEDULE = Schedule(steps=6600)
+SCHEDULE = Schedule(steps=6000)
 
 
 def main() -> None:
