@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import shutil
 import sqlite3
 import time
@@ -14,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pooch
 import requests
 
 from geosam.errors import DiskFull, DownloadFailed, GeosamError, UnreadableCheckpoint
-from geosam.models.checkpoints import FOLDER_VARIABLE, checkpoint_folder, difference, remember, verify
+from geosam.models.checkpoints import FOLDER_VARIABLE, checkpoint_folder, difference, is_there, remember, verify
 from geosam.models.manifest import Checkpoint, official
-from geosam.models.transfer import Progress, fetch, move
+from geosam.models.transfer import Progress, discard, fetch, move
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +75,12 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
 
 def _present(path: Path, checkpoint: Checkpoint) -> bool:
     """Whether there is nothing to do."""
-    if not path.exists():
+    if not is_there(path):
         return False
     try:
         verify(path, checkpoint)
+    except FileNotFoundError:  # renamed meanwhile
+        return False
     except UnreadableCheckpoint as error:
         if path.is_dir():
             raise
@@ -101,37 +101,34 @@ def _bring(checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Non
 def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress | None) -> None:
     """Fetch the file in the folder `work`, where an interruption leaves what has arrived, and move it to `path`.
 
-    Where locks do not work another process may sweep that folder, or put its own file into place, at any moment.
+    Where locks do not work another process may take or sweep what lies in that folder at any moment, or be the first
+    to put the file into its place.
     """
     part, corrupt = _claim(work), path.with_name(f"{path.name}.corrupt")
-    before = _status(path)
-
-    def bring(url: str, arrived: str, _: object) -> None:
-        """What pooch calls: from `url` into `arrived`; pooch then hashes what lies on the disk, and renames it."""
-        fetch(url, part, size=checkpoint.bytes, progress=progress)
-        if wrong := difference(part, checkpoint):
-            part.replace(corrupt)
-            raise UnreadableCheckpoint(
-                f"the download is not the checkpoint of {checkpoint.name}: {url}: {wrong}. It is kept as {corrupt}; "
-                f"try again later or from another network, or put the file {path.name} into {path.parent} by hand"
-            )
-        part.replace(arrived)
-
-    with _quiet_pooch():
-        known_hash = checkpoint.sha256 and f"sha256:{checkpoint.sha256}"
-        whole = Path(pooch.retrieve(checkpoint.url, known_hash, fname=part.stem, path=work, downloader=bring))
-    if before is not None and (now := _status(path)) is not None and os.path.samestat(before, now):
+    try:
+        fetch(checkpoint.url, part, size=checkpoint.bytes, progress=progress)
+    except BaseException:
+        if not _size(part):
+            discard(part)
+        raise
+    if not part.exists():
+        raise DownloadFailed(
+            f"another process has taken over the download of {checkpoint.name}: {work}: a folder in which files can be "
+            "locked wanted. Wait until the other one is done, and run again"
+        )
+    if wrong := difference(part, checkpoint):
+        part.replace(corrupt)
+        raise UnreadableCheckpoint(
+            f"the download is not the checkpoint of {checkpoint.name}: {checkpoint.url}: {wrong}. It is kept as "
+            f"{corrupt}; try again later or from another network, or put {path.name} into {path.parent} by hand"
+        )
+    if path.exists():
+        if _present(path, checkpoint):
+            return
         path.replace(corrupt)
-    whole.replace(path)
+    part.replace(path)
     if checkpoint.sha256 is not None:
         remember(path, checkpoint.sha256)
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """What tells a file from the next one of its name."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat()
-    return None
 
 
 def _claim(work: Path) -> Path:
@@ -141,7 +138,7 @@ def _claim(work: Path) -> Path:
     the same file with the same bytes at the same places, and finds its name gone in the end.
     """
     part = work / f"{uuid.uuid4().hex}.part"
-    for left in sorted(work.glob("*.part"), key=_size, reverse=True):
+    for left in sorted(filter(_size, work.glob("*.part")), key=_size, reverse=True):
         with contextlib.suppress(FileNotFoundError):
             return move(left, part)
     return part
@@ -149,43 +146,21 @@ def _claim(work: Path) -> Path:
 
 @contextlib.contextmanager
 def _swept(work: Path) -> Iterator[None]:
-    """Remove the folder in the end; after a failure only if nothing in it is of use any more."""
+    """Remove the folder in the end; after a failure only if no part is left in it, of this process or another one."""
     done = False
     try:
         yield
         done = True
     finally:
-        if done or not _of_use(work):
+        if done or not any(work.glob("*.part")):
             shutil.rmtree(work, ignore_errors=True)
-
-
-def _of_use(work: Path) -> bool:
-    """Whether the folder holds what a download can go on with, or what another one has nearly ready.
-
-    Where locks do not work there may be another one. Pooch keeps a file for it there from before its part is whole
-    until it is moved to its place; only locks, notes of parts, and parts without content are of no use.
-    """
-    if any(map(_size, work.glob("*.part"))):
-        return True
-    return any(not path.name.startswith("lock") and path.suffix not in {".part", ".json"} for path in work.glob("*"))
 
 
 def _size(path: Path) -> int:
     """Size of a file that may vanish any moment."""
-    status = _status(path)
-    return 0 if status is None else status.st_size
-
-
-@contextlib.contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Pooch logs to stderr on its own account."""
-    log = pooch.get_logger()
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 @contextlib.contextmanager
@@ -232,11 +207,6 @@ def _failures_reported(checkpoint: Checkpoint, path: Path) -> Iterator[None]:
         raise DownloadFailed(
             f"the checkpoint of {checkpoint.name} cannot be downloaded: {checkpoint.url}: {_reason(error)}. Check the "
             f"network and the proxy (HTTPS_PROXY) and run again, or {by_hand}"
-        ) from error
-    except ValueError as error:
-        raise UnreadableCheckpoint(
-            f"the checkpoint of {checkpoint.name} changed while it was written: {path}: its SHA-256 was right before. "
-            "Check the disk"
         ) from error
     except OSError as error:
         if error.errno in _FULL:

@@ -75,6 +75,12 @@ def move(part: Path, to: Path) -> Path:
     return to
 
 
+def discard(part: Path) -> None:
+    """Remove what is left of a transfer, and what is noted of it."""
+    _note_path(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+
+
 def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
     """Fetch what is missing of `part` over one connection."""
     note = _read_note(part, url)
@@ -92,7 +98,7 @@ def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) 
             start = start if _continues(answer, start) else 0
             _receive(answer, url, part, start, progress)
             return
-    _discard(part)
+    discard(part)
     _attempt(url, part, size, progress)
 
 
@@ -142,12 +148,6 @@ def _length(part: Path) -> int:
 
 def _note_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
-
-
-def _discard(part: Path) -> None:
-    """Remove what is left of a transfer, and what is noted of it."""
-    _note_path(part).unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
 
 
 def _read_note(part: Path, url: str) -> dict[str, Any] | None:

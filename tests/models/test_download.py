@@ -91,7 +91,7 @@ def test_an_unknown_model_is_refused_before_anything_is_asked(folder):
     assert not folder.exists()
 
 
-def test_pooch_says_nothing_on_its_own_account(server, monkeypatch, capfd):
+def test_nothing_is_printed(server, monkeypatch, capfd):
     enter(monkeypatch, server.url)
     download.download("tiny")
     assert capfd.readouterr() == ("", "")
@@ -227,12 +227,32 @@ def test_c10_a_damaged_file_is_replaced_and_kept_as_corrupt(server, folder, monk
     assert files(folder) == [".tiny.pth.verified", "tiny.pth", "tiny.pth.corrupt"]
 
 
-def test_c10_what_lies_on_the_disk_is_looked_at_once_more(server, folder, monkeypatch):
-    enter(monkeypatch, server.url, sha256="0" * 64)
-    monkeypatch.setattr(download, "difference", lambda *_: None)
-    with pytest.raises(UnreadableCheckpoint, match="changed while it was written"):
-        download.download("tiny")
-    assert not (folder / "tiny.pth").exists()
+@pytest.mark.parametrize("there", [None, b"PKprevious"], ids=["nothing there", "a damaged file there"])
+@pytest.mark.parametrize("step", ["sha256_of", "replace"])
+def test_f03_what_has_arrived_whole_is_not_fetched_again(step, there, server, folder, monkeypatch):
+    enter(monkeypatch, server.url)
+    if there is not None:
+        folder.mkdir()
+        (folder / "tiny.pth").write_bytes(there)
+    places = {"sha256_of": checkpoints, "replace": Path}
+    original = getattr(places[step], step)
+
+    def interrupted(path, *to):
+        if path.suffix == ".part" and (not to or to[0] == folder / "tiny.pth"):
+            raise KeyboardInterrupt
+        return original(path, *to)
+
+    with monkeypatch.context() as here:
+        here.setattr(places[step], step, interrupted)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                download.download("tiny")
+    assert len(server.asked) == 1
+    assert len(list(folder.rglob("*.part"))) == 1
+    assert download.download("tiny").read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    if there is not None:
+        assert (folder / "tiny.pth.corrupt").read_bytes() == there
 
 
 @pytest.mark.parametrize(
@@ -381,7 +401,7 @@ def test_c21_a_download_that_fails_leaves_what_another_one_has_nearly_ready(tmp_
     work = tmp_path / ".tiny.pth.download"
     work.mkdir()
     (work / "lock").touch()
-    ready = work / "arrived"
+    ready = work / "other.part"
     ready.write_bytes(CONTENT)
     with pytest.raises(FileNotFoundError), download._swept(work):
         raise FileNotFoundError
@@ -419,34 +439,62 @@ def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(serv
 
 def test_c21_without_working_locks_what_another_one_has_finished_meanwhile_stays(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
-    retrieve = download.pooch.retrieve
+    fetch = download.fetch
 
-    def overtaken(*args, **kwargs):
-        whole = retrieve(*args, **kwargs)
-        shutil.move(whole, folder / "tiny.pth")
+    def overtaken(url, part, **options):
+        fetch(url, part, **options)
+        part.replace(folder / "tiny.pth")
         shutil.rmtree(folder / ".tiny.pth.download")
-        return whole
 
-    monkeypatch.setattr(download.pooch, "retrieve", overtaken)
+    monkeypatch.setattr(download, "fetch", overtaken)
     assert download.download("tiny").read_bytes() == CONTENT
     assert files(folder) == [".tiny.pth.verified", "tiny.pth"]
 
 
-def test_c21_without_working_locks_a_swept_download_loses_nothing_of_the_user(server, folder, monkeypatch):
+def test_c21_without_working_locks_a_second_good_file_does_not_turn_the_first_one_into_a_corrupt_one(
+    server, folder, monkeypatch
+):
+    enter(monkeypatch, server.url)
+    fetch = download.fetch
+
+    def beaten(url, part, **options):
+        fetch(url, part, **options)
+        shutil.copy(part, folder / "tiny.pth")
+
+    monkeypatch.setattr(download, "fetch", beaten)
+    assert download.download("tiny").read_bytes() == CONTENT
+    assert files(folder) == [".tiny.pth.verified", "tiny.pth"]
+
+
+def test_c21_without_working_locks_a_download_taken_over_says_so_and_leaves_what_was_there(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     folder.mkdir()
     (folder / "tiny.pth").write_bytes(b"old")
-    retrieve = download.pooch.retrieve
+    fetch = download.fetch
 
-    def swept(*args, **kwargs):
-        whole = retrieve(*args, **kwargs)
-        shutil.rmtree(folder / ".tiny.pth.download")
-        return whole
+    def taken(url, part, **options):
+        fetch(url, part, **options)
+        part.rename(part.with_name("other.part"))
 
-    monkeypatch.setattr(download.pooch, "retrieve", swept)
-    with pytest.raises(DownloadFailed):
+    monkeypatch.setattr(download, "fetch", taken)
+    with pytest.raises(DownloadFailed, match="another process has taken over") as failed:
         download.download("tiny")
-    assert [path.read_bytes() for path in folder.rglob("*")] == [b"old"]
+    assert str(folder / ".tiny.pth.download") in str(failed.value)
+    assert (folder / "tiny.pth").read_bytes() == b"old"
+    assert (folder / ".tiny.pth.download" / "other.part").read_bytes() == CONTENT
+
+
+def test_c21_what_somebody_puts_there_during_the_download_is_kept(server, folder, monkeypatch):
+    enter(monkeypatch, server.url)
+    fetch = download.fetch
+
+    def meanwhile(url, part, **options):
+        fetch(url, part, **options)
+        (folder / "tiny.pth").write_bytes(b"mine")
+
+    monkeypatch.setattr(download, "fetch", meanwhile)
+    assert download.download("tiny").read_bytes() == CONTENT
+    assert (folder / "tiny.pth.corrupt").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
