@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geosam.models.registry import load_segmenter, registry
-from geosam.training.corpus import held_out_sets
+from geosam.training.corpus import SETS, held_out_sets
 from geosam.training.quality import MODES, measure, pooled
+from geosam.training.running import one_sentence
 
 if TYPE_CHECKING:
     from geosam.training.quality import Quality
@@ -42,7 +43,8 @@ def options() -> argparse.Namespace:
     models = list(dict.fromkeys(["regions", next(iter(registry))]))
     parser.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="[all sets that are held out]")
+    held_out = [one.name for one in SETS if one.split == "held_out"]
+    parser.add_argument("--sets", nargs="+", choices=list(dict.fromkeys(held_out)), help="[all of them]")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
     return parser.parse_args()
@@ -50,12 +52,12 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     asked = options()
-    sets = held_out_sets(asked.data)
+    with one_sentence():
+        sets = held_out_sets(asked.data, asked.sets)
     print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
     for model in asked.model:
         segmenter, began, parts = load_segmenter(model), time.process_time(), []
-        for name in asked.sets or sets:
-            scenes = sets[name]
+        for name, scenes in sets.items():
             found = pooled([measure(segmenter, *files, modes=asked.modes, limit=asked.limit) for files in scenes])
             parts.append(found)
             print(row(model, name, found), flush=True)

@@ -6,7 +6,8 @@ Run: python benchmarks/training/reference.py DATA -o FOLDER [the options of `pyt
 The encoder (TinyViT, with batch norms that learn), the prompt encoder and the mask decoder are the authors'; crops,
 prompts, corrections, losses and optimizer are geosam_lite's, except for what the architecture asks for: crops have 256
 pixels, which lie anywhere in its frame of 1024; a lone click is answered by three masks and every other prompt by one;
-nothing is learnt from coarse places and dense maps, which it does not have. It needs `tests/oracles.txt`.
+nothing is learnt from coarse places and dense maps, which it does not have; and the rate is lower, as transformers want
+it. It needs `tests/oracles.txt`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from geosam.training.feeding import Crops
 from geosam.training.fitting import Schedule
 from geosam.training.losses import Losses, of_answers
 from geosam.training.practice import Practice, corrected
-from geosam.training.running import parser, train
+from geosam.training.running import one_sentence, parser, train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,8 +116,10 @@ def practise(model: Reference, batch: Batch, rng: np.random.Generator) -> Practi
 
 def main() -> None:
     options = parser("reference.py", __doc__, Schedule(steps=2000, rate=6e-4, cool_down=800)).parse_args()
-    learner = train(options, Reference, practise, Crops(sizes=(SIZE,)))
-    torch.save(learner.average.module.state_dict(), options.output / "reference.pt")
+    with one_sentence():
+        learner = train(options, Reference, practise, Crops(sizes=(SIZE,)))
+    if learner.step:
+        torch.save(learner.average.module.state_dict(), options.output / "reference.pt")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ All runs have as many steps, half of them with a falling rate:
     seed           the same with another seed: how much is chance
     no_synthetic   without rendered scenes
     self_labelled  with scenes that nobody labelled, as `base` labels them
-    reference      MobileSAM's architecture (benchmarks/training/reference.py)
+    reference      MobileSAM's architecture (benchmarks/training/reference.py names what else differs with it)
 
 A run that was stopped goes on when the command is given again; one that has ended with as many steps is only measured.
 On two cores a step takes about 1.1 s, of the reference 2.5 s, and a measurement 3 minutes.

@@ -9,7 +9,7 @@ from geosam.models.lite.model import LiteModel
 from geosam.training.feeding import Crops
 from geosam.training.fitting import Schedule
 from geosam.training.practice import practise
-from geosam.training.running import parser, train
+from geosam.training.running import one_sentence, parser, train
 
 #: What the shipped weights were trained with.
 SCHEDULE = Schedule(steps=6000)
@@ -18,12 +18,14 @@ SCHEDULE = Schedule(steps=6000)
 def main() -> None:
     """Run the command."""
     options = parser("python -m geosam.training", __doc__, SCHEDULE).parse_args()
-    learner = train(options, LiteModel, practise, Crops(first_steps=options.steps // 3))
-    weights.save(
-        cast("LiteModel", learner.average.module),
-        options.output / "geosam_lite.safetensors",
-        {"steps": str(learner.step)},
-    )
+    with one_sentence():
+        learner = train(options, LiteModel, practise, Crops(first_steps=options.steps // 3))
+    if learner.step:
+        weights.save(
+            cast("LiteModel", learner.average.module),
+            options.output / "geosam_lite.safetensors",
+            {"steps": str(learner.step)},
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -9,7 +10,6 @@ from geosam.errors import UsageError
 from geosam.training.labelled import read_label_map, read_labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from geosam.training.labelled import LabelKind
@@ -61,24 +61,27 @@ class LabelledSet:
         return [(path, path.with_name(self.labels.format(stem=path.stem))) for path in found[: self.most]]
 
 
-def training_pictures(data: Path) -> Iterator[LabelledPicture]:
-    """Every picture of the training sets in the folder `data`, one at a time; its name is `set/scene`.
+def training_pictures(data: Path, without: Collection[str] = ()) -> Iterator[LabelledPicture]:
+    """Every picture of the training sets but some in the folder `data`, one at a time; its name is `set/scene`.
 
     Raises:
         UsageError: a set is not there.
     """
     for one in SETS:
-        if one.split == "train":
+        if one.split == "train" and one.name not in without:
             yield from pictures(one, data)
 
 
-def held_out_sets(data: Path) -> dict[str, list[tuple[Path, Path]]]:
+def held_out_sets(data: Path, names: Collection[str] | None = None) -> dict[str, list[tuple[Path, Path]]]:
     """Name of each set that training never sees -> scene and labels of its pictures in the folder `data`.
+
+    `names` are those of the wanted sets; None: all of them.
 
     Raises:
         UsageError: a set is not there.
     """
-    return {one.name: one.files(data) for one in SETS if one.split == "held_out"}
+    wanted = [one for one in SETS if one.split == "held_out" and (names is None or one.name in names)]
+    return {one.name: one.files(data) for one in wanted}
 
 
 def unlabelled_scenes(data: Path) -> list[tuple[Path, Path | None]]:
@@ -153,6 +156,15 @@ SETS = (
     _buildings("banepa_large", "unlabelled", "labelled_area.gpkg"),
     _buildings("zanzibar_0", "held_out"),
     _buildings("zanzibar_1", "held_out"),
+    LabelledSet(
+        "buildings_spacenet4_atlanta_pan_u16",
+        ("georef/buildings_spacenet4_atlanta_pan_u16/image.tif",),
+        "labels.gpkg",
+        "polygons",
+        "held_out",  # share-alike: it may judge, but not teach
+        "CC BY-SA 4.0",
+        "SpaceNet 4 (SpaceNet on AWS); CosmiQ Works (solaris)",
+    ),
     _fields(
         "train",
         "38.8381_-95.0457", "39.6679_-95.4288", "40.2497_-91.9641", "40.3675_-89.9559", "41.1864_-88.1872",

@@ -13,7 +13,8 @@ import math
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -21,10 +22,11 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from geosam.errors import UsageError
 from geosam.models.reading import read_pickled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -61,14 +63,14 @@ class Schedule:
     warm_up: int = 200
     """Steps until it is reached."""
     cool_down: int = 3000
-    """Last steps, over which it falls to zero."""
+    """Last steps, over which it falls to zero; 0: it does not fall."""
     weight_decay: float = 0.03
     """Of weights; biases and norms do not decay (AdamW)."""
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        left = (self.steps - step) / self.cool_down
-        return self.rate * min((step + 1) / self.warm_up, 1.0, max(left, 0.0))
+        left = max(self.steps - step, 0)
+        return self.rate * min((step + 1) / self.warm_up, left / self.cool_down if left < self.cool_down else 1.0)
 
 
 class Lesson(NamedTuple):
@@ -92,6 +94,7 @@ class Learner(Generic[Network]):
         seed: Of those generators.
         precision: Of what may be computed in less than float32.
         parts: Batches of a step.
+        run: What else makes the run what it is; a state tells it, and that of another run is refused.
     """
 
     def __init__(
@@ -103,11 +106,13 @@ class Learner(Generic[Network]):
         seed: int,
         precision: torch.dtype,
         parts: int = 1,
+        run: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.model: Network = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch forgot it
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(_KEPT), use_buffers=True)
         self.schedule = schedule
         self.step = 0
+        self.run = {"network": type(model).__name__, **asdict(schedule), "seed": seed, "parts": parts, **run}
         self._practise = practise
         self._optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.rate)
         self._seed = seed
@@ -124,6 +129,7 @@ class Learner(Generic[Network]):
             "averaged": self.average.n_averaged,
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
+            "run": self.run,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -212,10 +218,29 @@ def save(learner: Learner[Any], folder: Path) -> None:
 
 
 def resume(learner: Learner[Any], folder: Path) -> None:
-    """Go on from the state in a folder, if there is one."""
-    if (folder / STATE).exists():
-        learner.load(cast("dict[str, Any]", read_pickled(folder / STATE)))
-        logger.info("goes on at step %d", learner.step)
+    """Go on from the state in a folder, if there is one.
+
+    Raises:
+        UsageError: it is of another run.
+        UnreadableCheckpoint: it is damaged.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return
+    state = cast("Any", read_pickled(path))
+    run = state.get("run") if isinstance(state, dict) else None
+    if run != learner.run:
+        begun = run if isinstance(run, dict) else {}
+        known = [(name, begun.get(name), wanted) for name, wanted in learner.run.items()]
+        differing = "; ".join(
+            f"{name} {found} found, {wanted} wanted" for name, found, wanted in known if found != wanted
+        )
+        raise UsageError(
+            f"the state is of another run: {path}: {differing}. Give the options that it was begun with, or name "
+            "another output folder."
+        )
+    learner.load(state)
+    logger.info("goes on at step %d", learner.step)
 
 
 def _note(means: dict[str, list[float]], practice: Practice) -> None:

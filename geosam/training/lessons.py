@@ -6,6 +6,7 @@ Masks and maps are at stride 4, where the network answers: a mask is the share o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ def make_batch(samples: Sequence[Sample], rng: np.random.Generator) -> Batch | N
     # Always the same number, since a convolution is compiled for each: some objects are asked for in two ways.
     while len(asked) < OBJECTS * len(samples):
         number = asked[int(rng.integers(len(asked)))][0]
-        asked.append((number, next(_objects(samples[number], rng))))
+        asked += [(number, one) for one in islice(_objects(samples[number], rng), 1)]  # none, if boxes are too narrow
     points = np.zeros((len(asked), CLICKS, 2), np.float32)
     labels = np.full((len(asked), CLICKS), -1, np.int64)
     for row, (_, one) in enumerate(asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from geosam.errors import UsageError
 from geosam.models.registry import load_segmenter
 from geosam.training.corpus import training_pictures, unlabelled_scenes
 from geosam.training.rendered import rendered_pictures
@@ -44,18 +45,22 @@ def mixture(
         without: Sets to leave out.
 
     Raises:
-        UsageError: a set is not there.
+        UsageError: a set is not there, or none is left.
+        ModelError: the teacher cannot be loaded.
     """
+    segmenter = None if teacher is None or "self_labelled" in without else load_segmenter(teacher)
     found: dict[str, list[LabelledPicture]] = {}
-    for picture in training_pictures(data):
+    for picture in training_pictures(data, without):
         found.setdefault(picture.name.partition("/")[0], []).append(picture)
     if synthetic and "synthetic" not in without:
         found["synthetic"] = list(rendered_pictures(synthetic, pools / "rendered", seed))
-    if teacher is not None:
-        segmenter, folder = load_segmenter(teacher), pools / "self_labelled"
+    if segmenter is not None:
+        folder = pools / "self_labelled"
         found["self_labelled"] = [
             picture
             for scene, area in unlabelled_scenes(data)
             for picture in self_labelled_pictures(scene, area, segmenter, folder)
         ]
-    return {name: (WEIGHTS[name], pictures) for name, pictures in found.items() if name not in without}
+    if not found:
+        raise UsageError("nothing is left to learn from: every set is left out. Leave fewer out.")
+    return {name: (WEIGHTS[name], pictures) for name, pictures in found.items()}

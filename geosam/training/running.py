@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import math
+import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import torch
 
+from geosam.errors import ExportError, GeosamError
 from geosam.models.compute import choose, keep_freed_memory
 from geosam.training.feeding import Batches, feed
 from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
 from geosam.training.mixture import WEIGHTS, mixture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from geosam.training.feeding import Crops
     from geosam.training.fitting import Network, Practise
 
@@ -31,18 +36,49 @@ def parser(prog: str, description: str | None, defaults: Schedule) -> argparse.A
     )
     asked.add_argument("data", type=Path, help="folder with the labelled sets (georef/, masks/)")
     asked.add_argument("-o", "--output", type=Path, required=True, help="folder of the state and the weights")
-    asked.add_argument("--steps", type=int, default=defaults.steps)
-    asked.add_argument("--cool-down", type=int, default=defaults.cool_down, help="steps over which the rate falls to 0")
-    asked.add_argument("--rate", type=float, default=defaults.rate)
-    asked.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on")
-    asked.add_argument("--synthetic", type=int, default=600, help="rendered pictures")
+    asked.add_argument("--steps", type=partial(_number, int, 1), default=defaults.steps)
+    asked.add_argument(
+        "--cool-down", type=_count, default=defaults.cool_down, help="last steps, over which the rate falls to 0"
+    )
+    asked.add_argument("--rate", type=partial(_number, float, 0), default=defaults.rate)
+    asked.add_argument(
+        "--minutes",
+        type=partial(_number, float, 0),
+        default=math.inf,
+        help="stop after this time; a later call goes on",
+    )
+    asked.add_argument("--synthetic", type=_count, default=600, help="rendered pictures")
     asked.add_argument("--self-labelled", metavar="NAME|FILE", help="a model that labels what nobody labelled")
     asked.add_argument(
         "--without", action="append", default=[], choices=WEIGHTS, help="leave a set out, to see what it is worth"
     )
-    asked.add_argument("--workers", type=int, default=1)
-    asked.add_argument("--seed", type=int, default=1)
+    asked.add_argument("--workers", type=_count, default=1)
+    asked.add_argument("--seed", type=_count, default=1)
     return asked
+
+
+def _number(kind: Callable[[str], float], least: float, text: str) -> float:
+    """A number of at least `least`."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not value >= least:
+        raise argparse.ArgumentTypeError(f"{text!r} found, a number of at least {least} wanted")
+    return value
+
+
+_count = partial(_number, int, 0)
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """End the process with the message of an error that geosam raises on purpose, and with its exit code."""
+    try:
+        yield
+    except GeosamError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
 
 
 def train(
@@ -57,28 +93,36 @@ def train(
         crops: how batches are cut.
 
     Raises:
-        UsageError: a set is not there.
+        UsageError: a set is not there, or the folder holds the state of another run.
+        ModelError: the model that labels cannot be loaded, or the state is damaged.
+        ExportError: the folder cannot be made.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     until = time.time() + 60 * options.minutes
     keep_freed_memory()
-    options.output.mkdir(parents=True, exist_ok=True)
-    groups = mixture(
-        options.data,
-        options.output,
-        synthetic=options.synthetic,
-        seed=options.seed,
-        teacher=options.self_labelled,
-        without=options.without,
-    )
-    logger.info("pictures: %s", {name: len(pictures) for name, (_, pictures) in groups.items()})
+    _make(options.output)
     compute = choose()
     torch.manual_seed(options.seed)
     schedule = Schedule(options.steps, options.rate, cool_down=options.cool_down)
     model = network().to(compute.device)
-    learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS)
+    pictures = {"synthetic": options.synthetic, "without": sorted(options.without), "teacher": options.self_labelled}
+    learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS, run=pictures)
     resume(learner, options.output)
+    groups = mixture(options.data, options.output, seed=options.seed, **pictures)
+    logger.info("pictures: %s", {name: len(found) for name, (_, found) in groups.items()})
     batches = Batches(groups, crops, options.seed, PARTS)
     steps = range(learner.step, options.steps)
     fit(learner, feed(batches, steps, options.workers), options.output, until=until)
+    if learner.step == 0:
+        logger.info("nothing learnt yet; the same command goes on")
     return learner
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"the output folder cannot be made: {folder}: {error.strerror}, a folder that can be written wanted. "
+            "Name another one with -o."
+        ) from error

@@ -10,6 +10,7 @@ import math
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,7 @@ def self_labelled_pictures(
     with closing(open_scene(path)) as scene:
         taken = shapely.GeometryCollection() if labelled_area is None else _area(scene, labelled_area)
         grid = TileGrid.over(scene.region, TILE_PX, 2)
-        mark = segmenter.spec.fingerprint.rpartition(":")[2][:16]
+        mark = blake2b(segmenter.spec.fingerprint.encode(), digest_size=8).hexdigest()
         for number in range(len(grid)):
             window = grid.window(number)
             if not shapely.box(window.col_off, window.row_off, window.col_end, window.row_end).intersects(taken):

@@ -49,6 +49,11 @@ def test_the_rate_rises_stays_and_falls_to_zero():
     assert rates[100] == 0.0
 
 
+def test_a_rate_that_does_not_cool_down_stays():
+    schedule = Schedule(100, rate=1.0, warm_up=10, cool_down=0)
+    assert [schedule.rate_at(step) for step in (0, 9, 99)] == [pytest.approx(0.1), 1.0, 1.0]
+
+
 def test_a_network_learns_the_objects_it_is_shown(batch):
     pupil = learner()
     first = pupil.learn([batch])[0].practice.losses

@@ -13,6 +13,15 @@ def test_a_batch_always_has_the_same_number_of_prompts():
     assert not (batch.picture == 1).any()
 
 
+def test_a_crop_whose_boxes_are_mostly_too_narrow_is_asked_for_the_others():
+    boxes = [(x, 4, x + 3, 40) for x in range(2, 50, 4)] + [(8, 8, 40, 48)]
+    crop = sample(rectangles=(), boxes=boxes, complete=False)
+    batches = [make_batch([crop], np.random.default_rng(seed)) for seed in range(30)]
+    found = [batch for batch in batches if batch is not None]
+    assert found
+    assert all(len(batch.picture) == OBJECTS for batch in found)
+
+
 def test_crops_without_objects_make_no_batch():
     assert make_batch([sample(rectangles=())], np.random.default_rng(0)) is None
 

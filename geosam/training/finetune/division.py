@@ -29,7 +29,8 @@ LEAST_POLYGONS, GOOD_POLYGONS = 8, 40
 HELD_OUT_SHARE = 0.25
 #: Side of the blocks that are held out as a whole, pixels; halved until polygons lie in so many of them.
 _BLOCK, _LEAST_BLOCKS = 1024, 8
-#: More polygons than this are not looked at: their tiles would take longer to embed than all learning.
+#: Of more polygons than this, blocks are drawn until there are as many: to embed all tiles would take longer than all
+#: learning.
 _MOST_POLYGONS = 1000
 
 
