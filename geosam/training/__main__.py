@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import cast
 
 from geosam.models.lite import weights
@@ -17,9 +19,16 @@ SCHEDULE = Schedule(steps=6000)
 
 def main() -> None:
     """Run the command."""
-    options = parser("python -m geosam.training", __doc__, SCHEDULE).parse_args()
+    asked = parser("python -m geosam.training", __doc__, SCHEDULE)
+    asked.add_argument(
+        "--from", dest="begun", type=Path, metavar="FILE", help="weights to begin with, in place of random ones"
+    )
+    options = asked.parse_args()
+    # Small crops are for those that know nothing yet.
+    crops = Crops(first_steps=options.steps // 3 if options.begun is None else 0)
     with one_sentence():
-        learner = train(options, LiteModel, practise, Crops(first_steps=options.steps // 3))
+        network = LiteModel if options.begun is None else partial(weights.load, options.begun)
+        learner = train(options, network, practise, crops)
     if learner.step:
         weights.save(
             cast("LiteModel", learner.average.module),

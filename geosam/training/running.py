@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
 from geosam.training.mixture import WEIGHTS, mixture
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from geosam.training.feeding import Crops
     from geosam.training.fitting import Network, Practise
 
@@ -106,7 +109,8 @@ def train(
     schedule = Schedule(options.steps, options.rate, cool_down=options.cool_down)
     model = network().to(compute.device)
     pictures = {"synthetic": options.synthetic, "without": sorted(options.without), "teacher": options.self_labelled}
-    learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS, run=pictures)
+    run = {**pictures, "begun with": _digest(model)}
+    learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS, run=run)
     resume(learner, options.output)
     groups = mixture(options.data, options.output, seed=options.seed, **pictures)
     logger.info("pictures: %s", {name: len(found) for name, (_, found) in groups.items()})
@@ -116,6 +120,14 @@ def train(
     if learner.step == 0:
         logger.info("nothing learnt yet; the same command goes on")
     return learner
+
+
+def _digest(model: nn.Module) -> str:
+    """What tells a network's weights from others."""
+    digest = blake2b(digest_size=8)
+    for value in model.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _make(folder: Path) -> None:
