@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from geosam.errors import UsageError
+from geosam.models.lite import weights
 from geosam.models.lite.model import LiteModel
 from geosam.models.registry import load_segmenter
 from geosam.training import fitting, running
@@ -112,11 +113,11 @@ def test_the_state_of_another_run_is_refused_and_stays(options, words, monkeypat
 
 
 def test_the_command_that_was_stopped_before_its_first_step_goes_on_and_writes_weights(data_dir, tmp_path):
-    weights = tmp_path / "geosam_lite.safetensors"
+    file = tmp_path / "geosam_lite.safetensors"
     assert "nothing learnt yet" in run(LITE, data_dir, tmp_path, "--steps", "1", "--minutes", "0")
-    assert not weights.exists()
+    assert not file.exists()
     assert "goes on at step 0" in run(LITE, data_dir, tmp_path, "--steps", "1")
-    segmenter = load_segmenter(str(weights))
+    segmenter = load_segmenter(str(file))
     assert segmenter.spec.name == "geosam_lite/geosam_lite"  # the model and the file
 
 
@@ -154,6 +155,19 @@ def test_what_is_missing_is_said_in_one_sentence(options, code, words, tmp_path)
     assert refused.value.returncode == code
     assert words in refused.value.stderr
     assert "Traceback" not in refused.value.stderr
+
+
+def test_weights_of_a_file_are_what_a_run_begins_with(data_dir, tmp_path):
+    first = tmp_path / "first.safetensors"
+    torch.manual_seed(5)
+    weights.save(LiteModel(), first)
+    run(LITE, data_dir, tmp_path, "--from", str(first), "--steps", "1", "--rate", "0")
+    begun, found = (weights.load(path).state_dict() for path in (first, tmp_path / "geosam_lite.safetensors"))
+    assert all(found[name].equal(value) for name, value in begun.items() if name.endswith(".weight"))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run(LITE, data_dir, tmp_path, "--from", str(tmp_path / "none.safetensors"), "--steps", "1")
+    assert refused.value.returncode == 5
+    assert f"error: the weights are missing: {tmp_path / 'none.safetensors'}" in refused.value.stderr
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):
