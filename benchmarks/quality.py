@@ -44,7 +44,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
     held_out = [one.name for one in SETS if one.split == "held_out"]
-    parser.add_argument("--sets", nargs="+", choices=list(dict.fromkeys(held_out)), help="[all of them]")
+    parser.add_argument("--sets", nargs="+", choices=held_out, help="[all of them]")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
     return parser.parse_args()
@@ -52,8 +52,7 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     asked = options()
-    with one_sentence():
-        sets = held_out_sets(asked.data, asked.sets)
+    sets = held_out_sets(asked.data, asked.sets)
     print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
     for model in asked.model:
         segmenter, began, parts = load_segmenter(model), time.process_time(), []
@@ -65,4 +64,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence():
+        main()

@@ -33,7 +33,7 @@ def trained(name: str, data: Path, folder: Path, steps: int) -> Path:
     if name == "self_labelled":
         changes = ["--self-labelled", str(trained("base", data, folder, steps))]
     command, file = (REFERENCE, "reference.pt") if name == "reference" else (LITE, "geosam_lite.safetensors")
-    output, pool = folder / f"{name}-{steps}", folder / "rendered"  # named by their seed: one pool serves all
+    output, pool = folder / f"{name}-{steps}", folder / "rendered"  # named by renderer and seed: one pool serves all
     weights = output / file
     if not weights.exists():
         output.mkdir(parents=True, exist_ok=True)

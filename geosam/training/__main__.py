@@ -20,14 +20,12 @@ SCHEDULE = Schedule(steps=6000)
 def main() -> None:
     """Run the command."""
     asked = parser("python -m geosam.training", __doc__, SCHEDULE)
-    asked.add_argument(
-        "--from", dest="begun", type=Path, metavar="FILE", help="weights to begin with, in place of random ones"
-    )
+    asked.add_argument("--from", dest="begun", metavar="FILE", help="weights to begin with, in place of random ones")
     options = asked.parse_args()
     # Small crops are for those that know nothing yet.
     crops = Crops(first_steps=options.steps // 3 if options.begun is None else 0)
     with one_sentence():
-        network = LiteModel if options.begun is None else partial(weights.load, options.begun)
+        network = LiteModel if options.begun is None else partial(weights.load, Path(options.begun))
         learner = train(options, network, practise, crops)
     if learner.step:
         weights.save(

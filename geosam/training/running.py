@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +23,13 @@ from geosam.training.fitting import PARTS, Learner, Schedule, fit, resume
 from geosam.training.mixture import WEIGHTS, mixture
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from geosam.training.feeding import Crops
     from geosam.training.fitting import Network, Practise
 
 logger = logging.getLogger(__name__)
+
+#: Options that may change while a run goes on.
+_FREE = ("data", "output", "minutes", "workers")
 
 
 def parser(prog: str, description: str | None, defaults: Schedule) -> argparse.ArgumentParser:
@@ -90,8 +90,8 @@ def train(
     """Fit a network until the last step or the time that is given; its state is kept in the output folder.
 
     Args:
-        options: of :func:`parser`.
-        network: makes a new one, at random.
+        options: of :func:`parser`; others that a command adds are simple values, and tell its runs apart.
+        network: makes a new one.
         practise: how it answers a batch.
         crops: how batches are cut.
 
@@ -108,11 +108,17 @@ def train(
     torch.manual_seed(options.seed)
     schedule = Schedule(options.steps, options.rate, cool_down=options.cool_down)
     model = network().to(compute.device)
-    pictures = {"synthetic": options.synthetic, "without": sorted(options.without), "teacher": options.self_labelled}
-    run = {**pictures, "begun with": _digest(model)}
+    run = {name: value for name, value in vars(options).items() if name not in _FREE}
     learner = Learner(model, practise, schedule, seed=options.seed, precision=compute.dtype, parts=PARTS, run=run)
     resume(learner, options.output)
-    groups = mixture(options.data, options.output, seed=options.seed, **pictures)
+    groups = mixture(
+        options.data,
+        options.output,
+        synthetic=options.synthetic,
+        seed=options.seed,
+        teacher=options.self_labelled,
+        without=options.without,
+    )
     logger.info("pictures: %s", {name: len(found) for name, (_, found) in groups.items()})
     batches = Batches(groups, crops, options.seed, PARTS)
     steps = range(learner.step, options.steps)
@@ -120,14 +126,6 @@ def train(
     if learner.step == 0:
         logger.info("nothing learnt yet; the same command goes on")
     return learner
-
-
-def _digest(model: nn.Module) -> str:
-    """What tells a network's weights from others."""
-    digest = blake2b(digest_size=8)
-    for value in model.state_dict().values():
-        digest.update(value.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _make(folder: Path) -> None:

@@ -108,7 +108,7 @@ def test_the_state_of_another_run_is_refused_and_stays(options, words, monkeypat
     before = (tmp_path / fitting.STATE).read_bytes()
     with pytest.raises(UsageError) as refused:
         trained(monkeypatch, tmp_path, tmp_path, *options)
-    assert f"{tmp_path / fitting.STATE}: {words}" in str(refused.value)
+    assert f"{tmp_path / fitting.STATE}: {words}. Give" in str(refused.value)
     assert (tmp_path / fitting.STATE).read_bytes() == before
 
 
