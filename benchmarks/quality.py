@@ -14,15 +14,20 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geosam.models.registry import load_segmenter, registry
+from geosam.pipeline import RunOptions
 from geosam.training.corpus import SETS, held_out_sets
 from geosam.training.quality import MODES, measure, pooled
 from geosam.training.running import one_sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from geosam.segmenter import Segmenter
     from geosam.training.quality import Quality
 
 DATA = Path(os.environ.get("GEOSAM_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -38,29 +43,36 @@ def row(model: str, name: str, found: Quality) -> str:
     return f"{Path(model).name[:23]:24}{name:26}{figures}{found.prompts_s:11.1f}{found.everything_s:8.1f}"
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    models = list(dict.fromkeys(["regions", next(iter(registry))]))
-    parser.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that :func:`table` reads."""
+    asked = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
     held_out = [one.name for one in SETS if one.split == "held_out"]
-    parser.add_argument("--sets", nargs="+", choices=held_out, help="[all of them]")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
-    return parser.parse_args()
+    asked.add_argument("--sets", nargs="+", choices=held_out, help="[all of them]")
+    asked.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    asked.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
+    return asked
+
+
+def table(segmenters: Iterable[tuple[str, Segmenter]], options: argparse.Namespace, runs: RunOptions) -> None:
+    """Print a row for each model and set."""
+    sets = held_out_sets(options.data, options.sets)
+    print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
+    for model, segmenter in segmenters:
+        began, parts = time.process_time(), []
+        ask = partial(measure, segmenter, modes=options.modes, limit=options.limit, options=runs)
+        for name, scenes in sets.items():
+            parts.append(pooled([ask(*files) for files in scenes]))
+            print(row(model, name, parts[-1]), flush=True)
+        print(row(model, "all", pooled(parts)), f"  CPU s {time.process_time() - began:.0f}", flush=True)
 
 
 def main() -> None:
-    asked = options()
-    sets = held_out_sets(asked.data, asked.sets)
-    print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
-    for model in asked.model:
-        segmenter, began, parts = load_segmenter(model), time.process_time(), []
-        for name, scenes in sets.items():
-            found = pooled([measure(segmenter, *files, modes=asked.modes, limit=asked.limit) for files in scenes])
-            parts.append(found)
-            print(row(model, name, found), flush=True)
-        print(row(model, "all", pooled(parts)), f"  CPU s {time.process_time() - began:.0f}", flush=True)
+    asked = parser(__doc__)
+    models = list(dict.fromkeys(["regions", next(iter(registry))]))
+    asked.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
+    options = asked.parse_args()
+    table(((name, load_segmenter(name)) for name in options.model), options, RunOptions())
 
 
 if __name__ == "__main__":

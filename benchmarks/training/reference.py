@@ -1,13 +1,13 @@
 """Train MobileSAM's architecture as geosam_lite is trained, to compare what each learns from the same pictures.
 
 Run: python benchmarks/training/reference.py DATA -o FOLDER [the options of `python -m geosam.training`]
-     python benchmarks/quality.py --model FOLDER/reference.pt
+     python benchmarks/training/reference_quality.py FOLDER/reference.pt
 
 The encoder (TinyViT, with batch norms that learn), the prompt encoder and the mask decoder are the authors'; crops,
 prompts, corrections, losses and optimizer are geosam_lite's, except for what the architecture asks for: crops have 256
-pixels, which lie anywhere in its frame of 1024; a lone click is answered by three masks and every other prompt by one;
-nothing is learnt from coarse places and dense maps, which it does not have; and the rate is lower, as transformers want
-it. It needs `tests/oracles.txt`.
+pixels and are its whole frame, since where things lie in one of 1024 takes it far longer to learn; a lone click is
+answered by three masks and every other prompt by one; nothing is learnt from coarse places and dense maps, which it
+does not have; and the rate is lower, as transformers want it. It needs `tests/oracles.txt`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 for folder in ("tests", "tests/models"):
     sys.path.insert(0, str(Path(__file__).parents[2] / folder))
 
-SIZE, FRAME, STRIDE = 256, 1024, 16
+SIZE, STRIDE = 256, 16
 
 
 class Reference(nn.Module):
@@ -60,37 +60,37 @@ class Reference(nn.Module):
         image: Tensor = self.image_encoder.neck(x.unflatten(1, (side, side)).permute(0, 3, 1, 2))
         return image
 
-    def answer(self, image: Tensor, corners: Tensor, prompts: Prompts) -> Answer:
-        """Prompts (n) in crops with embeddings (n, 256, h, w), whose corners lie at x, y (n, 2) of the frame."""
+    def answer(self, image: Tensor, prompts: Prompts) -> Answer:
+        """Prompts (n) in crops with embeddings (n, 256, h, w)."""
         count, side = len(image), image.shape[-1]
         logits = image.new_empty((count, 3, side * 4, side * 4), dtype=torch.float32)
         iou = image.new_empty((count, 3), dtype=torch.float32)
-        grid = self.prompt_encoder.get_dense_pe()[0]
-        positions = torch.stack([grid[:, y : y + side, x : x + side] for x, y in (corners // STRIDE).tolist()])
         points, boxed = (prompts.labels >= 0).sum(dim=1), prompts.boxes.isfinite().all(dim=1)
         for kind in torch.unique(torch.stack([points, boxed], dim=1), dim=0):  # rows with as many tokens
             rows = torch.nonzero((points == kind[0]) & (boxed == kind[1]))[:, 0]
             few = prompts.rows(rows)
-            tokens = self._tokens(few, corners[rows, None], points=int(kind[0]), boxed=bool(kind[1]))
-            masks, scores = self._decoded(image[rows], positions[rows], tokens, few)
+            tokens = self._tokens(few, points=int(kind[0]), boxed=bool(kind[1]))
+            masks, scores = self._decoded(image[rows], tokens, few)
             ambiguous = (points[rows] == 1) & ~boxed[rows] & ~few.has_prior
             logits[rows] = torch.where(ambiguous[:, None, None, None], masks[:, 1:], masks[:, :1]).float()
             iou[rows] = torch.where(ambiguous[:, None], scores[:, 1:], scores[:, :1]).float()
         return Answer(logits, iou)
 
-    def _tokens(self, prompts: Prompts, corners: Tensor, *, points: int, boxed: bool) -> Tensor:
-        places = (prompts.points[:, :points] + corners, prompts.labels[:, :points]) if points else None
-        boxes = (prompts.boxes.unflatten(1, (2, 2)) + corners).flatten(1) if boxed else None
+    def _tokens(self, prompts: Prompts, *, points: int, boxed: bool) -> Tensor:
+        # The authors count pixels from the centre of the first one.
+        places = (prompts.points[:, :points] - 0.5, prompts.labels[:, :points]) if points else None
+        boxes = prompts.boxes - 0.5 if boxed else None
         sparse: Tensor = self.prompt_encoder(points=places, boxes=boxes, masks=None)[0]
         return sparse
 
-    def _decoded(self, image: Tensor, positions: Tensor, tokens: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+    def _decoded(self, image: Tensor, tokens: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """The four masks and their expected IoU; MaskDecoder.predict_masks for prompts of several pictures."""
         decoder, count = self.mask_decoder, len(tokens)
         own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
         none = self.prompt_encoder.no_mask_embed.weight[..., None, None]
         shown = self.prompt_encoder.mask_downscaling(prompts.prior)
         dense = torch.where(prompts.has_prior[:, None, None, None], shown, none)
+        positions = self.prompt_encoder.get_dense_pe().expand(count, -1, -1, -1)
         found, cells = decoder.transformer(image + dense, positions, torch.cat([own, tokens], dim=1))
         upscaled = decoder.output_upscaling(cells.transpose(1, 2).unflatten(2, image.shape[-2:]))
         mlps = enumerate(decoder.output_hypernetworks_mlps, 1)
@@ -102,11 +102,9 @@ class Reference(nn.Module):
 def practise(model: Reference, batch: Batch, rng: np.random.Generator) -> Practice:
     """Let the network answer a batch."""
     image = model.encode(normalised(batch.rgb, batch.valid, torch.float32))
-    cells = rng.integers((FRAME - SIZE) // STRIDE + 1, size=(len(batch.rgb), 2))
-    corners = torch.from_numpy(cells * STRIDE).to(image.device)
 
     def answers(crops: Tensor, prompts: Prompts) -> Answer:
-        return model.answer(image[crops], corners[crops], prompts)
+        return model.answer(image[crops], prompts)
 
     prompts = corrected(answers, batch, rng)
     mask, iou, agreement = of_answers(answers(batch.picture, prompts), batch)

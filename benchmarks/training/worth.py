@@ -57,12 +57,12 @@ def options() -> argparse.Namespace:
 def main() -> None:
     asked = options()
     # Not everything: the reference would need a thousand prompts for each tile.
-    modes = ["--modes", "click", "box", "three_clicks"]
-    quality = [sys.executable, str(HERE.parent / "quality.py"), "--data", str(asked.data), *modes]
+    how = ["--data", str(asked.data), "--modes", "click", "box", "three_clicks"]
     for name in asked.runs:
-        weights = trained(name, asked.data, asked.output, asked.steps)
+        weights = str(trained(name, asked.data, asked.output, asked.steps))
         print(f"\n{name}", flush=True)
-        subprocess.run([*quality, "--model", str(weights)], check=True)
+        asks = ["reference_quality.py", weights] if name == "reference" else ["../quality.py", "--model", weights]
+        subprocess.run([sys.executable, str(HERE / asks[0]), *asks[1:], *how], check=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from geosam.models.manifest import manifest
 from geosam.models.reading import read_state_dict
 from geosam.models.sam.build import VARIANTS, load
 from geosam.models.sam.huggingface import official_names
-from geosam.models.sam.segmenter import INPUT_SIZE, PICTURES, SamSegmenter
+from geosam.models.sam.segmenter import PICTURES, SamSegmenter
 from geosam.segmenter import ModelSpec
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Network:
         spec = self._spec(path, identity.variant, sha256)
         weights = f"{identity.variant}-{sha256[:16]}"
         model = _placed(load(VARIANTS[identity.variant], official, str(path)), self.compute, weights)
-        spec = replace(spec, input_size=INPUT_SIZE, batch_size=PICTURES[self.compute.device])
+        spec = replace(spec, input_size=model.prompt_encoder.frame, batch_size=PICTURES[self.compute.device])
         again = cast("Callable[[], SamSegmenter]", replace(self, sha256=sha256))
         return SamSegmenter(model, self.compute, spec, again)
 

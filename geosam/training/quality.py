@@ -56,6 +56,8 @@ _CLICKS = 3
 _SURROUNDINGS_PX = 512
 #: Objects asked for in one run, and bytes of embeddings that the next run finds in memory.
 _TOGETHER, _REMEMBERED = 16, 1 << 30
+#: How runs are made: by the defaults of the command line.
+_AS_USERS = RunOptions()
 #: Side of the windows of a quick look, and prompts decoded at once.
 _WINDOW, _BATCH = 1024, 64
 
@@ -105,6 +107,7 @@ def measure(
     modes: Collection[Mode] = MODES,
     limit: int | None = None,
     rng: np.random.Generator | None = None,
+    options: RunOptions = _AS_USERS,
 ) -> Quality:
     """Ask for the labelled objects of a scene, and compare.
 
@@ -119,6 +122,7 @@ def measure(
         modes: how to ask.
         limit: so many objects at most, for a quick look; everything is looked for in the whole scene nevertheless.
         rng: chooses them; by default the same ones every time.
+        options: of the runs, for models that want other tiles.
 
     Raises:
         GeosamError: the scene or the labels cannot be used.
@@ -128,7 +132,7 @@ def measure(
         if limit is not None:
             chosen = (rng or np.random.default_rng(0)).permutation(len(targets))[:limit]
             targets = [targets[i] for i in np.sort(chosen)]
-        runs = _Runs(scene, segmenter, Path(folder))
+        runs = _Runs(scene, segmenter, Path(folder), options)
         ious: dict[Mode, Floats] = {}
         prompts_s = everything_s = 0.0
         if set(modes) - {"everything"}:
@@ -140,7 +144,7 @@ def measure(
 
 def _prompted(runs: _Runs, targets: Sequence[Target], modes: Collection[Mode]) -> tuple[dict[Mode, Floats], float]:
     """(N,) IoUs of the modes that prompt, and the seconds they took; neighbours are asked for together."""
-    rule = WindowRule(runs.scene.region)
+    rule = WindowRule(runs.scene.region, runs.options.tile_size, runs.options.overlap)
     order = sorted(range(len(targets)), key=lambda i: rule.first_window(_box(targets[i].window)))
     ious: dict[Mode, Floats] = {mode: np.zeros(len(targets)) for mode in modes if mode != "everything"}
     seconds = 0.0
@@ -191,18 +195,19 @@ def _clicked_again(
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Runs over a scene, as the command line makes them."""
+    """Runs over a scene."""
 
     scene: Scene
     segmenter: Segmenter
     folder: Path
+    options: RunOptions
 
     def prompted(self, prompts: Sequence[Prompt]) -> tuple[list[Any | None], float]:
         """The polygon in scene pixels that each prompt gets, None where it gets none, and the seconds it took."""
         if not prompts:
             return [], 0.0
         out = self.folder / "prompted.gpkg"
-        done = segment_prompts(self.scene, self.segmenter, prompts, out, RunOptions(overwrite=True))
+        done = segment_prompts(self.scene, self.segmenter, prompts, out, replace(self.options, overwrite=True))
         table, _ = read_vector(out)
         polygons = shapely.transform(table.geometries, lambda xy: np.round(self.scene.geobox.to_pixel(xy)))
         by_id = dict(zip(table.columns["prompt_id"], polygons, strict=True))
@@ -211,7 +216,7 @@ class _Runs:
     def everything(self, targets: Sequence[Target]) -> tuple[Floats, float]:
         """(N,) the best IoU that anything found has with each target, and the seconds it took."""
         out, geobox = self.folder / "everything.gpkg", self.scene.geobox
-        done = segment_scene(self.scene, self.segmenter, out, RunOptions())
+        done = segment_scene(self.scene, self.segmenter, out, self.options)
         scores = evaluate(read_polygons(out), PolygonLayer.of(place(outlines(targets), geobox), geobox.crs)).objects
         return np.array([score.best_iou for score in scores], np.float64), done.seconds
 

@@ -9,7 +9,7 @@ from segment_anything_hq.modeling.tiny_vit_sam import TinyViT
 
 
 def mobile_sam_parts(size=1024):
-    """MobileSAM's image encoder for pictures of `size` pixels, prompt encoder and mask decoder, as they are born."""
+    """MobileSAM's image encoder, prompt encoder and mask decoder for pictures of `size` pixels, as they are born."""
     encoder = TinyViT(
         img_size=size,
         in_chans=3,
@@ -24,7 +24,7 @@ def mobile_sam_parts(size=1024):
         num_multimask_outputs=3, transformer=transformer, transformer_dim=256, iou_head_depth=3, iou_head_hidden_dim=256
     )
     prompts = PromptEncoder(
-        embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
+        embed_dim=256, image_embedding_size=(size // 16,) * 2, input_image_size=(size,) * 2, mask_in_chans=16
     )
     return encoder, prompts, decoder
 

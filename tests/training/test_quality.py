@@ -11,6 +11,7 @@ from shapely.affinity import scale
 from geosam.geobox import Window
 from geosam.grow import WindowRule
 from geosam.models.registry import load_segmenter
+from geosam.pipeline import RunOptions
 from geosam.scene import open_scene
 from geosam.testing import RefiningSegmenter, ThresholdSegmenter
 from geosam.training import quality
@@ -152,6 +153,13 @@ def test_windows_are_those_of_the_product(tmp_path):
     window = WindowRule(Window(0, 0, 2100, 1500)).first_window((920, 720, 920, 720))
     assert counting.shown == [(1024, 1024)]
     assert (counting.asked[0][0].points[0] + (window.col_off, window.row_off)).tolist() == [[919.5, 719.5]]
+
+
+def test_a_model_may_be_shown_other_windows_and_objects_grow_across_them(blocks):
+    counting = Counting()
+    found = measure(counting, *blocks, options=RunOptions(tile_size=32, overlap=8))
+    assert set(counting.shown) == {(32, 32)}
+    assert {mode: values.tolist() for mode, values in found.ious.items()} == dict.fromkeys(MODES, [1.0] * len(BLOCKS))
 
 
 def test_what_is_too_small_or_not_in_the_valid_scene_is_left_out_and_counted(tmp_path):

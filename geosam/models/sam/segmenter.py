@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from geosam.models.sam.model import SamModel
     from geosam.prompts import PixelPrompts
 
-#: Side in pixels of the pictures that the family was trained on, and of the low-resolution logits.
-INPUT_SIZE, LOGITS_SIZE = 1024, 256
+#: Pixels of the input, along a side, for one of the low-resolution logits.
+LOGITS_STRIDE = 4
 #: Pictures that go through the encoder together. CUDA batches are always full, filled with empty pictures, so that a
 #: picture's bytes do not depend on what else is in its batch.
 PICTURES = {"cpu": 1, "cuda": 4}
@@ -68,19 +68,25 @@ class SamSegmenter:
         return self._loader, ()
 
     @property
+    def _side(self) -> int:
+        """Side of the network's input in pixels."""
+        return self._model.prompt_encoder.frame
+
+    @property
     def _limit(self) -> float:
         """Largest logit that is handed on to the next click."""
         return float("inf") if self._model.memory is None else _SAM2_LIMIT
 
     @property
     def spec(self) -> ModelSpec:
-        """Name, fingerprint, 1024 pixels."""
+        """Name, fingerprint, side of the network's input."""
         return self._spec
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
-        """Features of (B, 3, 1024, 1024) pictures; invalid pixels are shown to the network as the mean colour."""
-        if rgb.shape[1:] != (3, INPUT_SIZE, INPUT_SIZE) or valid.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
-            raise ValueError(f"pictures (B, 3, {INPUT_SIZE}, {INPUT_SIZE}) expected, got {rgb.shape}, {valid.shape}")
+        """Features of pictures (B, 3, S, S), S = 1024; invalid pixels are shown to the network as the mean colour."""
+        side = self._side
+        if rgb.shape[1:] != (3, side, side) or valid.shape[1:] != (side, side):
+            raise ValueError(f"pictures (B, 3, {side}, {side}) expected, got {rgb.shape}, {valid.shape}")
         return self._batches.embed(self._embed, rgb, valid)
 
     def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
@@ -95,12 +101,12 @@ class SamSegmenter:
     def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
         """Features of a picture (3, h, w) of at most 1024 pixels, enlarged until its longer side has 1024."""
         shape_hw = (valid.shape[0], valid.shape[1])
-        size_hw = enlarged_hw(shape_hw, INPUT_SIZE)
+        size_hw = enlarged_hw(shape_hw, self._side)
         rows, cols = (
             np.arange(size) * side // size for size, side in zip(size_hw, shape_hw, strict=True)
         )  # of nearest pixels
-        missing = [(0, INPUT_SIZE - size) for size in size_hw]
-        picture = np.pad(enlarge(rgb, INPUT_SIZE), [(0, 0), *missing])
+        missing = [(0, self._side - size) for size in size_hw]
+        picture = np.pad(enlarge(rgb, self._side), [(0, 0), *missing])
         (made,) = self.embed(picture[None], np.pad(valid[np.ix_(rows, cols)], missing)[None])
         arrays = {**made.arrays, "valid": np.packbits(valid, axis=1), "enlarged_hw": np.array(size_hw)}
         return Embedding(arrays, shape_hw, made.fingerprint)
@@ -115,7 +121,7 @@ class SamSegmenter:
         with computing(self._spec.name, self._compute.device):
             context = self._contexts.of(embedding, self._context)
             pads_boxes = self._model.memory is not None
-            asked = groups(prompts, valid, LOGITS_SIZE, scale=frame.scale, pads_boxes=pads_boxes)
+            asked = groups(prompts, valid, self._side // LOGITS_STRIDE, scale=frame.scale, pads_boxes=pads_boxes)
             for rows, tensors in asked:
                 decoded = self._decode(context, tensors, multimask=multimask, keep=keep)
                 found.append(_mask_set(decoded, rows, frame, keep, self._limit))

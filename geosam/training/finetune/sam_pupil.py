@@ -29,7 +29,7 @@ from geosam.models.sam.hq import hq_features
 from geosam.models.sam.huggingface import official_names
 from geosam.models.sam.mask_decoder import COLUMNS, TileContext
 from geosam.models.sam.prompt_encoder import PromptTensors
-from geosam.models.sam.segmenter import LOGITS_SIZE, SamSegmenter
+from geosam.models.sam.segmenter import LOGITS_STRIDE, SamSegmenter
 from geosam.models.sam.upscaling import Upscaling
 from geosam.training.finetune.pupil import Attempt
 
@@ -98,9 +98,9 @@ class SamPupil:
         device = self._compute.device
         features = Features.from_arrays(embedding.arrays, torch.float32, device)
         valid = valid_pixels(embedding)
-        pads_boxes = self._model.memory is not None
+        logits_size, pads_boxes = self._model.prompt_encoder.frame // LOGITS_STRIDE, self._model.memory is not None
         found = []
-        for rows, tensors in groups(prompts, valid, LOGITS_SIZE, scale=1.0, pads_boxes=pads_boxes):
+        for rows, tensors in groups(prompts, valid, logits_size, scale=1.0, pads_boxes=pads_boxes):
             masks = None if tensors.masks is None else tensors.masks.to(device)
             asked = PromptTensors(tensors.points.to(device), tensors.labels.to(device), masks)
             answers = zip(rows.tolist(), *answered(self._model, features, asked, multimask=multimask), strict=True)

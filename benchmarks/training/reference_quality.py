@@ -1,0 +1,50 @@
+"""How well the network that `reference.py` has trained finds labelled objects, measured as benchmarks/quality.py does.
+
+Run: python benchmarks/training/reference_quality.py FOLDER/reference.pt [the options of benchmarks/quality.py]
+
+What geosam runs is its own MobileSAM with these weights. It sees windows of the size of the crops that it has learnt
+from, in native resolution; objects that reach beyond grow from window to window, as they do with every model.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reference import SIZE
+
+from geosam.models.compute import choose
+from geosam.models.reading import read_state_dict
+from geosam.models.sam.build import VARIANTS, load
+from geosam.models.sam.segmenter import SamSegmenter
+from geosam.pipeline import RunOptions
+from geosam.segmenter import ModelSpec
+from geosam.training.running import one_sentence
+
+if TYPE_CHECKING:
+    from geosam.models.compute import Compute
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def segmenter(weights: Path, compute: Compute) -> SamSegmenter:
+    """MobileSAM for pictures of the crops' size."""
+    model = load(replace(VARIANTS["mobile_sam"], frame=SIZE), read_state_dict(weights), str(weights))
+    spec = ModelSpec(name="reference", fingerprint=f"reference-{weights}", input_size=SIZE)
+    return SamSegmenter(model.to(compute.device, compute.dtype), compute, spec)
+
+
+def main() -> None:
+    from quality import parser, table
+
+    asked = parser(__doc__)
+    asked.add_argument("weights", type=Path)
+    options = asked.parse_args()
+    table([("reference", segmenter(options.weights, choose()))], options, RunOptions(tile_size=SIZE, overlap=SIZE // 4))
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        main()
