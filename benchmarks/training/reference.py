@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -40,6 +41,13 @@ for folder in ("tests", "tests/models"):
 SIZE, STRIDE = 256, 16
 
 
+def _train(attention: Any, mode: bool = True) -> Any:  # noqa: FBT001, FBT002 - as nn.Module has it
+    """In place of `Attention.train`, which prepares for evaluation at every second call, whatever the mode."""
+    nn.Module.train(attention, mode)
+    attention.ab = None if mode else attention.attention_biases.detach()[:, attention.attention_bias_idxs]
+    return attention
+
+
 class Reference(nn.Module):
     """The three parts under their official names."""
 
@@ -48,8 +56,10 @@ class Reference(nn.Module):
         from references import mobile_sam_parts  # makes the references importable
         from segment_anything_hq.modeling.tiny_vit_sam import Attention
 
-        Attention.train = nn.Module.train  # theirs prepares for evaluation at every second call, whatever the mode
         self.image_encoder, self.prompt_encoder, self.mask_decoder = mobile_sam_parts(SIZE)
+        for part in self.image_encoder.modules():
+            if isinstance(part, Attention):
+                part.train = MethodType(_train, part)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """What TinyViT.forward does, which takes pictures of 1024 pixels only."""

@@ -15,12 +15,12 @@ from geosam.models.sam.model import normalised
 from geosam.prompts import PixelPrompts
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "training"
-SIDE = 256
-#: Points, their labels, box, and how many masks answer.
+#: Points, their labels, box, whether an answer came before, and how many masks answer.
 PROMPTS = {
-    "a click": ([(50, 81)], [1], None, 3),
-    "a box": ([], [], (40, 60, 130, 90), 1),
-    "two clicks": ([(200, 30), (120, 90)], [1, 0], None, 1),
+    "a click": ([(50, 81)], [1], None, False, 3),
+    "a box": ([], [], (40, 60, 130, 90), False, 1),
+    "two clicks": ([(200, 30), (120, 90)], [1, 0], None, False, 1),
+    "a correction": ([(200, 30), (120, 90)], [1, 0], None, True, 1),
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore:Importing from timm", "ignore:.*deprecated")
@@ -37,29 +37,32 @@ def scripts(monkeypatch):
 def test_the_reference_answers_when_it_is_measured_as_it_does_while_it_learns(scripts, tmp_path, name):
     reference, reference_quality = scripts
     model = contrasting(randomise(reference.Reference(), 4))
-    for part in model.modules():
-        if hasattr(part, "attention_biases"):
-            part.ab = part.attention_biases[:, part.attention_bias_idxs]  # theirs, when they evaluate
     torch.save(model.state_dict(), tmp_path / "reference.pt")
     segmenter = reference_quality.segmenter(tmp_path / "reference.pt", choose("cpu", "fp32"))
-    rgb = np.random.default_rng(5).integers(0, 256, (1, 3, SIDE, SIDE), np.uint8)
-    valid = np.ones((1, SIDE, SIDE), bool)
-    points, labels, box, count = PROMPTS[name]
+    rng, side = np.random.default_rng(5), reference.SIZE
+    rgb, valid = rng.integers(0, 256, (1, 3, side, side), np.uint8), np.ones((1, side, side), bool)
+    former = rng.normal(0, 5, (side // 4, side // 4)).astype(np.float32)
+    points, labels, box, corrects, count = PROMPTS[name]
 
     image = model.encode(normalised(torch.from_numpy(rgb), torch.from_numpy(valid), torch.float32))
     prompt = Prompts(
         torch.tensor([points], dtype=torch.float32).reshape(1, -1, 2),
         torch.tensor([labels], dtype=torch.int64),
         torch.tensor([box or [torch.nan] * 4], dtype=torch.float32),
-        torch.zeros(1, 1, SIDE // 4, SIDE // 4),
-        torch.zeros(1, dtype=torch.bool),
+        torch.from_numpy(former)[None, None],
+        torch.tensor([corrects]),
     )
     wanted = model.answer(image, prompt)
     order = np.argsort(wanted.iou[0, :count].numpy())
 
     (embedding,) = segmenter.embed(rgb, valid)
-    where = np.array(points, np.float64).reshape(-1, 2), np.array(labels, np.int8), np.array([box or [np.nan] * 4])
-    asked = PixelPrompts((where[0],), (where[1],), where[2], (None,))
+    asked = PixelPrompts(
+        (np.array(points, np.float64).reshape(-1, 2),),
+        (np.array(labels, np.int8),),
+        np.array([box or [np.nan] * 4]),
+        (None,),
+        (former if corrects else None,),
+    )
     found = segmenter.decode(embedding, asked, multimask=count == 3, keep=None)
     assert len(found) == count
     rows = np.argsort(found.predicted_iou)

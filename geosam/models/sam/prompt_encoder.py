@@ -84,6 +84,11 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, width)
 
     @property
+    def mask_size(self) -> int:
+        """Side of the masks it takes, which is that of the decoder's low-resolution logits."""
+        return self.frame // 4
+
+    @property
     def dtype(self) -> torch.dtype:
         """What embeddings come in; positions are computed in float32 nevertheless."""
         return self.no_mask_embed.weight.dtype

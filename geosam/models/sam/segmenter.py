@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from geosam.models.sam.model import SamModel
     from geosam.prompts import PixelPrompts
 
-#: Pixels of the input, along a side, for one of the low-resolution logits.
-LOGITS_STRIDE = 4
 #: Pictures that go through the encoder together. CUDA batches are always full, filled with empty pictures, so that a
 #: picture's bytes do not depend on what else is in its batch.
 PICTURES = {"cpu": 1, "cuda": 4}
@@ -83,7 +81,10 @@ class SamSegmenter:
         return self._spec
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
-        """Features of pictures (B, 3, S, S), S = 1024; invalid pixels are shown to the network as the mean colour."""
+        """Features of pictures (B, 3, S, S) of the network's side, 1024 px for all official ones.
+
+        Invalid pixels are shown to the network as the mean colour.
+        """
         side = self._side
         if rgb.shape[1:] != (3, side, side) or valid.shape[1:] != (side, side):
             raise ValueError(f"pictures (B, 3, {side}, {side}) expected, got {rgb.shape}, {valid.shape}")
@@ -99,7 +100,7 @@ class SamSegmenter:
         return embeddings(kept, valid, self._spec)
 
     def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
-        """Features of a picture (3, h, w) of at most 1024 pixels, enlarged until its longer side has 1024."""
+        """Features of a picture (3, h, w), enlarged until its longer side has as many pixels as the network's."""
         shape_hw = (valid.shape[0], valid.shape[1])
         size_hw = enlarged_hw(shape_hw, self._side)
         rows, cols = (
@@ -121,7 +122,8 @@ class SamSegmenter:
         with computing(self._spec.name, self._compute.device):
             context = self._contexts.of(embedding, self._context)
             pads_boxes = self._model.memory is not None
-            asked = groups(prompts, valid, self._side // LOGITS_STRIDE, scale=frame.scale, pads_boxes=pads_boxes)
+            logits_size = self._model.prompt_encoder.mask_size
+            asked = groups(prompts, valid, logits_size, scale=frame.scale, pads_boxes=pads_boxes)
             for rows, tensors in asked:
                 decoded = self._decode(context, tensors, multimask=multimask, keep=keep)
                 found.append(_mask_set(decoded, rows, frame, keep, self._limit))

@@ -29,7 +29,7 @@ from geosam.models.sam.hq import hq_features
 from geosam.models.sam.huggingface import official_names
 from geosam.models.sam.mask_decoder import COLUMNS, TileContext
 from geosam.models.sam.prompt_encoder import PromptTensors
-from geosam.models.sam.segmenter import LOGITS_STRIDE, SamSegmenter
+from geosam.models.sam.segmenter import SamSegmenter
 from geosam.models.sam.upscaling import Upscaling
 from geosam.training.finetune.pupil import Attempt
 
@@ -98,7 +98,7 @@ class SamPupil:
         device = self._compute.device
         features = Features.from_arrays(embedding.arrays, torch.float32, device)
         valid = valid_pixels(embedding)
-        logits_size, pads_boxes = self._model.prompt_encoder.frame // LOGITS_STRIDE, self._model.memory is not None
+        logits_size, pads_boxes = self._model.prompt_encoder.mask_size, self._model.memory is not None
         found = []
         for rows, tensors in groups(prompts, valid, logits_size, scale=1.0, pads_boxes=pads_boxes):
             masks = None if tensors.masks is None else tensors.masks.to(device)
