@@ -17,12 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := $(VENV)/bin
 # What a newer GDAL could answer differently.
-RASTER_AND_GEOMETRY := $(wildcard $(addprefix tests/test_,$(addsuffix *.py,\
-  scene geobox grid radiometry measure masks corners polygonize stitch planar export vector layers prompt placement)))
+RASTER_AND_GEOMETRY := $(addprefix tests/,geometry scene vector prompts objects/test_stitcher.py)
 
 # In processes of their own: networks change the settings of the allocator, and the oracles and OpenVINO bring many
 # libraries along. A process that had all of them and went on to other tests has crashed now and then.
-NETWORKS := tests/models
+NETWORKS := tests/segmenters
 WITH_NETWORKS := tests/training tests/integration/test_network_runs.py
 
 .DEFAULT_GOAL := help
@@ -52,7 +51,7 @@ $(VENV313)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it with the truth; then a real picture.
-	$(BIN)/python -m geosam.demo $(DEMO)
+	$(BIN)/python -m geosam.apps.demo $(DEMO)
 	$(BIN)/geosam segment $(DEMO)/scene.tif -o $(DEMO)/segments.gpkg --overwrite
 	$(BIN)/geosam preview $(DEMO)/scene.tif $(DEMO)/segments.gpkg -o $(DEMO)/preview.png --overwrite
 	$(BIN)/geosam evaluate $(DEMO)/segments.gpkg $(DEMO)/truth.gpkg

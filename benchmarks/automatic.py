@@ -24,11 +24,10 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geosam.models.sam.model import SamModel
-    from geosam.segmenter import KeepRule
+    from geosam.segmenters.sam.model import SamModel
+    from geosam.segmenters.segmenter import KeepRule
 
-for folder in ("tests", "tests/models"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 SIDE = 1024
 ROWS = ("official, default allocator", "official, tuned allocator", "geosam fp32", "geosam bf16")
@@ -43,12 +42,12 @@ def rules() -> tuple[SamModel, KeepRule]:
     """Our network with the references' random weights, and the thresholds."""
     import references  # makes the references importable
 
-    from geosam.models.sam.build import VARIANTS, load
-    from geosam.models.sam.features import Features
-    from geosam.models.sam.mask_decoder import decode, prepare
-    from geosam.models.sam.prompt_encoder import PromptTensors
-    from geosam.models.sam.upsampling import masks_from_logits
-    from geosam.segmenter import KeepRule
+    from geosam.segmenters.sam.build import VARIANTS, load
+    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.mask_decoder import decode, prepare
+    from geosam.segmenters.sam.prompt_encoder import PromptTensors
+    from geosam.segmenters.sam.upsampling import masks_from_logits
+    from geosam.segmenters.segmenter import KeepRule
 
     model = load(VARIANTS["mobile_sam"], references.mobile_sam().state_dict(), "random weights")
     context = prepare(model.prompt_encoder, model.mask_decoder, Features(features()))
@@ -79,12 +78,12 @@ def official(points_per_side: int) -> Callable[[], int]:
 
 def ours(points_per_side: int, precision: str) -> Callable[[], int]:
     """The same with geosam."""
-    from geosam.automatic import segment_tile
-    from geosam.geobox import Window
-    from geosam.models.compute import Compute, keep_freed_memory
-    from geosam.models.sam.features import Features
-    from geosam.models.sam.segmenter import SamSegmenter
-    from geosam.segmenter import Embedding, ModelSpec
+    from geosam.geometry.geobox import Window
+    from geosam.objects.everything import segment_tile
+    from geosam.segmenters.compute import Compute, keep_freed_memory
+    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.segmenter import SamSegmenter
+    from geosam.segmenters.segmenter import Embedding, ModelSpec
 
     keep_freed_memory()
     compute = Compute("cpu", precision)  # type: ignore[arg-type]

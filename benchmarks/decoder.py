@@ -23,11 +23,11 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from geosam.models.sam import dense
-from geosam.models.sam.features import Features
-from geosam.models.sam.mask_decoder import SAM, MaskDecoder, decode, prepare
-from geosam.models.sam.prompt_encoder import PromptEncoder, PromptTensors
-from geosam.models.sam.upsampling import masks_from_logits
+from geosam.segmenters.sam import dense
+from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.mask_decoder import SAM, MaskDecoder, decode, prepare
+from geosam.segmenters.sam.prompt_encoder import PromptEncoder, PromptTensors
+from geosam.segmenters.sam.upsampling import masks_from_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from geosam.models.sam.mask_decoder import Choose
+    from geosam.segmenters.sam.mask_decoder import Choose
 
 POINTS, BATCH = 1024, 64
 #: Prompts of one call of ours. What a call returns stays below the 32 MB from which glibc gets memory from the kernel

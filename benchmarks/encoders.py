@@ -57,15 +57,15 @@ def official(name: str) -> torch.nn.Module:
 
 def ours(name: str, way: str) -> Encoder:
     """The same with geosam."""
-    from geosam.models.compute import Compute
-    from geosam.models.sam.build import VARIANTS, image_encoder
+    from geosam.segmenters.compute import Compute
+    from geosam.segmenters.sam.build import VARIANTS, image_encoder
 
     backend, precision = way.split()
     compute = Compute("cpu", precision, "openvino" if backend == "openvino" else "torch")  # type: ignore[arg-type]
     encoder = image_encoder(VARIANTS[name].encoder).eval()
     if compute.backend == "torch":
         return encoder.to(compute.dtype)
-    from geosam.models.openvino_encoder import OpenVinoEncoder
+    from geosam.segmenters.openvino_encoder import OpenVinoEncoder
 
     with tempfile.TemporaryDirectory() as folder:
         return OpenVinoEncoder(encoder, compute, Path(folder) / "converted")

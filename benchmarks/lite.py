@@ -29,10 +29,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geosam.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Segmenter
 
-for folder in ("tests", "tests/models"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 SIDE, REAL_POINTS, REPEATS, CLICKS = 1024, 32, 5, 60
 #: Name, threads.
@@ -48,7 +47,7 @@ ROWS = (
 
 def tile(path: str) -> np.ndarray[Any, Any]:
     """(3, 1024, 1024) 8-bit RGB."""
-    from geosam.geobox import Window
+    from geosam.geometry.geobox import Window
     from geosam.scene import open_scene
 
     return open_scene(path).read(Window(0, 0, SIDE, SIDE)).rgb
@@ -89,7 +88,7 @@ def official_everything(path: str, points: int) -> dict[str, float]:
 
 def lite(path: str, precision: str) -> tuple[Segmenter, Callable[[], Embedding]]:
     """Our segmenter, and what embeds the tile with it."""
-    from geosam.models.registry import load_segmenter
+    from geosam.segmenters.registry import load_segmenter
 
     segmenter = load_segmenter("geosam_lite", "cpu", precision)  # type: ignore[arg-type]
     picture, valid = tile(path)[None], np.ones((1, SIDE, SIDE), bool)
@@ -107,9 +106,10 @@ def lite_tile(path: str, precision: str) -> dict[str, float]:
 
 def lite_clicks(path: str) -> dict[str, float]:
     """Milliseconds from a click on an embedded tile to the polygon."""
-    from geosam.corners import corners_of
-    from geosam.polygonize import polygonize
-    from geosam.prompts import PixelPrompts, points_inside
+    from geosam.geometry.corners import corners_of
+    from geosam.geometry.polygons import polygonize
+    from geosam.objects.growth import points_inside
+    from geosam.segmenters.pixel_prompts import PixelPrompts
 
     segmenter, embed = lite(path, "auto")
     embedding = embed()
@@ -186,7 +186,7 @@ def main(arguments: list[str]) -> None:
         report(arguments[0], points)
         return
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "geosam.demo", folder], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "geosam.apps.demo", folder], check=True, stdout=subprocess.DEVNULL)
         report(str(Path(folder) / "scene.tif"), points)
 
 

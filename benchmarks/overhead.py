@@ -17,8 +17,9 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from geosam.grid import TileGrid
-from geosam.pipeline import RunOptions, segment_scene
+from geosam.geometry.tiles import TileGrid
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
 from geosam.testing import NullSegmenter, prepared_masks
 

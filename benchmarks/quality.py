@@ -18,16 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geosam.models.registry import load_segmenter, registry
-from geosam.pipeline import RunOptions
-from geosam.training.corpus import SETS, held_out_sets
+from geosam.run.options import RunOptions
+from geosam.segmenters.registry import load_segmenter, registry
+from geosam.training.data.corpus import SETS, held_out_sets
+from geosam.training.fit.command import one_sentence
 from geosam.training.quality import MODES, measure, pooled
-from geosam.training.running import one_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from geosam.segmenter import Segmenter
+    from geosam.segmenters.segmenter import Segmenter
     from geosam.training.quality import Quality
 
 DATA = Path(os.environ.get("GEOSAM_DATA") or Path(__file__).parents[2] / "shared" / "data")

@@ -17,13 +17,14 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from geosam.geobox import Window
-from geosam.grid import TileGrid
-from geosam.masks import MaskSet
-from geosam.pipeline import RunOptions, segment_scene
+from geosam.geometry.geobox import Window
+from geosam.geometry.tiles import TileGrid
+from geosam.objects.stitcher import Stitcher
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
-from geosam.stitch import Stitcher
-from geosam.testing import ThresholdSegmenter
+from geosam.segmenters.masks import MaskSet
+from geosam.segmenters.threshold import ThresholdSegmenter
 
 MASKS_A_TILE = 200
 

@@ -19,10 +19,11 @@ from rasterio.windows import Window
 from shapely import Polygon
 
 from geosam.errors import MissingCRS
-from geosam.models.registry import load_segmenter
-from geosam.pipeline import RunOptions, segment_prompts
-from geosam.prompt_layer import read_prompts
+from geosam.prompts.layer import read_prompts
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_prompts
 from geosam.scene import open_scene
+from geosam.segmenters.registry import load_segmenter
 
 DATA = Path(os.environ.get("GEOSAM_DATA") or Path(__file__).parents[2] / "shared" / "data") / "georef"
 LABELS = DATA / "variants_kampala" / "labels.gpkg"

@@ -25,9 +25,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from geosam.segmenter import Segmenter
+    from geosam.segmenters.segmenter import Segmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "worker"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "apps" / "worker"))
 
 MODELS, CLICKS, NEW, SEED = ("threshold", "geosam_lite"), 100, 20, 11
 #: Side of the view (pixels).
@@ -148,7 +148,7 @@ def without_model(raster: Path, model: str) -> list[float]:
     """CPU seconds of clicks at known windows, served in this process, less what the segmenter takes."""
     import workers
 
-    from geosam.worker import resources
+    from geosam.apps.worker import resources
 
     load: Callable[..., Segmenter] = resources.load_segmenter
     loaded: list[Timed] = []
@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     import workers
 
-    from geosam.demo import render_scene
+    from geosam.apps.demo import render_scene
 
     workers.PATIENCE = 600
     with tempfile.TemporaryDirectory() as folder:

@@ -8,25 +8,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from geosam.draft import Draft
-    from geosam.draft_prompts import draft_of, prompt_of
-    from geosam.embedding_memory import EmbeddingMemory
-    from geosam.errors import GeosamError
-    from geosam.geobox import GeoBox, Window
-    from geosam.layers import PolygonLayer, read_polygons
-    from geosam.masks import MaskSet
-    from geosam.models.registry import load_segmenter
-    from geosam.pipeline import RunOptions, embed_scene, segment_prompts, segment_scene
-    from geosam.prompt_layer import read_prompts, write_prompts
-    from geosam.prompts import PixelPrompts, Prompt, Steps
-    from geosam.scene import Scene, Tile, open_scene
-    from geosam.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
-    from geosam.session import Answer, FoundObject, Session
-    from geosam.store import EmbeddingStore
-    from geosam.summaries import EmbedSummary, RunSummary
+from geosam._version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from geosam.errors import GeosamError
+    from geosam.geometry.geobox import GeoBox, Window
+    from geosam.objects.embeddings.memory import EmbeddingMemory
+    from geosam.objects.embeddings.store import EmbeddingStore
+    from geosam.objects.session import Answer, FoundObject, Session
+    from geosam.prompts.draft import Draft
+    from geosam.prompts.from_draft import draft_of, prompt_of
+    from geosam.prompts.layer import read_prompts, write_prompts
+    from geosam.prompts.prompt import Prompt, Steps
+    from geosam.run.embedding import embed_scene
+    from geosam.run.options import RunOptions
+    from geosam.run.pipeline import segment_prompts, segment_scene
+    from geosam.run.summaries import EmbedSummary, RunSummary
+    from geosam.scene import Scene, Tile, open_scene
+    from geosam.segmenters.masks import MaskSet
+    from geosam.segmenters.pixel_prompts import PixelPrompts
+    from geosam.segmenters.registry import load_segmenter
+    from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.vector.polygons import PolygonLayer, read_polygons
+
 
 __all__ = [
     "Answer",
@@ -65,22 +69,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "draft": ("Draft",),
-    "draft_prompts": ("draft_of", "prompt_of"),
-    "embedding_memory": ("EmbeddingMemory",),
     "errors": ("GeosamError",),
-    "geobox": ("GeoBox", "Window"),
-    "layers": ("PolygonLayer", "read_polygons"),
-    "masks": ("MaskSet",),
-    "models.registry": ("load_segmenter",),
-    "pipeline": ("RunOptions", "embed_scene", "segment_prompts", "segment_scene"),
-    "prompt_layer": ("read_prompts", "write_prompts"),
-    "prompts": ("PixelPrompts", "Prompt", "Steps"),
+    "geometry.geobox": ("GeoBox", "Window"),
+    "objects.embeddings.memory": ("EmbeddingMemory",),
+    "objects.embeddings.store": ("EmbeddingStore",),
+    "objects.session": ("Answer", "FoundObject", "Session"),
+    "prompts.draft": ("Draft",),
+    "prompts.from_draft": ("draft_of", "prompt_of"),
+    "prompts.layer": ("read_prompts", "write_prompts"),
+    "prompts.prompt": ("Prompt", "Steps"),
+    "run.embedding": ("embed_scene",),
+    "run.options": ("RunOptions",),
+    "run.pipeline": ("segment_prompts", "segment_scene"),
+    "run.summaries": ("EmbedSummary", "RunSummary"),
     "scene": ("Scene", "Tile", "open_scene"),
-    "segmenter": ("Embedding", "KeepRule", "ModelSpec", "Segmenter"),
-    "session": ("Answer", "FoundObject", "Session"),
-    "store": ("EmbeddingStore",),
-    "summaries": ("EmbedSummary", "RunSummary"),
+    "segmenters.masks": ("MaskSet",),
+    "segmenters.pixel_prompts": ("PixelPrompts",),
+    "segmenters.registry": ("load_segmenter",),
+    "segmenters.segmenter": ("Embedding", "KeepRule", "ModelSpec", "Segmenter"),
+    "vector.polygons": ("PolygonLayer", "read_polygons"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

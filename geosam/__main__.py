@@ -1,5 +1,5 @@
 """``python -m geosam`` is the geosam command."""
 
-from geosam.cli.main import main
+from geosam.apps.cli.main import main
 
 main()

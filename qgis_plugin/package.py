@@ -20,7 +20,10 @@ PLUGIN = HERE / "geosam_qgis"
 LIBRARY = HERE.parent / "geosam"
 
 #: The library's modules that the plugin has byte copies of.
-SHARED = {LIBRARY / "worker" / "protocol.py": PLUGIN / "protocol.py", LIBRARY / "draft.py": PLUGIN / "draft.py"}
+SHARED = {
+    LIBRARY / "apps" / "worker" / "protocol.py": PLUGIN / "protocol.py",
+    LIBRARY / "prompts" / "draft.py": PLUGIN / "draft.py",
+}
 
 REQUIRED_KEYS = (
     "name",

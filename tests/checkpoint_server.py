@@ -9,7 +9,7 @@ import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from geosam.models.manifest import Checkpoint, manifest
+from geosam.segmenters.weights.manifest import Checkpoint, manifest
 
 
 def archive(seed):

@@ -10,7 +10,8 @@ import pyogrio
 import shapely
 from pyproj import CRS
 
-from geosam.export import Column, FeatureWriter, Target
+from geosam.vector.schema import Column, Target
+from geosam.vector.writer import FeatureWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

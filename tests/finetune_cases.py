@@ -6,10 +6,10 @@ import shapely
 import torch
 from scenes import NORTH_UP, UTM, write_scene
 
-from geosam.models.lite.encoder import EncoderShape, normalised
-from geosam.models.lite.model import LiteModel
-from geosam.models.lite.prompts import Prompts, Region
-from geosam.models.lite.weights import save
+from geosam.segmenters.lite.encoder import EncoderShape, normalised
+from geosam.segmenters.lite.model import LiteModel
+from geosam.segmenters.lite.prompt_maps import Prompts, Region
+from geosam.segmenters.lite.weights import save
 
 #: Side of the scene, distance of the discs and their radius, pixels.
 SIDE, STEP, RADIUS = 256, 64, 14

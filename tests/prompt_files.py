@@ -14,9 +14,9 @@ from affine import Affine
 from pyproj import CRS
 
 from geosam.errors import PromptError
-from geosam.geobox import GeoBox
-from geosam.placement import to_scene
-from geosam.prompt_layer import read_prompts
+from geosam.geometry.geobox import GeoBox
+from geosam.prompts.layer import read_prompts
+from geosam.prompts.placement import to_scene
 
 UTM = "EPSG:32633"
 WGS84 = CRS(4326)

@@ -9,9 +9,10 @@ from pyproj import Transformer
 from scenes import SCENES
 
 from geosam import Draft, RunOptions, open_scene, prompt_of, segment_prompts
-from geosam.grow import WindowRule
-from geosam.session import Session
-from geosam.testing import RefiningSegmenter, ThresholdSegmenter
+from geosam.objects.session import Session
+from geosam.objects.windows import WindowRule
+from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.testing import RefiningSegmenter
 
 TILE, OVERLAP = 32, 8
 OPTIONS = RunOptions(tile_size=TILE, overlap=OVERLAP, overwrite=True)

@@ -12,7 +12,7 @@ import geosam
 REPOSITORY = Path(geosam.__file__).parents[1]
 PLUGIN = REPOSITORY / "qgis_plugin" / "geosam_qgis"
 SOURCES = sorted(PLUGIN.rglob("*.py"))
-COPIES = {"geosam/worker/protocol.py": "protocol.py", "geosam/draft.py": "draft.py"}
+COPIES = {"geosam/apps/worker/protocol.py": "protocol.py", "geosam/prompts/draft.py": "draft.py"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
 

@@ -20,23 +20,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from geosam.models.lite.decoder import Answer
-from geosam.models.sam.model import normalised
-from geosam.training.feeding import Crops
-from geosam.training.fitting import Schedule
-from geosam.training.losses import Losses, of_answers
-from geosam.training.practice import Practice, corrected
-from geosam.training.running import one_sentence, parser, train
+from geosam.segmenters.lite.decoder import Answer
+from geosam.segmenters.sam.model import normalised
+from geosam.training.data.loader import Crops
+from geosam.training.fit.command import one_sentence, parser, train
+from geosam.training.fit.loop import Schedule
+from geosam.training.fit.losses import Losses, of_answers
+from geosam.training.fit.simulated_user import Practice, corrected
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from geosam.models.lite.prompts import Prompts
-    from geosam.training.lessons import Batch
+    from geosam.segmenters.lite.prompt_maps import Prompts
+    from geosam.training.data.batch import Batch
 
-for folder in ("tests", "tests/models"):
-    sys.path.insert(0, str(Path(__file__).parents[2] / folder))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 SIZE, STRIDE = 256, 16
 

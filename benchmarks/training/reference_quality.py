@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 from reference import SIZE
 
-from geosam.models.compute import choose
-from geosam.models.reading import read_state_dict
-from geosam.models.sam.build import VARIANTS, load
-from geosam.models.sam.segmenter import SamSegmenter
-from geosam.pipeline import RunOptions
-from geosam.segmenter import ModelSpec
-from geosam.training.running import one_sentence
+from geosam.run.options import RunOptions
+from geosam.segmenters.compute import choose
+from geosam.segmenters.sam.build import VARIANTS, load
+from geosam.segmenters.sam.segmenter import SamSegmenter
+from geosam.segmenters.segmenter import ModelSpec
+from geosam.segmenters.weights.reading import read_state_dict
+from geosam.training.fit.command import one_sentence
 
 if TYPE_CHECKING:
-    from geosam.models.compute import Compute
+    from geosam.segmenters.compute import Compute
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -10,7 +10,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geosam.errors import MissingCRS, UsageError
-from geosam.geobox import GeoBox
+from geosam.geometry.geobox import GeoBox
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from geosam.geobox import Window
+from geosam.geometry.geobox import Window
 from geosam.scene.raster import Raster, has_holes
 from geosam.scene.resample import AxisScale
 

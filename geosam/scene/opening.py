@@ -11,9 +11,8 @@ import numpy as np
 from pyproj.exceptions import CRSError
 
 from geosam.errors import SceneError, UsageError
-from geosam.geobox import GeoBox, Window, map_crs
-from geosam.measure import ground_sample_distance
-from geosam.radiometry import Stretch, StretchRule
+from geosam.geometry.geobox import GeoBox, Window, map_crs
+from geosam.geometry.measure import ground_sample_distance
 from geosam.scene.bands import BandPlan, is_alpha, plan_bands
 from geosam.scene.fingerprint import FileStamp
 from geosam.scene.georeference import Georeference, crs_name, georeference
@@ -22,6 +21,7 @@ from geosam.scene.pixels import PixelReader
 from geosam.scene.preflight import check_source
 from geosam.scene.raster import Raster, fits_block_cache
 from geosam.scene.scene import Scene
+from geosam.scene.stretch import Stretch, StretchRule
 
 if TYPE_CHECKING:
     import os

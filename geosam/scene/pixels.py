@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geosam.geobox import Window
+from geosam.geometry.geobox import Window
 from geosam.scene.raster import is_unwritten, unwritten
 
 if TYPE_CHECKING:

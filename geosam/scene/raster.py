@@ -25,7 +25,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as FileWindow
 
 from geosam.errors import GeosamError, UnreadableScene, UsageError
-from geosam.geobox import Window
+from geosam.geometry.geobox import Window
 from geosam.scene.preflight import HTTP_PAUSES, HTTP_TIMEOUT, describe_bytes, read_head
 
 if TYPE_CHECKING:

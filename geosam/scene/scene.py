@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geosam.errors import UnreadableScene
-from geosam.geobox import GeoBox, Window
+from geosam.geometry.geobox import GeoBox, Window
 from geosam.scene.fingerprint import FileStamp, content_fingerprint
 from geosam.scene.georeference import crs_name
 from geosam.scene.preflight import check_source
@@ -21,8 +21,8 @@ from geosam.scene.resample import AxisScale, resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam.radiometry import Stretch
     from geosam.scene.pixels import PixelReader
+    from geosam.scene.stretch import Stretch
 
 #: Side of the input that is resampled at once (pixels).
 _RESAMPLE_PX = 2048

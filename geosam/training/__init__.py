@@ -1,3 +1,3 @@
 """Training: labelled pictures, simulated prompts, losses and the loop that fits networks to them."""
 
-import geosam.models  # noqa: F401 - before torch is loaded
+import geosam.segmenters  # noqa: F401 - before torch is loaded

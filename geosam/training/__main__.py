@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from geosam.models.lite import weights
-from geosam.models.lite.model import LiteModel
-from geosam.training.feeding import Crops
-from geosam.training.fitting import Schedule
-from geosam.training.practice import practise
-from geosam.training.running import one_sentence, parser, train
+from geosam.segmenters.lite import weights
+from geosam.segmenters.lite.model import LiteModel
+from geosam.training.data.loader import Crops
+from geosam.training.fit.command import one_sentence, parser, train
+from geosam.training.fit.loop import Schedule
+from geosam.training.fit.simulated_user import practise
 
 #: What the shipped weights were trained with.
 SCHEDULE = Schedule(steps=6000)

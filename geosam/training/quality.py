@@ -1,9 +1,9 @@
 """How good a segmenter is on real scenes, measured as it is used; and a quick look at it for the training loop.
 
-:func:`measure` asks :func:`~geosam.pipeline.segment_prompts` and :func:`~geosam.pipeline.segment_scene` with the
-defaults of the command line, and compares the answers with the labelled objects pixel by pixel. :func:`quick_iou`
-decodes windows of pictures in memory, by the same rules as the first window of a prompt, and asks for no object that
-reaches beyond its window.
+:func:`measure` asks :func:`~geosam.run.pipeline.segment_prompts` and :func:`~geosam.run.pipeline.segment_scene`
+with the defaults of the command line, and compares the answers with the labelled objects pixel by pixel.
+:func:`quick_iou` decodes windows of pictures in memory, by the same rules as the first window of a prompt, and asks
+for no object that reaches beyond its window.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import shapely
 
-from geosam.evaluate import evaluate
-from geosam.geobox import Window
-from geosam.grid import MIN_OVERLAP, TileGrid
-from geosam.grow import View, WindowRule, refine
-from geosam.layers import PolygonLayer, read_polygons
-from geosam.pipeline import RunOptions, segment_prompts, segment_scene
-from geosam.polygonize import place
-from geosam.prompts import Prompt, ScenePrompt, Steps
+from geosam.evaluation.compare import evaluate
+from geosam.geometry.geobox import Window
+from geosam.geometry.polygons import place
+from geosam.geometry.tiles import MIN_OVERLAP, TileGrid
+from geosam.objects.growth import View, refine
+from geosam.objects.windows import WindowRule
+from geosam.prompts.prompt import Prompt, ScenePrompt, Steps
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.training.clicks import Click
-from geosam.training.known import Target, burnt, outlines, targets_of_picture, targets_of_scene
-from geosam.vector import read_vector
+from geosam.training.data.clicks import Click
+from geosam.training.data.targets import Target, burnt, outlines, targets_of_picture, targets_of_scene
+from geosam.vector.polygons import PolygonLayer, read_polygons
+from geosam.vector.reading import read_vector
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from geosam.masks import BoolArray, MaskSet
-    from geosam.prompts import PixelPrompts
+    from geosam._arrays import BoolArray
     from geosam.scene import Scene
-    from geosam.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.segmenters.masks import MaskSet
+    from geosam.segmenters.pixel_prompts import PixelPrompts
+    from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
     from geosam.training.samples import LabelledPicture
 
     Floats = NDArray[np.float64]

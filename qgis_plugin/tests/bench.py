@@ -113,7 +113,7 @@ class Mouse:
 
 def moved(geometry, source, target):
     """A copy of a geometry in another CRS; CRSs are authority codes or QGIS's."""
-    from geosam_qgis.tool.projections import transformed
+    from geosam_qgis.jobs.projections import transformed
 
     return transformed(geometry, QgsCoordinateReferenceSystem(source), QgsCoordinateReferenceSystem(target))
 

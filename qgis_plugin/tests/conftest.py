@@ -81,7 +81,7 @@ def _own_settings(_own_profile):
 def fake(wait):
     """`fake(*modes)`: a client of the worker that misbehaves."""
     from geosam_qgis.engine.client import WorkerClient
-    from geosam_qgis.engine.finding import WorkerCommand
+    from geosam_qgis.engine.locations import WorkerCommand
 
     made = []
 
@@ -99,7 +99,7 @@ def fake(wait):
 @pytest.fixture
 def worker_command():
     """The real worker, as `GEOSAM_WORKER` names it."""
-    from geosam_qgis.engine.finding import WorkerCommand, command_of
+    from geosam_qgis.engine.locations import WorkerCommand, command_of
 
     named = os.environ.get("GEOSAM_WORKER", "")
     found = command_of(named, "GEOSAM_WORKER") if named else None

@@ -16,7 +16,7 @@ from qgis.PyQt.QtCore import QByteArray, QEventLoop
 from geosam_qgis import protocol
 from geosam_qgis.draft import Draft
 from geosam_qgis.engine.client import GONE, WorkerClient
-from geosam_qgis.engine.finding import WorkerCommand
+from geosam_qgis.engine.locations import WorkerCommand
 
 FAKE = str(Path(__file__).with_name("fake_worker.py"))
 
@@ -427,7 +427,7 @@ from qgis.PyQt.QtCore import QTimer
 application = QgsApplication([], False)
 application.initQgis()
 from geosam_qgis.engine.client import WorkerClient
-from geosam_qgis.engine.finding import WorkerCommand
+from geosam_qgis.engine.locations import WorkerCommand
 clients = [WorkerClient(WorkerCommand(sys.executable, (sys.argv[2], *modes, "worker"), "test"))
            for modes in ((), ("stubborn",), ("deaf",))]
 def told(failure):

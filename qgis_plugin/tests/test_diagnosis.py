@@ -7,12 +7,12 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QEvent
 from qgis.PyQt.QtGui import QGuiApplication
 
-from geosam_qgis.engine import finding
+from geosam_qgis.engine import locations as finding
 from geosam_qgis.engine.client import WorkerClient
 from geosam_qgis.engine.diagnosis import diagnose, without_password
 from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
 from geosam_qgis.engine.install_dialog import InstallDialog
-from geosam_qgis.engine.installing import Plan
+from geosam_qgis.engine.installation import Plan
 from geosam_qgis.settings import Settings
 
 

@@ -7,7 +7,7 @@ from qgis.PyQt.QtCore import Qt
 
 from geosam_qgis.jobs.sources import Source
 from geosam_qgis.tool.dock import DockSettings
-from geosam_qgis.tool.drafting import State
+from geosam_qgis.tool.drafts import State
 
 MODELS = [
     {"name": "geosam_lite", "description": "our own", "ready": True},

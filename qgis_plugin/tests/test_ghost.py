@@ -8,9 +8,9 @@ from qgis.gui import QgsRubberBand
 from geosam_qgis.draft import Draft
 from geosam_qgis.jobs.sources import Source
 from geosam_qgis.tool.answer import Answer
-from geosam_qgis.tool.drafting import Drafting, State, Wishes
+from geosam_qgis.tool.drafts import Drafting, State, Wishes
 from geosam_qgis.tool.ghost import Ghost
-from geosam_qgis.tool.hovering import Hovering
+from geosam_qgis.tool.hover import Hovering
 
 UTM = "EPSG:32633"
 WINDOW = [[0, 0], [0, 1024], [1024, 1024], [1024, 0]]

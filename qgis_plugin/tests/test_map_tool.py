@@ -9,7 +9,7 @@ from qgis.PyQt.QtGui import QKeySequence
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QShortcut
 
-from geosam_qgis.tool.drafting import State
+from geosam_qgis.tool.drafts import State
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QAction, QApplication, QDockWidget, QPushButton,
 import geosam_qgis
 from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
 from geosam_qgis.tool.dock import DockSettings
-from geosam_qgis.tool.drafting import State
+from geosam_qgis.tool.drafts import State
 
 
 class Interface:

@@ -11,7 +11,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QFileDialog
 
 from geosam_qgis.draft import Draft
-from geosam_qgis.tool.drafting import State
+from geosam_qgis.tool.drafts import State
 from geosam_qgis.tool.place import place_of
 from geosam_qgis.tool.recent import feature_at, outline_draft, prompt_objects, stored_draft
 from geosam_qgis.tool.target import new_layer

@@ -6,7 +6,7 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsRasterLayer, 
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QFileDialog
 
-from geosam_qgis.tool.drafting import State
+from geosam_qgis.tool.drafts import State
 from geosam_qgis.tool.target import FIELDS, TargetError, default_path, new_layer
 
 UTM = "EPSG:32633"

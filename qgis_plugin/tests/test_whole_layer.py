@@ -22,7 +22,7 @@ from qgis.core import (
 
 from geosam_qgis.jobs.dialog import Dialog
 from geosam_qgis.jobs.run import Job
-from geosam_qgis.jobs.streaming import MAX_SHOWN, StreamedLayer
+from geosam_qgis.jobs.streamed_layer import MAX_SHOWN, StreamedLayer
 from geosam_qgis.jobs.whole_layer import WholeLayer
 
 #: So many tiles that there is time to do something meanwhile.

@@ -14,12 +14,15 @@ import pytest
 from scenes import write_scene
 
 from geosam.errors import DiskFull, ExportError, OutOfMemory, UnreadableScene, UsageError
-from geosam.models.registry import load_segmenter
-from geosam.pipeline import RunOptions, embed_scene, segment_prompts, segment_scene
-from geosam.prompts import Prompt
+from geosam.objects.embeddings.store import EmbeddingStore
+from geosam.prompts.prompt import Prompt
+from geosam.run.embedding import embed_scene
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import fingerprint, open_scene
-from geosam.store import EmbeddingStore
-from geosam.testing import ThresholdSegmenter, flat_scene
+from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.testing import flat_scene
 
 SMALL = {"tile_size": 64, "overlap": 16}
 TILES = 15

@@ -18,13 +18,15 @@ from scenes import NORTH_UP, SCENES, UTM, rotated, write_scene
 from scipy import ndimage
 from shapely.affinity import affine_transform
 
-from geosam.corners import corners_of
 from geosam.errors import PromptOutsideScene
-from geosam.pipeline import RunOptions, segment_prompts, segment_scene
-from geosam.polygonize import polygonize
-from geosam.prompts import Prompt
+from geosam.geometry.corners import corners_of
+from geosam.geometry.polygons import polygonize
+from geosam.prompts.prompt import Prompt
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.testing import ThresholdSegmenter, flat_scene
+from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.testing import flat_scene
 
 ONE = np.ones(1, np.int8)
 

@@ -15,17 +15,19 @@ import pytest
 from scenes import write_scene
 
 import geosam
-from geosam.automatic import AutomaticRule
-from geosam.cli.main import run
-from geosam.cli.report import Report
-from geosam.cli.signals import Signals
+from geosam.apps.cli.main import run
+from geosam.apps.cli.report import Report
+from geosam.apps.cli.signals import Signals
 from geosam.errors import UsageError
-from geosam.models.registry import load_segmenter
-from geosam.pipeline import RunOptions, embed_scene, segment_prompts, segment_scene
-from geosam.prompts import Prompt
+from geosam.objects.embeddings.store import EmbeddingStore
+from geosam.objects.everything import AutomaticRule
+from geosam.prompts.prompt import Prompt
+from geosam.run.embedding import embed_scene
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.segmenter import KeepRule
-from geosam.store import EmbeddingStore
+from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.segmenter import KeepRule
 
 WIDTH, HEIGHT = 300, 200
 #: Random weights predict any IoU, and their masks are ragged and have much the same box.

@@ -16,10 +16,12 @@ import pytest
 from scenes import write_scene
 
 from geosam.errors import JournalMismatch, LockHeld, OutOfMemory, OutputExists, UnreadableScene, WorkerDied
-from geosam.journal import Journal
-from geosam.pipeline import RunOptions, segment_scene
+from geosam.run.journal import Journal
+from geosam.run.options import RunOptions
+from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
-from geosam.testing import ThresholdSegmenter, flat_scene
+from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.testing import flat_scene
 
 SMALL = {"tile_size": 64, "overlap": 16}
 
@@ -303,7 +305,7 @@ def test_l01_r50_a_huge_sparse_scene_takes_little_memory(tmp_path):
 PEAK = f"""
 import resource, sys
 from pathlib import Path
-from geosam.pipeline import RunOptions, segment_scene
+from geosam.run.pipeline import RunOptions, segment_scene
 from geosam.scene import open_scene
 from geosam.testing import ThresholdSegmenter
 options = RunOptions(tile_size=1024, overlap=256)

@@ -8,12 +8,13 @@ from scenes import SCENES, write_scene
 from scipy import ndimage
 from shapely.affinity import scale
 
-from geosam.geobox import Window
-from geosam.grow import WindowRule
-from geosam.models.registry import load_segmenter
-from geosam.pipeline import RunOptions
+from geosam.geometry.geobox import Window
+from geosam.objects.windows import WindowRule
+from geosam.run.options import RunOptions
 from geosam.scene import open_scene
-from geosam.testing import RefiningSegmenter, ThresholdSegmenter
+from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.testing import RefiningSegmenter
 from geosam.training import quality
 from geosam.training.quality import MODES, measure, pooled, quick_iou
 from geosam.training.samples import LabelledPicture

@@ -19,32 +19,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import geosam
+from geosam._version import __version__
 from geosam.errors import ExportError, ModelError, UnknownFormat, UsageError
-from geosam.export.checks import check_existing
-from geosam.export.staging import Staging, failures_reported
-from geosam.grow import WindowRule
-from geosam.jobs import PromptJob, TileEmbedder
-from geosam.models.compute import choose, keep_freed_memory
-from geosam.models.lite.segmenter import LiteSegmenter
-from geosam.models.lite.weights import NAME, shipped_path
-from geosam.models.reading import read_state_dict
-from geosam.models.registry import load_segmenter
-from geosam.models.sam.segmenter import SamSegmenter
-from geosam.store import EmbeddingStore
-from geosam.training.finetune.course import Course, Options
-from geosam.training.finetune.division import held_out, known_objects
-from geosam.training.finetune.lite_pupil import LitePupil
-from geosam.training.finetune.sam_pupil import SamPupil
+from geosam.objects.embeddings.embedder import TileEmbedder
+from geosam.objects.embeddings.store import EmbeddingStore
+from geosam.objects.windows import WindowRule
+from geosam.run.jobs import PromptJob
+from geosam.segmenters.compute import choose, keep_freed_memory
+from geosam.segmenters.lite.segmenter import LiteSegmenter
+from geosam.segmenters.lite.weights import NAME, shipped_path
+from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.sam.segmenter import SamSegmenter
+from geosam.segmenters.weights.reading import read_state_dict
+from geosam.training.finetune.epochs import Course, Options
+from geosam.training.finetune.split import held_out, known_objects
+from geosam.training.finetune.trainable_lite import LitePupil
+from geosam.training.finetune.trainable_sam import SamPupil
+from geosam.vector.checks import check_existing
+from geosam.vector.staging import Staging, failures_reported
 
 if TYPE_CHECKING:
-    from geosam.layers import PolygonLayer
-    from geosam.models.compute import Device, Precision
     from geosam.scene import Scene
-    from geosam.segmenter import Segmenter
-    from geosam.training.finetune.course import Progress
-    from geosam.training.finetune.figures import Figures
-    from geosam.training.finetune.pupil import Pupil
+    from geosam.segmenters.compute import Device, Precision
+    from geosam.segmenters.segmenter import Segmenter
+    from geosam.training.finetune.epochs import Progress
+    from geosam.training.finetune.scores import Figures
+    from geosam.training.finetune.trainable import Pupil
+    from geosam.vector.polygons import PolygonLayer
 
 __all__ = ["Options", "Tuned", "finetune"]
 
@@ -180,7 +181,7 @@ def _check_output(out: Path, model: str, *, overwrite: bool) -> None:
 
 def _write(pupil: Pupil, out: Path, tuned: Tuned) -> None:
     """Write the network as it is now, whole or not at all."""
-    facts = {METADATA: json.dumps({**tuned.to_json(), "geosam": geosam.__version__}, sort_keys=True)}
+    facts = {METADATA: json.dumps({**tuned.to_json(), "geosam": __version__}, sort_keys=True)}
     with Staging(out) as staging:
         made = staging.folder / staging.final.name
         with failures_reported(out):

@@ -18,7 +18,7 @@ from qgis.PyQt.QtCore import QT_VERSION_STR, QProcessEnvironment
 
 from geosam_qgis import protocol
 from geosam_qgis.engine.environment import dropped, proxy_variables
-from geosam_qgis.engine.finding import environments, find_worker, places
+from geosam_qgis.engine.locations import environments, find_worker, places
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
 

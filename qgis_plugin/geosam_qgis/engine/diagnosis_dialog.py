@@ -19,8 +19,8 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from geosam_qgis.engine.diagnosis import diagnose
-from geosam_qgis.engine.finding import command_of
 from geosam_qgis.engine.install_dialog import InstallDialog
+from geosam_qgis.engine.locations import command_of
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
 

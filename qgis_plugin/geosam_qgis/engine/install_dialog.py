@@ -20,8 +20,8 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from geosam_qgis.engine.finding import VARIABLE, environments
-from geosam_qgis.engine.installing import Installation, Plan
+from geosam_qgis.engine.installation import Installation, Plan
+from geosam_qgis.engine.locations import VARIABLE, environments
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
 

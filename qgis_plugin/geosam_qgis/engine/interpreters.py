@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from geosam_qgis.engine.finding import executable, tool_folders
+from geosam_qgis.engine.locations import executable, tool_folders
 
 if TYPE_CHECKING:
     from qgis.PyQt.QtCore import QProcessEnvironment

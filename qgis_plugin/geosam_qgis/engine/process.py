@@ -16,7 +16,7 @@ from geosam_qgis import protocol
 from geosam_qgis.engine.environment import worker_environment
 
 if TYPE_CHECKING:
-    from geosam_qgis.engine.finding import WorkerCommand
+    from geosam_qgis.engine.locations import WorkerCommand
 
 #: How much of what the worker prints is kept, in bytes.
 KEPT_STDERR = 64 * 1024

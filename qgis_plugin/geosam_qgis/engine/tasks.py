@@ -21,7 +21,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QObject, QProcess, QProcessEnviro
 from geosam_qgis.engine.client import WorkerClient, WorkerFailure
 
 if TYPE_CHECKING:
-    from geosam_qgis.engine.finding import WorkerCommand
+    from geosam_qgis.engine.locations import WorkerCommand
 
 #: Makes a program the leader of a group of processes, so that its children can be ended with it.
 _LEAD = "import os, sys; os.setpgid(0, 0); os.execv(sys.argv[1], sys.argv[1:])"

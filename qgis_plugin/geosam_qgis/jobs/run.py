@@ -12,12 +12,12 @@ from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 from geosam_qgis import protocol
 from geosam_qgis.engine.client import WorkerClient, WorkerFailure
 from geosam_qgis.jobs.mirror import MirrorTask
+from geosam_qgis.jobs.projections import crs_of
 from geosam_qgis.jobs.request import PATIENCE_MS, RunRequest
 from geosam_qgis.jobs.results import result_layer
 from geosam_qgis.jobs.sources import Source, source_of
-from geosam_qgis.jobs.streaming import StreamedLayer
+from geosam_qgis.jobs.streamed_layer import StreamedLayer
 from geosam_qgis.texts import tr
-from geosam_qgis.tool.projections import crs_of
 
 if TYPE_CHECKING:
     from geosam_qgis.jobs.web_layers import Picture, Pictures

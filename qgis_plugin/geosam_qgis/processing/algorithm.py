@@ -8,7 +8,7 @@ from typing import Any
 from qgis.core import QgsProcessingAlgorithm, QgsProcessingParameterDefinition
 from qgis.PyQt.QtGui import QIcon
 
-from geosam_qgis.processing.calling import missing_worker
+from geosam_qgis.processing.worker_call import missing_worker
 
 
 def icon_path(name: str) -> str:

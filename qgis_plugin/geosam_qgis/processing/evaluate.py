@@ -18,9 +18,9 @@ from qgis.core import (
 )
 
 from geosam_qgis.processing.algorithm import GeosamAlgorithm
-from geosam_qgis.processing.calling import call_worker
 from geosam_qgis.processing.inputs import as_file
 from geosam_qgis.processing.report import html_report
+from geosam_qgis.processing.worker_call import call_worker
 from geosam_qgis.texts import tr
 
 #: Number outputs, and where they are in the worker's answer.

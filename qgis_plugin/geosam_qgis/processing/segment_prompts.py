@@ -17,7 +17,7 @@ from qgis.core import (
 from geosam_qgis.draft import GRANULARITIES
 from geosam_qgis.jobs.request import POLYGONS, Prompts
 from geosam_qgis.processing.inputs import as_file
-from geosam_qgis.processing.segmenting import Segmenting
+from geosam_qgis.processing.segmentation import Segmenting
 from geosam_qgis.texts import tr
 
 

@@ -10,7 +10,7 @@ from qgis.core import (
     QgsProcessingParameterNumber,
 )
 
-from geosam_qgis.processing.segmenting import Segmenting
+from geosam_qgis.processing.segmentation import Segmenting
 from geosam_qgis.texts import tr
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY
 
-from geosam_qgis.tool.projections import scene_crs
+from geosam_qgis.jobs.projections import scene_crs
 
 if TYPE_CHECKING:
     from geosam_qgis.draft import Draft

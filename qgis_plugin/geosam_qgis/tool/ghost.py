@@ -9,7 +9,7 @@ from qgis.gui import QgsMapCanvas, QgsRubberBand
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
-from geosam_qgis.tool.projections import ProjectionError, crs_of, transformed
+from geosam_qgis.jobs.projections import ProjectionError, crs_of, transformed
 
 if TYPE_CHECKING:
     from geosam_qgis.draft import Draft

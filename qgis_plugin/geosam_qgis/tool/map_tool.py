@@ -10,13 +10,13 @@ from qgis.PyQt.QtGui import QCursor, QKeyEvent
 from qgis.PyQt.QtWidgets import QApplication
 
 from geosam_qgis.texts import granularity_text, tr
-from geosam_qgis.tool.drafting import Drafting, State
+from geosam_qgis.tool.drafts import Drafting, State
 from geosam_qgis.tool.ghost import Ghost
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsPointXY, QgsVectorLayer
 
-    from geosam_qgis.tool.hovering import Hovering
+    from geosam_qgis.tool.hover import Hovering
 
 #: The view is looked at when it has been still for so long, milliseconds.
 STILL_MS = 300

@@ -19,9 +19,9 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from geosam_qgis.draft import Draft, DraftError
+from geosam_qgis.jobs.projections import moved_draft, moved_point
 from geosam_qgis.jobs.sources import crs_text
-from geosam_qgis.tool.accepting import FACT_FIELDS, PROMPTS_FIELD
-from geosam_qgis.tool.projections import moved_draft, moved_point
+from geosam_qgis.tool.acceptance import FACT_FIELDS, PROMPTS_FIELD
 
 if TYPE_CHECKING:
     from geosam_qgis.tool.answer import Answer

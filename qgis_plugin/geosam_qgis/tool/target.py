@@ -19,7 +19,7 @@ from geosam_qgis.compat import field
 from geosam_qgis.jobs.results import outlines
 from geosam_qgis.jobs.sources import Source, source_of
 from geosam_qgis.texts import tr
-from geosam_qgis.tool.accepting import PROMPTS_FIELD
+from geosam_qgis.tool.acceptance import PROMPTS_FIELD
 
 #: Fields of a new layer, as in the command line's outputs, and the draft.
 FIELDS = {

@@ -9,16 +9,16 @@ from qgis.core import QgsFeature, QgsGeometry, QgsProject, QgsRasterLayer, QgsVe
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QFileDialog, QWidget
 
+from geosam_qgis.jobs.projections import ProjectionError, transformed
 from geosam_qgis.jobs.sources import Reason, Source, source_of
 from geosam_qgis.jobs.web_layers import Pictures, metres_per_unit
 from geosam_qgis.texts import tr
-from geosam_qgis.tool.accepting import AcceptError, accept
+from geosam_qgis.tool.acceptance import AcceptError, accept
 from geosam_qgis.tool.dock import Dock
-from geosam_qgis.tool.drafting import Drafting, State, Wishes
-from geosam_qgis.tool.hovering import Hovering
+from geosam_qgis.tool.drafts import Drafting, State, Wishes
+from geosam_qgis.tool.hover import Hovering
 from geosam_qgis.tool.map_tool import SegmentTool
 from geosam_qgis.tool.place import Place, place_of
-from geosam_qgis.tool.projections import ProjectionError, transformed
 from geosam_qgis.tool.recent import (
     Recent,
     RecentObjects,

@@ -52,7 +52,7 @@ class Scene:
         if (ROOFS / "image.tif").is_file():
             raster, labels = ROOFS / "image.tif", ROOFS / "labels.gpkg"
         else:
-            subprocess.run([sys.executable, "-m", "geosam.demo", str(folder / "demo")], check=True, timeout=600)
+            subprocess.run([sys.executable, "-m", "geosam.apps.demo", str(folder / "demo")], check=True, timeout=600)
             raster, labels = folder / "demo" / "scene.tif", folder / "demo" / "truth.gpkg"
         self.raster = folder / "im\u00e1gen 1.tif"
         shutil.copyfile(raster, self.raster)

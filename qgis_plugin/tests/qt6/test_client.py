@@ -10,7 +10,7 @@ import pytest
 from qgis.PyQt.QtCore import QCoreApplication
 
 from geosam_qgis.engine.client import GONE, WorkerClient
-from geosam_qgis.engine.finding import WorkerCommand
+from geosam_qgis.engine.locations import WorkerCommand
 
 WORKER = os.environ["GEOSAM_WORKER"]
 

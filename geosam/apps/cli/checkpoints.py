@@ -1,0 +1,105 @@
+"""``geosam models download``, ``verify`` and ``path``: the checkpoints on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geosam.apps.cli.options.scene import report_options
+from geosam.errors import CheckpointError, CheckpointNotFound, UnreadableCheckpoint
+
+if TYPE_CHECKING:
+    from geosam.apps.cli.report import Report
+
+_UNVERIFIED = "not verified: no attested hash"
+
+
+@click.command(short_help="Download checkpoints.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@report_options
+@click.pass_obj
+def download(report: Report, names: tuple[str, ...]) -> None:
+    """Download the checkpoints of the models NAME..., unless they are there already.
+
+    What arrives is compared with the hash of the manifest. An interrupted download goes on where it stopped.
+    """
+    from geosam.segmenters.weights import download as downloads
+    from geosam.segmenters.weights.manifest import official
+
+    wanted = [official(name) for name in names]  # a misspelt name is said before anything is fetched
+    rows: list[dict[str, Any]] = []
+    for checkpoint in wanted:
+        report.note(f"{checkpoint.name}: {checkpoint.url}")
+        with _progress(report, checkpoint.name) as progress:
+            place = downloads.download(checkpoint.name, progress)
+        rows.append({"name": checkpoint.name, "path": str(place), "verified": checkpoint.sha256 is not None})
+        report.result({"checkpoints": rows}, [str(place)])
+
+
+@click.command(short_help="Hash checkpoints and compare them with the manifest.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@report_options
+@click.pass_obj
+def verify(report: Report, names: tuple[str, ...]) -> None:
+    """Compare every byte of the checkpoints of the models NAME..., or of all that are there, with the manifest."""
+    from geosam.segmenters.weights import folder as checkpoints
+    from geosam.segmenters.weights.manifest import manifest, official
+
+    folder = checkpoints.checkpoint_folder()
+    wanted = [official(name) for name in names] or [
+        c for c in manifest.values() if checkpoints.is_there(folder / c.file)
+    ]
+    if not wanted:
+        report.note(f"no checkpoints in {folder}")
+    wrong: list[CheckpointError] = []
+    rows = []
+    for checkpoint in wanted:
+        state, said = "verified" if checkpoint.sha256 else _UNVERIFIED, None
+        try:
+            checkpoints.checkpoint_path(checkpoint.name, afresh=True)
+        except CheckpointError as error:
+            wrong.append(error)
+            state, said = "missing" if isinstance(error, CheckpointNotFound) else "damaged", str(error)
+        rows.append({"name": checkpoint.name, "path": str(folder / checkpoint.file), "state": state, "error": said})
+    report.result({"checkpoints": rows}, (f"{row['name']}  {row['error'] or row['state']}" for row in rows))
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise UnreadableCheckpoint(
+            f"{len(wrong)} of {len(wanted)} checkpoints are missing or damaged: {folder}. Download them again"
+        )
+
+
+@click.command(short_help="Print where a checkpoint lies.")
+@click.argument("name")
+@report_options
+@click.pass_obj
+def path(report: Report, name: str) -> None:
+    """Print the path of the checkpoint of the model NAME, once it is known to be right."""
+    from geosam.segmenters.weights.folder import checkpoint_path
+
+    found = str(checkpoint_path(name))
+    report.result({"path": found}, [found])
+
+
+@contextmanager
+def _progress(report: Report, name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Draw on a terminal how many of how many bytes have come; None where nobody watches."""
+    if report.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task(name, total=None)
+
+        def update(done: int, total: int) -> None:
+            drawn.update(task, completed=done, total=total or None)
+
+        yield update

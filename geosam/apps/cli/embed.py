@@ -1,0 +1,89 @@
+"""``geosam embed``: look at a scene once, and keep what the model remembers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geosam.apps.cli.options.model import model_options
+from geosam.apps.cli.options.run import Size, tiling_options
+from geosam.apps.cli.options.scene import report_options, scene_options
+from geosam.errors import PartialResult
+
+if TYPE_CHECKING:
+    from geosam.apps.cli.report import Report
+    from geosam.run.summaries import EmbedSummary
+
+
+@click.command(short_help="Embed a scene ahead of time, for `segment --cache`.")
+@click.argument("scene")
+@click.option(
+    "-o",
+    "--output",
+    "store",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="STORE",
+    help="Folder of embeddings, made if it does not exist.",
+)
+@click.option(
+    "--cache-size",
+    "max_bytes",
+    type=Size(),
+    help="Let STORE grow to this, then give up what was not used for the longest time. [default: as before, or 20G]",
+)
+@model_options
+@scene_options
+@tiling_options
+@report_options
+@click.pass_obj
+def embed(
+    report: Report,
+    *,
+    scene: str,
+    store: Path,
+    max_bytes: int | None,
+    model: Mapping[str, Any],
+    opening: Mapping[str, Any],
+    tiling: Mapping[str, Any],
+) -> None:
+    """Embed the tiles of the raster SCENE and keep them in STORE, where `geosam segment --cache STORE` finds them.
+
+    The model, the tiles and the options about the scene must be those of the later call. Embeddings that STORE has are
+    left as they are, so a call that was stopped goes on where it was. With --window the tiles of the whole scene that
+    meet the window are embedded: a large scene can be done part by part, for a later call without --window. Prompts are
+    mostly looked at in other windows, which `segment --prompts ... --cache STORE` adds.
+    """
+    from geosam.objects.embeddings.store import EmbeddingStore
+    from geosam.run.embedding import embed_scene
+    from geosam.run.options import RunOptions
+    from geosam.scene import open_scene
+    from geosam.segmenters.registry import load_segmenter
+
+    options = RunOptions(**tiling)
+    with closing(open_scene(scene, **opening)) as opened:
+        report.warn(opened.warnings)
+        segmenter = load_segmenter(**model)
+        report.resumable = True
+        kept = EmbeddingStore(store, max_bytes)
+        with report.progress() as progress:
+            summary = embed_scene(opened, segmenter, kept, options, progress=progress)
+    _tell(report, summary)
+
+
+def _tell(report: Report, summary: EmbedSummary) -> None:
+    report.warn(summary.warnings)
+    report.result(summary.to_json())
+    report.note(
+        f"{summary.store}: {summary.tiles} tiles, {summary.computed} computed and {summary.reused} already there, "
+        f"{summary.bytes / 2**20:.1f} MiB, in {summary.seconds:.1f} s"
+    )
+    if summary.failed_tiles:
+        raise PartialResult(
+            f"{len(summary.failed_tiles)} of {summary.tiles} tiles failed and are missing: {summary.store}: "
+            f"{summary.failed_tiles[0]}"
+        )

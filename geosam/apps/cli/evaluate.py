@@ -1,0 +1,68 @@
+"""``geosam evaluate``: how well predicted polygons agree with reference polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from geosam.apps.cli.options.scene import POSITIVE, report_options
+
+if TYPE_CHECKING:
+    from geosam.apps.cli.report import Report
+    from geosam.evaluation.compare import Evaluation
+
+
+@click.command(short_help="Compare predicted with reference polygons.")
+@click.argument("predicted")
+@click.argument("reference")
+@click.option("--within", metavar="AREA", help="Polygons inside which the reference is complete; judge nothing else.")
+@click.option("--iou", type=float, default=0.5, show_default=True, help="IoU that makes a pair a match.")
+@click.option("--tolerance", type=POSITIVE, metavar="METRES", help="How far apart matching outlines may be.")
+@click.option("--layer", help="Layer of PREDICTED, where it has several.")
+@click.option("--reference-layer", help="Layer of REFERENCE, where it has several.")
+@report_options
+@click.pass_obj
+def evaluate(
+    report: Report,
+    *,
+    predicted: str,
+    reference: str,
+    within: str | None,
+    iou: float,
+    tolerance: float | None,
+    layer: str | None,
+    reference_layer: str | None,
+) -> None:
+    """Compare the polygons of PREDICTED with those of REFERENCE, one to one."""
+    from geosam.evaluation.compare import evaluate as compare
+    from geosam.vector.polygons import read_polygons
+
+    found = compare(
+        read_polygons(predicted, layer),
+        read_polygons(reference, reference_layer),
+        within=None if within is None else read_polygons(within),
+        iou=iou,
+        tolerance_m=tolerance,
+    )
+    report.warn(found.notes)
+    report.result(found.to_json(), _lines(found))
+
+
+def _lines(found: Evaluation) -> Iterator[str]:
+    yield f"predicted {found.predicted}, reference {found.reference}, matched {found.matched} at IoU {found.iou:g}"
+    rows = (
+        ("precision", found.precision),
+        ("recall", found.recall),
+        ("F1", found.f1),
+        ("mean IoU of the matched", found.mean_iou_matched),
+        ("mean best IoU of the reference", found.mean_iou_reference),
+        ("over-segmentation", found.segmentation.over),
+        ("under-segmentation", found.segmentation.under),
+        (f"boundary F within {found.boundary.tolerance_m:.2g} m", found.boundary.f1),
+    )
+    for name, value in rows:
+        yield f"  {name:32} {'-' if value is None else f'{value:.3f}'}"
+    for name, score in found.classes.items():
+        yield f"  class {name}: reference {score.reference}, recall {score.recall:.3f}, mean IoU {score.mean_iou:.3f}"

@@ -1,0 +1,46 @@
+"""``geosam info``: what a raster is, as `segment` would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geosam.apps.cli.options.scene import report_options, scene_options
+
+if TYPE_CHECKING:
+    from geosam.apps.cli.report import Report
+
+
+@click.command(short_help="Describe a raster as `segment` would see it.")
+@click.argument("scene")
+@scene_options
+@report_options
+@click.pass_obj
+def info(report: Report, scene: str, opening: Mapping[str, Any]) -> None:
+    """Describe the raster SCENE as `geosam segment` with the same options would see it."""
+    from geosam.scene import open_scene
+
+    with closing(open_scene(scene, **opening)) as opened:
+        report.warn(opened.warnings)
+        facts = opened.describe()
+    report.result(facts, _lines(facts))
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What stderr has not said already, a fact a line."""
+    shown = {name.replace("_", " "): value for name, value in facts.items() if name != "warnings"}
+    width = max(map(len, shown))
+    return (f"{name:{width}}  {_text(value)}" for name, value in shown.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return "-" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""How good a layer is, and a picture of it."""

@@ -1,0 +1,88 @@
+"""How much of some outlines lies near others, in ground metres.
+
+Outlines are cut into arcs of few segments, so that a tree finds the near ones at once however long an outline is, and
+measured at the middles of short pieces: nothing is buffered, memory is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import shapely
+from pyproj import CRS, Transformer
+
+from geosam._arrays import Floats
+from geosam.geometry.measure import metres_per_unit, reaches_wgs84
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Geometries = NDArray[np.object_]
+
+ToGround: TypeAlias = Callable[[Floats], Floats]
+
+_SEGMENTS_PER_ARC = 32
+_LINES_AT_ONCE = 10_000
+_PIECES_AT_ONCE = 500_000
+
+
+def to_ground(crs: CRS, around: Geometries) -> ToGround:
+    """From coordinates (N, 2) in `crs` to metres (N, 2), truest around the middle of some geometries (K,).
+
+    The azimuthal equal-area projection is used: within 500 km of the middle, lengths are true to 0.1 %.
+    """
+    bounds = shapely.total_bounds(around) if len(around) else np.full(4, np.nan)
+    if np.isnan(bounds).any() or not reaches_wgs84(crs):
+        unit = metres_per_unit(crs)
+        return lambda xy: xy * unit
+    middle = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    lon, lat = Transformer.from_crs(crs, CRS.from_epsg(4326), always_xy=True).transform(*middle)
+    local = CRS.from_dict({"proj": "laea", "lon_0": lon, "lat_0": lat, "datum": "WGS84", "units": "m"})
+    transformer = Transformer.from_crs(crs, local, always_xy=True)
+    return lambda xy: np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
+
+
+def arcs(outlines: Geometries, ground: ToGround) -> Geometries:
+    """Lines of at most 32 segments in ground metres that make up the `outlines` (N,); points in them are left out."""
+    lines: Geometries = shapely.get_parts(shapely.get_parts(outlines))
+    lines = lines[shapely.get_dimensions(lines) == 1]
+    batches = range(0, len(lines), _LINES_AT_ONCE)
+    return np.concatenate([lines[:0], *(_arcs(lines[start : start + _LINES_AT_ONCE], ground) for start in batches)])
+
+
+def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
+    coords, line = shapely.get_coordinates(lines, return_index=True)
+    first = np.flatnonzero(line[1:] == line[:-1])  # a segment leads from vertex first[i] to the next one
+    number = first - np.searchsorted(line, line[first])
+    ends_arc = number % _SEGMENTS_PER_ARC == _SEGMENTS_PER_ARC - 1
+    ends_arc |= np.append(np.diff(first) > 1, True)
+    arc = np.cumsum(ends_arc) - ends_arc
+    vertices, owner = np.append(first, first[ends_arc] + 1), np.append(arc, arc[ends_arc])
+    order = np.lexsort((vertices, owner))
+    result: Geometries = shapely.linestrings(ground(coords[vertices[order]]), indices=owner[order])
+    return result
+
+
+def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float | None:
+    """Share of the length of `lines` whose distance to `others` is at most `tolerance`; None where there is no line.
+
+    Exact but for the ends of the near parts, each of which is right to half the tolerance; such errors cancel.
+    """
+    tree, near, total = shapely.STRtree(others), 0.0, 0.0
+    for middles, lengths in _pieces(lines, tolerance):
+        rows = np.unique(tree.query(shapely.points(middles), predicate="dwithin", distance=tolerance)[0])
+        near, total = near + float(lengths[rows].sum()), total + float(lengths.sum())
+    return near / total if total else None
+
+
+def _pieces(lines: Geometries, longest: float) -> Iterator[tuple[Floats, Floats]]:
+    """Middles (K, 2) and lengths (K,) of pieces of the lines, many at a time."""
+    expected = np.cumsum(shapely.length(lines) / longest + shapely.get_num_coordinates(lines))
+    batches = np.unique(expected // _PIECES_AT_ONCE, return_index=True)[1]
+    for some in np.split(lines, batches[1:]):
+        coords, line = shapely.get_coordinates(shapely.segmentize(some, longest), return_index=True)
+        same = line[1:] == line[:-1]
+        here, there = coords[:-1][same], coords[1:][same]
+        yield (here + there) / 2, np.hypot(*(there - here).T)

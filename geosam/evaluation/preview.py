@@ -1,0 +1,253 @@
+"""A picture of polygons on their scene: what a run found, at a glance.
+
+The scene is read once at the picture's resolution, so its size does not matter; polygons are painted band by band
+onto an enlarged copy of the picture that is then reduced, which gives them smooth outlines.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
+
+from geosam.errors import ExportError, UnknownFormat, UsageError
+from geosam.geometry.geobox import SNAP_PX, Window
+from geosam.geometry.measure import ground_sample_distance
+from geosam.scene.levels import choose_level
+from geosam.vector.checks import check_existing
+from geosam.vector.polygons import PolygonLayer, polygon_part, read_polygons
+from geosam.vector.staging import Staging, failures_reported
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam.geometry.geobox import GeoBox
+    from geosam.scene import Scene
+
+    Geometries = NDArray[np.object_]
+    Colour = tuple[int, int, int]
+
+#: Colours that differ for every kind of colour vision (Okabe and Ito 2008), the lightest and the black left out.
+COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+#: Subpixels along each side of a pixel.
+_FINE = 3
+#: Rows of the picture that are painted at once.
+_BAND_ROWS = 192
+#: Polygons closer than this many pixels should differ in colour.
+_NEAR_PX = 4
+#: Opacity of the fill, of 255.
+_FILL = 88
+#: Widths of the outline and of its dark rim, subpixels.
+_LINE, _RIM = 5, 8
+#: How often a polygon may look for another colour, now that its neighbours have theirs.
+_PASSES = 4
+#: Polygons with more corners have so many neighbours that none of them could avoid their colour.
+_MOST_VERTICES = 2_000
+#: Pixels whose sides differ by less than this share are shown as squares.
+_SQUARE = 0.01
+#: Share of the picture's colour that is kept, so that the polygons' colours stand out.
+_VIVIDNESS = 0.7
+_NOWHERE: Colour = (52, 54, 58)
+_PAPER, _INK, _DIM = (24, 26, 30), (238, 240, 242), (150, 156, 164)
+
+
+def preview(
+    scene: Scene,
+    polygons_path: str | Path,
+    out_png: str | Path,
+    *,
+    max_side: int = 1600,
+    layer: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Draw the polygons of a vector file on the scene's region and write the picture.
+
+    Args:
+        scene: Gives the picture, with its stretch, and the grid.
+        polygons_path: Polygons in any CRS.
+        out_png: The picture to write.
+        max_side: Longest side of the picture in pixels, the legend below it not counted.
+        layer: Layer of the vector file, where it has several.
+        overwrite: Whether an existing picture may be replaced.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        PromptError: The polygons cannot be read or have no place in the scene's CRS.
+        UnreadableScene: The scene is damaged.
+        UnknownFormat: The picture is not to be a PNG.
+        ExportError: The picture cannot be written.
+    """
+    out = Path(out_png)
+    _check_output(out, [Path(scene.path), Path(polygons_path)], overwrite=overwrite)
+    if max_side < 1:
+        raise UsageError(f"max_side is out of range: found {max_side}, wanted a number of pixels. Leave it out.")
+    found = read_polygons(polygons_path, layer)
+    picture, grid = _picture(scene, max_side)
+    _draw(picture, _in_pixels(found, grid), found.ids)
+    noun = "polygon" if len(found) == 1 else "polygons"
+    captioned = _with_legend(
+        picture, (Path(scene.path).name, f"{len(found):,} {noun}, {Path(polygons_path).name}"), grid
+    )
+    with failures_reported(out), Staging(out) as staging:
+        made = staging.folder / out.name
+        captioned.save(made, format="PNG")
+        staging.publish([made])
+    return out
+
+
+def _check_output(out: Path, inputs: list[Path], *, overwrite: bool) -> None:
+    if out.suffix.lower() != ".png":
+        raise UnknownFormat(f"a preview is a PNG: {out}: {out.suffix or 'no extension'} found, .png wanted. Rename it.")
+    final = Path(os.path.realpath(out))
+    if not final.parent.is_dir():
+        raise ExportError(f"the picture's folder does not exist: {out}: no folder {final.parent}. Create it first.")
+    for source in inputs:
+        if source.exists() and final.exists() and source.samefile(final):
+            raise UsageError(f"the picture is an input: {out}: same file as {source}, another wanted. Rename it.")
+    check_existing(final, overwrite=overwrite)
+
+
+def _picture(scene: Scene, max_side: int) -> tuple[Image.Image, GeoBox]:
+    """The scene's region with pixels that are square on the ground, a little muted, and the grid of the picture."""
+    (gsd_x, gsd_y), region = scene.gsd_xy, scene.region
+    if abs(gsd_x - gsd_y) < _SQUARE * gsd_x:
+        gsd_y = gsd_x
+    longest = max(region.width * gsd_x, region.height * gsd_y)
+    metres = max(longest / max_side, min(gsd_x, gsd_y))
+    across, down = metres / gsd_x, metres / gsd_y
+    coarse = scene if across == down == 1 else _resampled(scene, across, down)
+    col, row = int(region.col_off / across), int(region.row_off / down)
+    col_end = min(math.ceil(region.col_end / across - SNAP_PX), coarse.geobox.width)
+    row_end = min(math.ceil(region.row_end / down - SNAP_PX), coarse.geobox.height)
+    tile = coarse.read(Window(col, row, max(1, col_end - col), max(1, row_end - row)))
+    image = ImageEnhance.Color(Image.fromarray(tile.rgb.transpose(1, 2, 0))).enhance(_VIVIDNESS)
+    image.paste(_NOWHERE, mask=Image.fromarray(~tile.valid))
+    times = max(1, int(max_side * metres / longest + SNAP_PX))  # a tiny scene shows its pixels
+    grid = tile.geobox.zoom(1 / times, 1 / times)
+    return image.resize((grid.width, grid.height), Image.Resampling.NEAREST), grid
+
+
+def _resampled(scene: Scene, across: float, down: float) -> Scene:
+    """The scene with pixels `across` x `down` of its own, from an overview where that serves."""
+    if scene.axes is None:
+        reader, axes, _ = choose_level(scene.reader, (across, down))
+    else:
+        x, y = scene.axes
+        reader, axes = scene.reader, (replace(x, scale=x.scale * across), replace(y, scale=y.scale * down))
+    return replace(scene, geobox=scene.geobox.zoom(across, down), reader=reader, axes=axes)
+
+
+def _in_pixels(layer: PolygonLayer, grid: GeoBox) -> Geometries:
+    """The polygons in pixels of the picture, (N,), without corners that it cannot show; what lies outside is empty."""
+    there = shapely.transform(layer.to_crs(grid.crs).polygons, grid.to_pixel)
+    frame = shapely.box(-_RIM, -_RIM, grid.width + _RIM, grid.height + _RIM)
+    clipped = polygon_part(shapely.intersection(there, frame))
+    return np.asarray(shapely.simplify(clipped, 0.5 / _FINE))
+
+
+def _colours(polygons: Geometries, ids: NDArray[np.int64]) -> list[Colour]:
+    """A colour for every polygon: the one of its id, or else the one that its neighbours use least."""
+    plain = np.flatnonzero(shapely.get_num_coordinates(polygons) <= _MOST_VERTICES)
+    near = shapely.STRtree(polygons[plain]).query(polygons[plain], predicate="dwithin", distance=_NEAR_PX)
+    neighbours: list[list[int]] = [[] for _ in polygons]
+    for row, other in plain[near[:, near[0] != near[1]]].T.tolist():
+        neighbours[row].append(other)
+    chosen = np.full(len(polygons), -1)
+    order = np.argsort(ids, kind="stable").tolist()
+    for row in order * _PASSES:
+        taken = chosen[neighbours[row]]
+        uses = np.bincount(taken[taken >= 0], minlength=len(COLOURS))
+        if chosen[row] < 0 or uses[chosen[row]]:
+            first = int(ids[row]) * 3 % len(COLOURS)
+            chosen[row] = min(range(len(COLOURS)), key=lambda colour: (uses[colour], (colour - first) % len(COLOURS)))
+    return [COLOURS[colour] for colour in chosen]
+
+
+def _draw(picture: Image.Image, polygons: Geometries, ids: NDArray[np.int64]) -> None:
+    """Paint the polygons on the picture, large ones first."""
+    visible = ~shapely.is_empty(polygons)
+    polygons, ids = polygons[visible], ids[visible]
+    colours = _colours(polygons, ids)
+    order = np.lexsort((ids, -shapely.area(polygons)))
+    ymin, ymax = shapely.bounds(polygons)[order][:, [1, 3]].T
+    for top in range(0, picture.height, _BAND_ROWS):
+        bottom = min(top + _BAND_ROWS, picture.height)
+        fine = picture.crop((0, top, picture.width, bottom))
+        fine = fine.resize((fine.width * _FINE, fine.height * _FINE), Image.Resampling.NEAREST)
+        for row in order[(ymin < bottom + _RIM) & (ymax > top - _RIM)]:
+            _paint(fine, polygons[row], colours[row], top)
+        picture.paste(fine.reduce(_FINE), (0, top))
+
+
+def _paint(fine: Image.Image, polygon: Any, colour: Colour, top: int) -> None:
+    """One polygon on a band of the enlarged picture whose first row is row `top` of the picture."""
+    draw = ImageDraw.Draw(fine, "RGBA")
+    rings = [[_points(ring, top) for ring in shapely.get_rings(part)] for part in shapely.get_parts(polygon)]
+    for shell, *holes in rings:
+        if not holes:
+            draw.polygon(shell, fill=(*colour, _FILL))
+            continue
+        (x0, y0), (x1, y1) = np.clip([np.min(shell, axis=0), np.max(shell, axis=0) + 2], 0, fine.size).astype(int)
+        if x0 < x1 and y0 < y1:
+            mask = Image.new("L", (int(x1 - x0), int(y1 - y0)))
+            for number, ring in enumerate((shell, *holes)):
+                moved = [(x - x0, y - y0) for x, y in ring]
+                ImageDraw.Draw(mask).polygon(moved, fill=0 if number else _FILL)
+            fine.paste(colour, (int(x0), int(y0)), mask)
+    dark = tuple(channel // 5 for channel in colour)
+    for shade, width in ((dark, _RIM), (colour, _LINE)):
+        for ring in itertools.chain.from_iterable(rings):
+            draw.line(ring, fill=shade, width=width, joint="curve")
+
+
+def _points(ring: Any, top: int) -> list[tuple[float, float]]:
+    """Corners in the enlarged picture, where Pillow's integers are the middles of the pixels."""
+    xy = (shapely.get_coordinates(ring) - (0, top)) * _FINE - 0.5
+    return [(x, y) for x, y in xy.tolist()]
+
+
+def _with_legend(picture: Image.Image, texts: tuple[str, str], grid: GeoBox) -> Image.Image:
+    """The picture above a strip with the names on the left and a scale bar on the right."""
+    size = min(max(picture.width // 90, 11), 18)
+    pad, height, width = size, 4 * size, max(picture.width, 24 * size)
+    sheet = Image.new("RGB", (width, picture.height + height), _PAPER)
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    length, label = _scale_bar(width / 5, ground_sample_distance(grid)[0])
+    right, middle = width - pad, picture.height + height // 2
+    draw.rectangle((right - length, middle + size * 0.5, right, middle + size * 0.5 + size // 4), fill=_INK)
+    draw.text((right - length / 2, middle + size * 0.25), label, fill=_INK, font=font, anchor="mb")
+    room = right - max(length, draw.textlength(label, font)) - 3 * pad
+    for text, colour, y, anchor in ((texts[0], _INK, -0.2, "lb"), (texts[1], _DIM, 0.25, "lt")):
+        draw.text((pad, middle + y * size), _shortened(text, room, font), fill=colour, font=font, anchor=anchor)
+    return sheet
+
+
+def _scale_bar(longest_px: float, metres_per_px: float) -> tuple[int, str]:
+    """Length in pixels and label of the longest bar of 1, 2 or 5 times a power of ten metres that has room."""
+    most = longest_px * metres_per_px
+    power = 10.0 ** math.floor(math.log10(most))
+    metres = max(step * power for step in (1, 2, 5) if step * power <= most)
+    label = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m" if metres >= 1 else f"{metres * 100:g} cm"
+    return round(metres / metres_per_px), label
+
+
+def _shortened(text: str, room: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """The text with its middle left out if it is longer than `room` pixels."""
+    kept = len(text)
+    shown = text
+    while kept > 1 and font.getlength(shown) > room:
+        kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+    return shown

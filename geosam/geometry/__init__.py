@@ -1,0 +1,1 @@
+"""Pixels, tiles, outlines, and their place on Earth."""

@@ -1,0 +1,259 @@
+"""The `planar` layout: no two objects overlap, and neighbours share their border vertex for vertex.
+
+Work goes block by block over a lattice fixed in scene pixels. In a block the objects are painted into a label
+raster, lowest rank first; the borders between labels are cut at every corner and junction and polygonized,
+background included, so the faces are a coverage by construction and can be simplified together. The rim of a
+block stays as it is, so blocks fit each other: tile grid and feeding order cannot show in the result, and memory
+is that of one block. :func:`merge_pieces` puts an object together again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import shapely
+
+from geosam.geometry.geobox import Window
+from geosam.geometry.polygons import fill_holes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from shapely.geometry.base import BaseGeometry
+
+    from geosam._arrays import BoolArray
+
+    Labels = NDArray[np.int32]
+
+#: Side of a block in pixels. Part of the result of a simplified layer, because the rims of blocks are not simplified.
+BLOCK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarInput:
+    """One object that wants its pixels."""
+
+    number: int
+    """Row order, which is the order of the objects' first pixels; the lower one wins a tie."""
+    score: float
+    """The higher one gets the pixel."""
+    area_px: int
+    """Pixels of the whole object; at equal scores the smaller one gets the pixel."""
+    polygon: BaseGeometry
+    """Valid Polygon or MultiPolygon with axis-parallel edges, in integer scene pixels."""
+
+
+class ObjectSource(Protocol):
+    """Where the objects are kept."""
+
+    @property
+    def region(self) -> Window:
+        """The scene pixels all objects lie in."""
+
+    def meeting(self, window: Window) -> Iterable[PlanarInput]:
+        """Every object whose bounding box meets the window (which may reach a pixel beyond the region)."""
+
+
+def planar_blocks(
+    source: ObjectSource, *, tolerance_px: float = 0.0, fill_px: float = 0.0, block: int = BLOCK
+) -> Iterator[tuple[int, BaseGeometry]]:
+    """What every object keeps, in pieces: the number of the object and its part of one block.
+
+    A pixel goes to the object of higher score, then of smaller area, then of lower number. Objects that get no
+    pixel yield nothing.
+
+    Args:
+        source: The objects; asked once for every block.
+        tolerance_px: Corners go when the triangle they make with their neighbours along the border is smaller than
+            its square and topology allows; 0 keeps the pixels' outlines.
+        fill_px: Holes of objects up to this area (square pixels) become theirs where no object has pixels.
+        block: Side of the blocks, whose lattice starts at scene pixel (0, 0).
+
+    Yields:
+        Pieces for :func:`merge_pieces`, in integer scene pixels: a Polygon or MultiPolygon, or a GeometryCollection
+        of polygons and one MultiPoint, the vertices that exist only because the block ends there. Vertices are
+        corners and junctions of the pixels' outlines, and points where these cross the rim of a block.
+    """
+    region = source.region
+    for row in range(region.row_off // block * block, region.row_end, block):
+        for col in range(region.col_off // block * block, region.col_end, block):
+            window = Window(col, row, block, block).intersection(region)
+            if window is not None:
+                outer = Window(window.col_off - 1, window.row_off - 1, window.width + 2, window.height + 2)
+                labels = _label(list(source.meeting(outer)), outer, fill_px)
+                yield from _pieces(labels, np.array([window.col_off, window.row_off]), tolerance_px)
+
+
+def merge_pieces(pieces: Sequence[BaseGeometry]) -> BaseGeometry:
+    """One object from all its pieces, normalized: Polygon or MultiPolygon as if there had been no blocks.
+
+    Vertices on straight edges remain only where two neighbours meet there, so that they share them.
+    """
+    parts = shapely.get_parts(np.array(pieces, object))
+    is_points = shapely.get_type_id(parts) == shapely.GeometryType.MULTIPOINT
+    polygons, passing_xy = parts[~is_points], shapely.get_coordinates(parts[is_points])
+    whole = pieces[0] if len(pieces) == 1 else shapely.union_all(polygons)
+    return shapely.normalize(_straightened(whole, passing_xy) if len(passing_xy) else whole)
+
+
+def _label(objects: Sequence[PlanarInput], window: Window, fill_px: float) -> Labels:
+    """(H, W) number + 1 of the object every pixel goes to, 0 for background."""
+    ranked = sorted(objects, key=lambda item: (item.score, -item.area_px, -item.number))
+    polygons = np.empty(len(ranked), object)
+    polygons[:] = [item.polygon for item in ranked]
+    values = np.array([item.number + 1 for item in ranked], np.int32)
+    labels = np.zeros(window.shape_hw, np.int32)
+    if fill_px > 0:  # first, so that a filled hole takes nothing from any object, however low its score
+        solid = fill_holes(polygons, fill_px)
+        changed = np.array([new is not old for new, old in zip(solid, polygons, strict=True)], bool)
+        _paint(labels, window, solid[changed], values[changed])
+    _paint(labels, window, polygons, values)
+    return labels
+
+
+def _paint(labels: Labels, window: Window, polygons: NDArray[Any], values: Labels) -> None:
+    """Write each value into the pixels of its polygon, in order.
+
+    A vertical edge switches pixels to its right on or off from its row downwards: +1 where it starts and -1 where
+    it ends, with shells clockwise as seen on y-up paper. Sums along both axes then give 1 inside and 0 outside,
+    for huge polygons at the price of their vertices; corners left of or above the window are moved to its rim.
+    """
+    parts, row = shapely.get_parts(shapely.orient_polygons(polygons, exterior_cw=True), return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    local = np.maximum(xy.astype(np.int64) - (window.col_off, window.row_off), 0)
+    edge = np.flatnonzero((ring[1:] == ring[:-1]) & (xy[1:, 0] == xy[:-1, 0]))
+    ends = np.searchsorted(row[part[ring[edge]]], np.arange(len(values) + 1))
+    for value, (first, last) in zip(values, pairwise(ends), strict=True):
+        starts, stops = local[edge[first:last]], local[edge[first:last] + 1]
+        corners, weight = np.concatenate([starts, stops]), np.repeat(np.array([1, -1], np.int8), last - first)
+        seen = (corners < (window.width, window.height)).all(axis=1)
+        if not seen.any():
+            continue
+        (x0, y0), (x1, y1) = corners.min(axis=0), np.minimum(corners.max(axis=0), (window.width, window.height))
+        inside = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.int8)
+        np.add.at(inside, (corners[seen, 1] - y0, corners[seen, 0] - x0), weight[seen])
+        np.cumsum(inside, axis=0, dtype=np.int8, out=inside)
+        np.cumsum(inside, axis=1, dtype=np.int8, out=inside)
+        labels[y0:y1, x0:x1][inside[: y1 - y0, : x1 - x0] != 0] = value
+
+
+def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Iterator[tuple[int, BaseGeometry]]:
+    """The faces of a block, grouped by object; `labels` reaches one pixel beyond it on every side."""
+    across, down = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    runs = np.concatenate([_runs(across[:, 1:-1], down), _runs(down[1:-1].T, across.T)[:, :, ::-1]])
+    faces = shapely.get_parts(shapely.polygonize(_arcs(runs)))
+    owner = labels[tuple(_pixel_inside(faces).T[::-1] + 1)]
+    if tolerance_px > 0:
+        faces = shapely.coverage_simplify(faces, tolerance_px, simplify_boundary=False)
+    order = np.argsort(owner, kind="stable")
+    order = order[np.searchsorted(owner[order], 1) :]
+    faces, owner = shapely.transform(faces[order], lambda xy: xy + origin_xy), owner[order]
+    passing_xy, face = _passing(faces, origin_xy, across, down)
+    bounds = np.flatnonzero(np.diff(owner, prepend=0, append=0))
+    for first, last in pairwise(bounds):
+        points = passing_xy[np.searchsorted(face, first) : np.searchsorted(face, last)]
+        yield int(owner[first]) - 1, _piece(faces[first:last], points)
+
+
+def _runs(border: BoolArray, crossing: BoolArray) -> NDArray[np.intp]:
+    """(N, 2, 2) x, y of both ends of the straight runs of border along x, cut wherever another border meets them.
+
+    `border` (H + 1, W) are the edges between a pixel and the one above it; the first and last row, the rim of the
+    block, count as border throughout. `crossing` (H + 2, W + 1) are the edges between a pixel and the one left of
+    it, from one row above the block to one row below.
+    """
+    border = border.copy()
+    border[[0, -1]] = True
+    cut = (crossing[1:] | crossing[:-1])[:, 1:-1]
+    begins, ends = border.copy(), border.copy()
+    begins[:, 1:] &= ~border[:, :-1] | cut
+    ends[:, :-1] &= ~border[:, 1:] | cut
+    y, x0 = np.nonzero(begins)
+    x1 = np.nonzero(ends)[1] + 1
+    return np.stack([x0, y, x1, y], axis=1).reshape(-1, 2, 2)
+
+
+def _arcs(runs: NDArray[np.intp]) -> NDArray[Any]:
+    """The runs strung together into linestrings from junction to junction, or around when there is none.
+
+    Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing their runs.
+    """
+    count = len(runs)
+    directed = np.concatenate([runs, runs[:, ::-1]])  # run i forwards is i, backwards it is i + count
+    begin = directed[:, 0, 0] << 32 | directed[:, 0, 1]
+    order = np.argsort(begin, kind="stable")
+    first = np.flatnonzero(np.diff(begin[order], prepend=-1))
+    two = first[np.diff(first, append=2 * count) == 2]
+    one, other = order[two], order[two + 1]  # the runs that leave a mere corner, no junction
+    after = np.full(2 * count, -1, np.int64)
+    after[one - count], after[other - count] = other, one  # a negative index turns a run around
+    at_junction = np.ones(2 * count, bool)
+    at_junction[one] = at_junction[other] = False
+
+    follow, seen = memoryview(after.data), bytearray(2 * count)
+    path: list[int] = []
+    stops = []
+    for start in [*np.flatnonzero(at_junction).tolist(), *range(count)]:
+        if seen[start]:
+            continue
+        run = start
+        while run >= 0 and not seen[run]:
+            seen[run] = seen[run - count] = 1
+            path.append(run)
+            run = follow[run]
+        stops.append(len(path))
+    xy = np.insert(directed[path, 0], stops, directed[np.array(path)[np.array(stops) - 1], 1], axis=0)
+    arc = np.repeat(np.arange(len(stops)), np.diff(stops, prepend=0) + 1)
+    lines: NDArray[Any] = shapely.linestrings(xy.astype(np.float64), indices=arc)
+    return lines
+
+
+def _pixel_inside(faces: NDArray[Any]) -> NDArray[np.intp]:
+    """(N, 2) x, y of a pixel of each face: the one to the left of the first edge of its shell."""
+    shells = shapely.get_exterior_ring(shapely.orient_polygons(faces))
+    begin, end = (shapely.get_coordinates(shapely.get_point(shells, index)) for index in (0, 1))
+    ahead = np.sign(end - begin)
+    left = ahead[:, ::-1] * (-1, 1)
+    pixel: NDArray[np.intp] = np.floor(begin + (ahead + left) / 2).astype(np.intp)
+    return pixel
+
+
+def _passing(
+    faces: NDArray[Any], origin_xy: NDArray[Any], across: BoolArray, down: BoolArray
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The vertices (M, 2) where a border only passes straight through the rim of the block, and their faces (M,)."""
+    xy, face = shapely.get_coordinates(faces, return_index=True)
+    local = xy - origin_xy
+    height, width = across.shape[0] - 1, down.shape[1] - 1
+    on_rim = ((local == 0) | (local == (width, height))).any(axis=1)
+    x, y = local[on_rim].astype(np.intp).T
+    vertical, horizontal = down[y, x], across[y, x]
+    straight = (vertical == down[y + 1, x]) & (horizontal == across[y, x + 1]) & (vertical != horizontal)
+    return xy[on_rim][straight], face[on_rim][straight]
+
+
+def _piece(faces: NDArray[Any], passing_xy: NDArray[np.float64]) -> BaseGeometry:
+    if len(passing_xy):
+        return shapely.geometrycollections([*faces, shapely.multipoints(passing_xy)])
+    return shapely.multipolygons(faces) if len(faces) > 1 else faces[0]
+
+
+def _straightened(geometry: BaseGeometry, passing_xy: NDArray[np.float64]) -> BaseGeometry:
+    """The geometry without those of the given vertices that lie on a straight edge."""
+    rings, part = shapely.get_rings(shapely.get_parts(geometry), return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    first, counts = np.flatnonzero(np.diff(ring, prepend=-1)), np.bincount(ring)
+    # Every ring repeats its first vertex at its end, so only that vertex has a neighbour elsewhere.
+    before, after = np.roll(xy, 1, axis=0), np.roll(xy, -1, axis=0)
+    before[first] = xy[first + counts - 2]
+    (x0, y0), (x1, y1) = (xy - before).T, (after - xy).T
+    drop = (x0 * y1 == x1 * y0) & np.isin(xy @ (1, 1j), passing_xy @ (1, 1j))
+    drop[first + counts - 1] = True
+    rings = shapely.linearrings(xy[~drop], indices=ring[~drop])
+    polygons = shapely.polygons(rings, indices=part)
+    return shapely.multipolygons(polygons) if len(polygons) > 1 else polygons[0]

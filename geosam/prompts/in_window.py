@@ -1,0 +1,53 @@
+"""Scene prompts as pixel prompts of one window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+
+from geosam.segmenters.pixel_prompts import Logits, PixelPrompts
+
+if TYPE_CHECKING:
+    from geosam._arrays import BoolArray
+    from geosam.geometry.geobox import Window
+    from geosam.prompts.prompt import ScenePrompt
+
+#: Mask polygons are burnt from vertices on this grid (pixels): short binary fractions, for which GDAL's arithmetic is
+#: exact, so that a centre on an edge falls on the same side in every window.
+BURN_PX = 2.0**-8
+
+
+def burn(polygon: Any, window: Window) -> BoolArray:
+    """The pixels (H, W) of a window whose centres a polygon covers; all it touches if it covers no centre."""
+    shift = Affine.translation(window.col_off, window.row_off)
+    snapped = shapely.transform(polygon, lambda xy: np.round(xy / BURN_PX) * BURN_PX)
+    burn = partial(rasterize, [snapped], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
+    mask: BoolArray = burn().astype(bool)
+    if not mask.any():
+        mask = burn(all_touched=True).astype(bool)
+    return mask
+
+
+def in_window(prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[Logits | None] = ()) -> PixelPrompts:
+    """The prompts in pixels of `window`, in the given order; coordinates are shifted, not clipped to it.
+
+    `logits` are those of former answers, for each prompt or none; they replace its polygon.
+    """
+    formers = tuple(logits) or (None,) * len(prompts)
+    drawn = [p.polygon if former is None else None for p, former in zip(prompts, formers, strict=True)]
+    shift = np.array([window.col_off, window.row_off], np.float64)
+    missing = (np.nan,) * 4
+    boxes = np.array([missing if p.box_xyxy is None else p.box_xyxy for p in prompts], np.float64).reshape(-1, 4)
+    return PixelPrompts(
+        tuple(p.points_xy - shift for p in prompts),
+        tuple(p.labels for p in prompts),
+        boxes - np.tile(shift, 2),
+        tuple(None if polygon is None else burn(polygon, window) for polygon in drawn),
+        formers if any(former is not None for former in formers) else (),
+    )

@@ -1,0 +1,314 @@
+"""Placement: prompts in any CRS onto the pixel grid of a scene.
+
+Coordinates are transformed in one call for each CRS, never prompt by prompt, and have to survive the way back. Pixels
+are half-open: a point on the right or lower edge of the scene is outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from pyproj import Transformer
+from pyproj.enums import TransformDirection
+from pyproj.exceptions import ProjError
+
+from geosam.errors import CRSMismatch, PromptOutsideScene
+from geosam.geometry.measure import _turn, beyond_degrees
+from geosam.prompts.prompt import NAMED, ScenePrompt, Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from pyproj import CRS
+
+    from geosam._arrays import BoolArray, Floats
+    from geosam.geometry.geobox import GeoBox, Window
+    from geosam.prompts.prompt import Box, Prompt
+
+#: Pieces an edge of a box or polygon is cut into before it goes to another CRS, where it is a curve.
+EDGE_PIECES = 20
+#: Prompts whose coordinates come back from the scene's CRS further off than this are not trusted (pixels).
+ROUND_TRIP_PX = 0.5
+#: Points, boxes and polygons that are transformed at once; bounds the memory that cut edges need.
+BLOCK = 16384
+
+
+def to_scene(
+    prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool = False
+) -> tuple[list[ScenePrompt], list[str]]:
+    """Place prompts on the scene's pixel grid, in the given order; also returns warnings.
+
+    Points, boxes and polygons that lie wholly outside the scene are refused. With `skip_outside` they are left out
+    with a warning, and so is a prompt in which nothing that includes is left. What reaches over the edge is clipped,
+    with a warning.
+
+    Raises:
+        PromptOutsideScene: a point, or a whole box or polygon, lies outside the scene.
+        CRSMismatch: coordinates that cannot be in the CRS they claim, or that the scene's CRS cannot express.
+    """
+    if not prompts:
+        return [], []
+    parts = _Parts.of(prompts)
+    envelopes, polygons = _place(parts, prompts, geobox, skip_outside=skip_outside)
+    clipped, kept = _clip(parts.kind, envelopes, polygons, geobox)
+
+    out = parts.owner[~kept]
+    if len(out) and not skip_outside:
+        raise _outside(prompts, out, envelopes[~kept][0], geobox)
+    cut = kept & (clipped != envelopes).any(axis=1)
+    selecting = np.bincount(parts.owner[kept & (parts.labels == 1)], minlength=len(prompts)) > 0
+    useless = np.setdiff1d(parts.owner[kept], np.flatnonzero(selecting))
+    warnings = _note(prompts, out, "outside the scene, left out")
+    warnings += _note(prompts, useless, "nothing that includes is left inside the scene, left out")
+    warnings += _note(prompts, parts.owner[cut], "reaches over the edge of the scene, clipped")
+    return _assemble(prompts, parts, np.flatnonzero(kept & selecting[parts.owner]), clipped, polygons), warnings
+
+
+_POINT, _BOX, _POLYGON = range(3)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Parts:
+    """The points, boxes and polygons of many prompts as one column, so that a CRS costs one call, not one a prompt."""
+
+    kind: NDArray[np.intp]
+    """(G,) all points in the order of the prompts, then all boxes, then all polygons."""
+    owner: NDArray[np.intp]
+    """(G,) the prompt each belongs to."""
+    places: NDArray[np.intp]
+    """(G,) position of a point among those of its prompt, 0 for boxes and polygons."""
+    labels: NDArray[np.int8]
+    """(G,) 1 includes (boxes and polygons do), 0 excludes."""
+    shapes: NDArray[np.object_]
+    """(G,) shapely geometries in map coordinates."""
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt]) -> _Parts:
+        """Collect the parts."""
+        boxed = [i for i, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
+        masked = [i for i, prompt in enumerate(prompts) if prompt.polygon is not None]
+        counts = np.array([len(prompt.labels) for prompt in prompts])
+        points = shapely.points(np.concatenate([prompt.points_xy for prompt in prompts]))
+        begins = np.repeat(np.cumsum(counts) - counts, counts)
+        upright = shapely.box(*np.array([prompts[i].box_xyxy for i in boxed], np.float64).reshape(-1, 4).T)
+        boxes = [prompts[i].outline or box for i, box in zip(boxed, upright, strict=True)]
+        return cls(
+            np.repeat([_POINT, _BOX, _POLYGON], [len(points), len(boxed), len(masked)]),
+            np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)]),
+            np.concatenate([np.arange(len(points)) - begins, np.zeros(len(boxed + masked), np.intp)]),
+            np.concatenate([*(prompt.labels for prompt in prompts), np.ones(len(boxed + masked), np.int8)]),
+            np.array([*points, *boxes, *(prompts[i].polygon for i in masked)], object),
+        )
+
+
+def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
+    """Every CRS in use, and which of the prompts are in it (N,)."""
+    objects = {id(prompt.crs): prompt.crs for prompt in prompts}
+    numbers = {crs: number for number, crs in enumerate(dict.fromkeys(objects.values()))}
+    number_of = {key: numbers[crs] for key, crs in objects.items()}
+    used = np.array([number_of[id(prompt.crs)] for prompt in prompts])
+    return ((crs, used == number) for crs, number in numbers.items())
+
+
+def _place(
+    parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool
+) -> tuple[Floats, NDArray[np.object_]]:
+    """Envelopes (G, 4) and polygons (G,) in pixels; NaN for what may be skipped and the scene's CRS cannot express."""
+    envelopes, polygons = np.empty((len(parts.owner), 4)), np.full(len(parts.owner), None, object)
+    for crs, members in _by_crs(prompts):
+        way = _Way.between(crs, geobox)
+        rows = np.flatnonzero(members[parts.owner])
+        for block in np.split(rows, range(BLOCK, len(rows), BLOCK)):
+            shapes = way.curved(parts.shapes[block])
+            xy, part_of = shapely.get_coordinates(shapes, return_index=True)
+            owner = parts.owner[block[part_of]]
+            pixels, trusted = way.to_pixel(xy)
+            lost = beyond_degrees(crs, xy)
+            lost |= ~trusted & (_inside(pixels, geobox) | (not skip_outside))
+            if lost.any():
+                first = int(np.argmax(lost))
+                raise _mismatch(prompts[owner[first]], xy[first], geobox)
+            pixels[~trusted] = np.nan
+            starts = np.searchsorted(part_of, np.arange(len(block)))
+            envelopes[block] = np.hstack([np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)])
+            masks = (parts.kind[block] == _POLYGON) & np.isfinite(envelopes[block]).all(axis=1)
+            polygons[block[masks]] = shapely.set_coordinates(shapes[masks], pixels[masks[part_of]])
+    return envelopes, polygons
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Way:
+    """The way from map coordinates in one CRS to the pixels of a scene."""
+
+    geobox: GeoBox
+    """The scene's grid."""
+    transformer: Transformer | None
+    """To the scene's CRS, None when the coordinates are in it."""
+
+    @classmethod
+    def between(cls, crs: CRS, geobox: GeoBox) -> _Way:
+        if crs.equals(geobox.crs, ignore_axis_order=True):
+            return cls(geobox, None)
+        try:
+            return cls(geobox, _transformer(crs, geobox.crs))
+        except ProjError as error:
+            raise CRSMismatch(
+                f"no way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
+                "Pass the CRS of the prompts with --prompt-crs, or of the scene with --crs."
+            ) from error
+
+    def curved(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """The shapes with edges cut into short pieces, because straight edges are curves in another CRS."""
+        if self.transformer is None:
+            return shapes
+        bounds = shapely.bounds(shapes)
+        extent = (bounds[:, 2:] - bounds[:, :2]).max(axis=1)
+        return np.asarray(shapely.segmentize(shapes, np.where(extent > 0, extent / EDGE_PIECES, 1.0)))
+
+    def to_pixel(self, xy: Floats) -> tuple[Floats, BoolArray]:
+        """Pixel coordinates (N, 2), and which of them are the same after the way back and here again (N,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.transformer is None:
+                pixels = again = _to_pixel(xy, self.geobox)
+            else:
+                there = self.transformer.transform(xy[:, 0], xy[:, 1])
+                back = self.transformer.transform(*there, direction=TransformDirection.INVERSE)
+                pixels = _to_pixel(np.stack(there, axis=1), self.geobox)
+                again = _to_pixel(np.stack(self.transformer.transform(*back), axis=1), self.geobox)
+            trusted = np.abs(pixels - again).max(axis=1) < ROUND_TRIP_PX
+        return pixels, trusted
+
+
+@lru_cache(maxsize=64)
+def _transformer(crs: CRS, other: CRS) -> Transformer:
+    """Made once: it takes up to 70 ms, more than a click may. Threads may share it."""
+    return Transformer.from_crs(crs, other, always_xy=True)
+
+
+def _to_pixel(map_xy: Floats, geobox: GeoBox) -> Floats:
+    """Pixel coordinates of (N, 2); longitudes are taken a full turn on when that is nearer to the scene."""
+    if geobox.crs.is_geographic:
+        turn, west, east = _turn(geobox.crs), geobox.bounds[0], geobox.bounds[2]
+        turns = np.round((map_xy[:, 0] - (west + east) / 2) / turn)
+        map_xy = map_xy - np.stack([turns * turn, np.zeros_like(turns)], axis=1)
+    return geobox.to_pixel(map_xy)
+
+
+def _inside(px_xy: Floats, geobox: GeoBox) -> BoolArray:
+    return np.asarray(((px_xy >= 0) & (px_xy < (geobox.width, geobox.height))).all(axis=1))
+
+
+def _clip(
+    kind: NDArray[np.intp], envelopes: Floats, polygons: NDArray[np.object_], geobox: GeoBox
+) -> tuple[Floats, BoolArray]:
+    """Envelopes inside the scene (G, 4), and which parts share more than an edge with it (G,)."""
+    size = (geobox.width, geobox.height)
+    clipped = np.clip(envelopes, 0, (*size, *size))
+    covers = (clipped[:, :2] < clipped[:, 2:]).all(axis=1)
+    covers &= (kind != _POLYGON) | (shapely.area(shapely.clip_by_rect(polygons, 0, 0, *size)) > 0)
+    return clipped, np.where(kind == _POINT, _inside(envelopes[:, :2], geobox), covers)
+
+
+def _assemble(
+    prompts: Sequence[Prompt],
+    parts: _Parts,
+    rows: NDArray[np.intp],
+    clipped: Floats,
+    polygons: NDArray[np.object_],
+) -> list[ScenePrompt]:
+    """Prompts of the parts `rows`, whose envelopes lie inside the scene."""
+    kind, owner, low, high = parts.kind[rows], parts.owner[rows], clipped[rows, :2], clipped[rows, 2:]
+    bounds = np.full((len(prompts), 4), (np.inf, np.inf, -np.inf, -np.inf))
+    np.minimum.at(bounds[:, :2], owner, low)
+    np.maximum.at(bounds[:, 2:], owner, high)
+    points = rows[kind == _POINT]
+    ends = np.cumsum(np.bincount(parts.owner[points], minlength=len(prompts)))
+    slices = [slice(*pair) for pair in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
+    boxes = {i: _box(clipped[row]) for i, row in zip(owner[kind == _BOX].tolist(), rows[kind == _BOX], strict=True)}
+    masks = dict(zip(owner[kind == _POLYGON].tolist(), polygons[rows[kind == _POLYGON]], strict=True))
+    points_xy, labels, places = clipped[points, :2], parts.labels[points], parts.places[points]
+    return [
+        ScenePrompt(
+            i,
+            points_xy[slices[i]],
+            labels[slices[i]],
+            boxes.get(i),
+            masks.get(i),
+            prompts[i].granularity,
+            _box(bounds[i]),
+            _steps_left(prompts[i].steps, places[slices[i]], box=i in boxes, polygon=i in masks),
+        )
+        for i in np.unique(owner).tolist()
+    ]
+
+
+def _steps_left(steps: Steps | None, places: NDArray[np.intp], *, box: bool, polygon: bool) -> Steps | None:
+    """The steps of what is left of a prompt: its points at `places`, and perhaps its box and polygon."""
+    if steps is None:
+        return None
+    return Steps.ranked(steps.points[places], steps.box if box else None, steps.polygon if polygon else None)
+
+
+def _box(row: Floats) -> Box:
+    xmin, ymin, xmax, ymax = row.tolist()
+    return xmin, ymin, xmax, ymax
+
+
+def _outside(
+    prompts: Sequence[Prompt], owners: NDArray[np.intp], envelope: Floats, geobox: GeoBox
+) -> PromptOutsideScene:
+    """The error for parts of the prompts `owners`; `envelope` (4,) is where the first of them lies, in pixels."""
+    size = np.array([geobox.width, geobox.height])
+    nearest = np.clip(size / 2, envelope[:2], envelope[2:])
+    here, there = geobox.to_map([nearest, np.clip(nearest, 0, size)])
+    distance, unit = float(np.hypot(*(here - there))), "CRS units"
+    geod = geobox.crs.get_geod() if geobox.crs.is_geographic else None
+    if geod is not None:
+        distance, unit = geod.inv(*here, *there)[2], "m"
+    elif geobox.crs.is_projected:
+        distance, unit = distance * geobox.crs.axis_info[0].unit_conversion_factor, "m"
+    others = len(np.unique(owners)) - 1
+    return PromptOutsideScene(
+        f"prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
+        f"{distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
+        f"0 <= x < {size[0]} and 0 <= y < {size[1]} wanted. "
+        "Check the CRS of the prompts, or leave them out with --skip-outside."
+    )
+
+
+def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
+    if beyond_degrees(prompt.crs, xy[None]).any():
+        wanted = "longitude in -180..180 and latitude in -90..90 wanted"
+    else:
+        wanted = f"what {geobox.crs.name} can express to {ROUND_TRIP_PX} px wanted"
+    return CRSMismatch(
+        f"coordinates do not fit their CRS: {prompt.source}: {xy[0]:.10g}, {xy[1]:.10g} as {prompt.crs.name}, "
+        f"{wanted}. Pass the right CRS with --prompt-crs."
+    )
+
+
+def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> list[str]:
+    """At most one warning, naming the first prompts it is about."""
+    distinct = np.unique(owners).tolist()
+    if not distinct:
+        return []
+    names = "; ".join(prompts[i].source for i in distinct[:NAMED])
+    more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
+    return [f"{what}: {names}{more}"]
+
+
+def in_region(placed: Sequence[ScenePrompt], region: Window) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
+    """Prompts that reach into the region, and the others."""
+    inside: list[ScenePrompt] = []
+    outside: list[ScenePrompt] = []
+    for prompt in placed:
+        x0, y0, x1, y1 = prompt.bounds_xyxy
+        meets = x0 < region.col_end and x1 >= region.col_off and y0 < region.row_end and y1 >= region.row_off
+        (inside if meets else outside).append(prompt)
+    return inside, outside

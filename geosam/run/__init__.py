@@ -1,0 +1,1 @@
+"""Tasks, resumable, on any executor, into one file."""

@@ -1,0 +1,154 @@
+"""Finished objects -> rows of the output: layout, holes, simplification, measures, attributes.
+
+Everything that looks at a whole object happens here, after stitching: size filters and hole filling would otherwise
+depend on the tiles. Geometry stays in integer scene pixels until the last step.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geosam.geometry.planar import merge_pieces, planar_blocks
+from geosam.objects.shaping import COLUMNS, Shaping, in_pixels, on_map, outlines
+from geosam.vector.schema import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from geosam.geometry.geobox import GeoBox
+    from geosam.objects.scene_object import SceneObject
+    from geosam.prompts.prompt import Prompt
+    from geosam.run.spool import Spool
+    from geosam.vector.writer import FeatureWriter
+
+    Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
+
+#: Features handed to the writer at once: at most this many, and no more after this many vertices.
+_BATCH_FEATURES, _BATCH_VERTICES = 1000, 500_000
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """The prompts' columns in the output."""
+
+    prompts: Sequence[Prompt]
+    """The prompts; `SceneObject.prompt_index` counts in them."""
+    columns: tuple[Column, ...] = field(init=False)
+    """`prompt_id`, then the attributes that the prompts carry, renamed where the result has such a column."""
+    _names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(dict.fromkeys(name for prompt in self.prompts for name in prompt.attributes))
+        columns = [Column("prompt_id", "text", "prompt_id")]
+        taken = {column.name.lower() for column in (*COLUMNS, *columns)}
+        for name in names:
+            free = name if name.lower() not in taken else f"prompt_{name}"
+            while free.lower() in taken:
+                free += "_"
+            taken.add(free.lower())
+            columns.append(Column(free, _kind([prompt.attributes.get(name) for prompt in self.prompts]), ""))
+        object.__setattr__(self, "columns", tuple(columns))
+        object.__setattr__(self, "_names", names)
+
+    def values(self, indices: Sequence[int]) -> dict[str, list[Any]]:
+        """The columns for rows made from the prompts `indices`."""
+        table: dict[str, list[Any]] = {"prompt_id": [str(self.prompts[i].id) for i in indices]}
+        for column, name in zip(self.columns[1:], self._names, strict=True):
+            values = [self.prompts[i].attributes.get(name) for i in indices]
+            table[column.name] = [str(v) if column.kind == "text" and v is not None else v for v in values]
+        return table
+
+
+def write_results(
+    spool: Spool,
+    writer: FeatureWriter,
+    geobox: GeoBox,
+    gsd_xy: tuple[float, float],
+    shaping: Shaping,
+    *,
+    model: str,
+    table: PromptTable | None = None,
+) -> tuple[int, int]:
+    """Write the spool's objects in their order; returns how many were written, and how many were too small.
+
+    Args:
+        spool: sealed.
+        writer: takes the features, in the CRS of `geobox`.
+        geobox: the scene's grid.
+        gsd_xy: ground metres per pixel along x and y.
+        shaping: what is done to the objects.
+        model: name written into every row.
+        table: the prompts, where there are any.
+    """
+    written = dropped = 0
+    for found, polygons in _shaped(spool, gsd_xy, shaping):
+        placed, columns = on_map(found, polygons, geobox, model)
+        keep = np.flatnonzero(np.array(columns["area_m2"]) >= shaping.min_area_m2)
+        kept: dict[str, Sequence[Any]] = {"id": range(written + 1, written + len(keep) + 1)}
+        kept |= {name: [values[i] for i in keep] for name, values in columns.items()}
+        if table is not None:
+            kept |= table.values([found[i].prompt_index for i in keep])
+        writer.write(placed[keep], kept)
+        written += len(keep)
+        dropped += len(found) - len(keep)
+    return written, dropped
+
+
+def _shaped(
+    spool: Spool, gsd_xy: tuple[float, float], shaping: Shaping
+) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
+    """Batches of objects and their polygons in integer scene pixels, in the order of their numbers."""
+    if shaping.layout == "planar":
+        tolerance_px, fill_px = in_pixels(gsd_xy, shaping)
+        spool.index_boxes()
+        for number, piece in planar_blocks(spool, tolerance_px=tolerance_px, fill_px=fill_px):
+            spool.add_piece(number, piece)
+    for numbers, batch in _batches(spool):
+        if shaping.layout == "planar":
+            pieces = [spool.pieces(number) for number in numbers]
+            left = [i for i, parts in enumerate(pieces) if parts]
+            polygons = np.empty(len(left), object)
+            polygons[:] = [merge_pieces(pieces[i]) for i in left]
+            yield [batch[i] for i in left], polygons
+        else:
+            yield batch, outlines(batch, gsd_xy, shaping)
+
+
+def _batches(spool: Spool) -> Iterator[tuple[list[int], list[SceneObject]]]:
+    numbers: list[int] = []
+    batch: list[SceneObject] = []
+    vertices = 0
+    for number, item in spool.objects():
+        numbers.append(number)
+        batch.append(item)
+        vertices += len(item.corners)
+        if len(batch) >= _BATCH_FEATURES or vertices >= _BATCH_VERTICES:
+            yield numbers, batch
+            numbers, batch, vertices = [], [], 0
+    if batch:
+        yield numbers, batch
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    """The narrowest kind of column that holds all the values."""
+    kinds = {type(value) for value in values if value is not None}
+    ladders: tuple[tuple[Kind, tuple[type, ...]], ...] = (
+        ("bool", (bool, np.bool_)),
+        ("int", (int, np.integer)),
+        ("float", (float, int, np.floating, np.integer)),
+        ("datetime", (dt.datetime,)),
+        ("date", (dt.date,)),
+    )
+    for kind, types in ladders:
+        if kinds and all(
+            issubclass(found, types) and not (kind in {"int", "float"} and found is bool) for found in kinds
+        ):
+            return kind
+    return "text"

@@ -1,0 +1,141 @@
+"""Spool: the finished objects of a run, on disk until they are written in the order of their first pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from geosam.geometry import corners
+from geosam.geometry.planar import PlanarInput
+from geosam.geometry.polygons import polygonize
+from geosam.objects.scene_object import SceneObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from typing import Any, Self
+
+    from shapely.geometry.base import BaseGeometry
+
+    from geosam.geometry.geobox import Window
+
+_TABLES = """
+CREATE TABLE objects (
+    x INTEGER, y INTEGER, area INTEGER, tie TEXT, score REAL, stability REAL, n_tiles INTEGER, touches_edge INTEGER,
+    truncated INTEGER, prompt_index INTEGER, class_id INTEGER, digest BLOB, corners BLOB
+);
+CREATE TABLE numbers (number INTEGER PRIMARY KEY, place INTEGER);
+CREATE VIRTUAL TABLE boxes USING rtree_i32(number, x0, x1, y0, y1);
+CREATE TABLE pieces (number INTEGER, wkb BLOB);
+CREATE INDEX piece_numbers ON pieces (number);
+"""
+# The outline comes last in a row, so that sorting does not touch it; its digest stands for it.
+_SEAL = """
+INSERT INTO numbers
+SELECT row_number() OVER (ORDER BY y, x, area, tie, digest, score, stability, n_tiles, prompt_index) - 1, rowid
+FROM objects
+"""
+
+
+class Spool:
+    """Objects of one region: add them in any order, then read them by number.
+
+    Numbers follow the first pixel (row, then column), then area, then `tie`, then the outline. The file is SQLite's
+    private temporary database: it has no name and vanishes with the process.
+    """
+
+    def __init__(self, region: Window) -> None:
+        self._region = region
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA cache_size = -65536")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.executescript(_TABLES)
+        self._db.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM numbers").fetchone()[0])
+
+    @property
+    def region(self) -> Window:
+        """The scene pixels all objects lie in."""
+        return self._region
+
+    def add(self, objects: Iterable[SceneObject], tie: str = "") -> None:
+        """Take finished objects; `tie` orders those with equal pixels (the id of their prompt)."""
+        rows = (_row(item, tie) for item in objects)
+        self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def seal(self) -> None:
+        """Number the objects; no more can be added."""
+        self._db.execute(_SEAL)
+
+    def objects(self) -> Iterator[tuple[int, SceneObject]]:
+        """(number, object) in the order of the numbers."""
+        query = """SELECT number, corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id
+                   FROM numbers JOIN objects ON objects.rowid = place ORDER BY number"""
+        with closing(self._db.execute(query)) as rows:
+            for number, *row in rows:
+                yield number, _object(row)
+
+    def index_boxes(self) -> None:
+        """Prepare :meth:`meeting`."""
+        with closing(
+            self._db.execute("SELECT number, corners FROM numbers JOIN objects ON objects.rowid = place")
+        ) as rows:
+            for number, blob in rows:
+                box = corners.bounds(_corners(blob))
+                ends = (number, box.col_off, box.col_end, box.row_off, box.row_end)
+                self._db.execute("INSERT INTO boxes VALUES (?, ?, ?, ?, ?)", ends)
+
+    def meeting(self, window: Window) -> Iterator[PlanarInput]:
+        """The objects whose boxes share a pixel with `window`, by number."""
+        query = """SELECT boxes.number, score, area, corners
+                   FROM boxes JOIN numbers USING (number) JOIN objects ON objects.rowid = place
+                   WHERE x0 < ? AND x1 > ? AND y0 < ? AND y1 > ? ORDER BY boxes.number"""
+        ends = (window.col_end, window.col_off, window.row_end, window.row_off)
+        with closing(self._db.execute(query, ends)) as rows:
+            for number, score, area, blob in rows:
+                yield PlanarInput(number, score, area, polygonize([_corners(blob)])[0])
+
+    def add_piece(self, number: int, piece: BaseGeometry) -> None:
+        """Keep a part of what remains of an object in another layout."""
+        self._db.execute("INSERT INTO pieces VALUES (?, ?)", (number, shapely.to_wkb(piece)))
+
+    def pieces(self, number: int) -> list[BaseGeometry]:
+        """What :meth:`add_piece` took for an object, in the same order."""
+        rows = self._db.execute("SELECT wkb FROM pieces WHERE number = ? ORDER BY rowid", (number,))
+        return [shapely.from_wkb(blob) for (blob,) in rows]
+
+
+def _row(item: SceneObject, tie: str) -> tuple[Any, ...]:
+    x, y, _ = item.corners[0].tolist()
+    outline = item.corners.tobytes()
+    return (
+        *(x, y, corners.area(item.corners), tie),
+        *(item.score, item.stability, item.n_tiles, item.touches_edge),
+        *(item.truncated, item.prompt_index, item.class_id),
+        *(hashlib.blake2b(outline, digest_size=16).digest(), outline),
+    )
+
+
+def _object(row: list[Any]) -> SceneObject:
+    blob, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id = row
+    flags = bool(touches_edge), bool(truncated)
+    return SceneObject(_corners(blob), score, stability, n_tiles, *flags, prompt_index, class_id)
+
+
+def _corners(blob: bytes) -> corners.Corners:
+    return np.frombuffer(blob, np.int32).reshape(-1, 3)

@@ -1,0 +1,196 @@
+"""MaskSet: the masks of one window as aligned columns; SceneObject: what becomes of them in the scene.
+
+Masks are cropped to their boxes and stay window-local until they are polygons: no array of scene size exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from geosam.geometry.geobox import Edge
+from geosam.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam._arrays import BoolArray
+
+
+class Granularity(IntEnum):
+    """Which of the masks of an ambiguous prompt a row is."""
+
+    PART = 0
+    WHOLE = 1
+    GROUP = 2
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSet:
+    """N masks of one window of `shape_hw` pixels; every column has N rows."""
+
+    shape_hw: tuple[int, int]
+    """(height, width) of the window."""
+    boxes_xyxy: NDArray[np.int32]
+    """(N, 4) tight boxes, window pixels, right and bottom exclusive."""
+    masks: tuple[BoolArray, ...]
+    """N arrays (box height, box width)."""
+    predicted_iou: NDArray[np.float32]
+    """(N,) the model's own estimate of the mask's IoU."""
+    stability_score: NDArray[np.float32]
+    """(N,) IoU between the masks of a higher and a lower threshold."""
+    prompt_index: NDArray[np.int32]
+    """(N,) row of the prompt that gave the mask; -1 for proposals."""
+    granularity: NDArray[np.int8]
+    """(N,) a :class:`Granularity`."""
+    class_id: NDArray[np.int32] | None = None
+    """(N,) class of a labelled mask, None without classes."""
+    object_score: NDArray[np.float32] | None = None
+    """(N,) how sure the model is that there is an object at all (SAM 2)."""
+    logits: NDArray[np.float32] | None = None
+    """(N, h, w) low-resolution logits of the window, for the next click; None where the model has none."""
+
+    def __post_init__(self) -> None:
+        count = len(self.masks)
+        for name in (*_COLUMNS, *_OPTIONAL):
+            column = getattr(self, name)
+            if column is not None and len(column) != count:
+                raise ValueError(f"MaskSet.{name} has {len(column)} rows for {count} masks")
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @classmethod
+    def empty(cls, shape_hw: tuple[int, int]) -> MaskSet:
+        """No masks at all."""
+        return cls.of(shape_hw, (), np.zeros((0, 4), np.int32))
+
+    @classmethod
+    def of(
+        cls,
+        shape_hw: tuple[int, int],
+        masks: Sequence[BoolArray],
+        boxes_xyxy: NDArray[np.int32],
+        *,
+        predicted_iou: Iterable[float] | None = None,
+        stability_score: Iterable[float] | None = None,
+        prompt_index: Iterable[int] | None = None,
+        granularity: Iterable[int] | None = None,
+        **optional: Any,
+    ) -> MaskSet:
+        """Masks already cropped to their boxes; columns left out get 1.0, 1.0, -1 and WHOLE."""
+        count = len(masks)
+        return cls(
+            shape_hw,
+            np.asarray(boxes_xyxy, np.int32).reshape(count, 4),
+            tuple(masks),
+            _column(predicted_iou, count, 1.0, np.float32),
+            _column(stability_score, count, 1.0, np.float32),
+            _column(prompt_index, count, -1, np.int32),
+            _column(granularity, count, Granularity.WHOLE, np.int8),
+            **optional,
+        )
+
+    @classmethod
+    def from_full(cls, masks: Iterable[BoolArray], shape_hw: tuple[int, int], **columns: Any) -> MaskSet:
+        """Crop masks of the whole window (H, W) to their boxes; every mask must have a pixel."""
+        boxes, crops = [], []
+        for mask in masks:
+            rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            if not len(rows):
+                raise ValueError("an empty mask is no object; leave its row out")
+            box = (cols[0], rows[0], cols[-1] + 1, rows[-1] + 1)
+            boxes.append(box)
+            crops.append(np.ascontiguousarray(mask[box[1] : box[3], box[0] : box[2]]))
+        return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
+
+    @classmethod
+    def from_labels(cls, labels: NDArray[np.integer[Any]], **columns: Any) -> MaskSet:
+        """One mask for every value 1 .. N that occurs in a label map (H, W), in that order."""
+        boxes, crops = [], []
+        for value, found in enumerate(ndimage.find_objects(labels), start=1):
+            if found is None:
+                continue
+            rows, cols = found
+            boxes.append((cols.start, rows.start, cols.stop, rows.stop))
+            crops.append(labels[found] == value)
+        shape_hw = (int(labels.shape[0]), int(labels.shape[1]))
+        return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
+
+    @classmethod
+    def concatenate(cls, shape_hw: tuple[int, int], parts: Sequence[MaskSet]) -> MaskSet:
+        """Rows of several sets of one window, in order; optional columns stay only if all parts have them."""
+        if not parts:
+            return cls.empty(shape_hw)
+        columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
+        for name in _OPTIONAL:
+            values = [getattr(part, name) for part in parts]
+            columns[name] = None if any(value is None for value in values) else np.concatenate(values)
+        return cls(shape_hw, masks=tuple(mask for part in parts for mask in part.masks), **columns)
+
+    @property
+    def areas_px(self) -> NDArray[np.int64]:
+        """(N,) number of pixels."""
+        return np.array([np.count_nonzero(mask) for mask in self.masks], np.int64)
+
+    @property
+    def touches(self) -> NDArray[np.uint8]:
+        """(N,) the window edges each mask touches, as :class:`Edge` flags."""
+        height, width = self.shape_hw
+        x0, y0, x1, y1 = self.boxes_xyxy.T
+        flags = (x0 == 0) * Edge.LEFT + (y0 == 0) * Edge.TOP + (x1 == width) * Edge.RIGHT + (y1 == height) * Edge.BOTTOM
+        return np.asarray(flags, np.uint8)
+
+    def full(self, row: int) -> BoolArray:
+        """One mask in the whole window (H, W)."""
+        mask = np.zeros(self.shape_hw, bool)
+        x0, y0, x1, y1 = self.boxes_xyxy[row]
+        mask[y0:y1, x0:x1] = self.masks[row]
+        return mask
+
+    def select(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int]) -> MaskSet:
+        """The given rows (indices or a boolean column), in that order."""
+        index = np.asarray(rows)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
+        columns: dict[str, Any] = {name: getattr(self, name)[index] for name in _COLUMNS}
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            columns[name] = None if value is None else value[index]
+        return replace(self, masks=tuple(self.masks[i] for i in index), **columns)
+
+    def to_bytes(self) -> bytes:
+        """Everything but the logits, compressed; the inverse of :meth:`from_bytes`."""
+        arrays: dict[str, NDArray[Any]] = {"shape_hw": np.array(self.shape_hw)}
+        arrays |= {name: getattr(self, name) for name in _COLUMNS}
+        arrays |= {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
+        bits = np.concatenate([mask.ravel() for mask in self.masks]) if self.masks else np.zeros(0, bool)
+        return pack(arrays | {"bits": np.packbits(bits)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> MaskSet:
+        """Read what :meth:`to_bytes` wrote."""
+        columns: dict[str, Any] = unpack(data)
+        height, width = columns.pop("shape_hw").tolist()
+        x0, y0, x1, y1 = columns["boxes_xyxy"].T.astype(np.int64)
+        ends = np.cumsum((y1 - y0) * (x1 - x0))
+        bits = np.unpackbits(columns.pop("bits"), count=int(ends[-1]) if len(ends) else 0).view(bool)
+        pieces = np.split(bits, ends[:-1]) if len(ends) else []
+        shapes = zip((y1 - y0).tolist(), (x1 - x0).tolist(), strict=True)
+        masks = tuple(piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True))
+        return cls((height, width), masks=masks, **columns)
+
+
+_COLUMNS = ("boxes_xyxy", "predicted_iou", "stability_score", "prompt_index", "granularity")
+_OPTIONAL = ("class_id", "object_score", "logits")
+_STORED = ("class_id", "object_score")
+
+
+def _column(values: Iterable[Any] | None, count: int, default: Any, dtype: Any) -> NDArray[Any]:
+    if values is None:
+        return np.full(count, default, dtype)
+    return np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype)

@@ -1,0 +1,1 @@
+"""Region merging: a segmenter without weights."""

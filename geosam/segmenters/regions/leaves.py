@@ -1,0 +1,165 @@
+"""From a picture to leaves: small regions of even colour that follow contours, and how they meet.
+
+Leaves are the atoms of :mod:`geosam.segmenters.regions.segmenter`; nothing it finds cuts through one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import higra as hg
+import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from skimage.color import rgb2lab
+from skimage.measure import label
+from skimage.segmentation import watershed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam._arrays import BoolArray, Floats
+
+    Labels = NDArray[np.int32]
+
+#: Standard deviation of the Gaussian that colours and gradients are measured with (pixels).
+SIGMA_PX = 1.0
+#: Mean size of a leaf (pixels).
+LEAF_PX = 175
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """N regions and their M borders with each other; units of colour and gradient are their means over all borders."""
+
+    labels: Labels
+    """(H, W) 1 .. N, 0 on invalid pixels."""
+    areas: Floats
+    """(N,) pixels."""
+    colours: Floats
+    """(N, 3) mean L, a, b."""
+    centres_xy: Floats
+    """(N, 2) centroids, corner-based pixels."""
+    outer: Floats
+    """(N,) length of the border with invalid pixels and the window's edge (pixel sides)."""
+    edges: NDArray[np.int64]
+    """(M, 2) leaves 0 .. N - 1 that meet, smaller first."""
+    lengths: Floats
+    """(M,) length of their border (pixel sides)."""
+    gradients: Floats
+    """(M,) mean gradient along it."""
+    contrasts: Floats
+    """(M,) distance of their colours."""
+
+
+def find_leaves(rgb: NDArray[np.uint8], valid: BoolArray) -> Leaves:
+    """The leaves of a tile: basins of the gradient, merged by Ward's criterion down to their mean size.
+
+    Args:
+        rgb: (3, H, W).
+        valid: (H, W).
+    """
+    lab = _colours(rgb, valid)
+    gradient = _gradient(lab)
+    markers, _ = ndimage.label((ndimage.minimum_filter(gradient, 3) == gradient) & valid)
+    basins = watershed(gradient, markers, mask=valid).astype(np.int32)  # type: ignore[no-untyped-call]
+    islands, _ = ndimage.label(valid & (basins == 0))  # without a minimum of their own
+    basins[islands > 0] = islands[islands > 0] + basins.max(initial=0)
+    smooth = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, mode="nearest") for band in lab])
+    labels = _merged(basins, smooth, int(np.ceil(np.count_nonzero(valid) / LEAF_PX)))
+    return _measured(labels, smooth, gradient)
+
+
+def _colours(rgb: NDArray[np.uint8], valid: BoolArray) -> NDArray[np.float32]:
+    """L, a, b (3, H, W); invalid pixels repeat the nearest valid one, so that they make no contour."""
+    if not valid.all() and valid.any():
+        nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+        rgb = rgb[:, nearest[0], nearest[1]]
+    picture = rgb.transpose(1, 2, 0).astype(np.float32) / np.float32(255)
+    lab: NDArray[np.float32] = rgb2lab(picture).transpose(2, 0, 1)
+    return np.ascontiguousarray(lab)
+
+
+def _gradient(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The steepest change of colour at every pixel (H, W): Di Zenzo's largest eigenvalue, to a ten-thousandth."""
+    dx = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, order=(0, 1), mode="nearest") for band in lab])
+    dy = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, order=(1, 0), mode="nearest") for band in lab])
+    xx, yy, xy = (dx * dx).sum(axis=0), (dy * dy).sum(axis=0), (dx * dy).sum(axis=0)
+    steepest = np.sqrt((xx + yy + np.sqrt((xx - yy) ** 2 + 4 * xy * xy)) / 2)
+    return np.asarray(np.round(steepest, 4))  # rounding errors on flat ground would be minima
+
+
+def _merged(basins: Labels, lab: NDArray[np.float32], count: int) -> Labels:
+    """Basins merged by Ward's criterion until `count` are left; a 4-connected label map numbered by first pixel."""
+    found = int(basins.max(initial=0))
+    if found > max(count, 1):
+        met, _, _ = _meetings(basins)
+        edges = _joined(met[met[:, 0] > 0] - 1, found)
+        areas = np.bincount(basins.ravel(), minlength=found + 1)[1:].astype(np.float64)
+        graph = hg.UndirectedGraph(found)
+        graph.add_edges(edges[:, 0], edges[:, 1])
+        tree, _ = hg.binary_partition_tree_ward_linkage(graph, _means(basins, lab, areas), areas)
+        basins = np.concatenate([[0], 1 + cut(tree.parents(), 2 * found - count)[:found]])[basins].astype(np.int32)
+    return np.asarray(label(basins, connectivity=1, background=0), np.int32)  # type: ignore[no-untyped-call]
+
+
+def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
+    """The highest ancestor among the nodes before `limit` of every node; parents come after their children."""
+    highest = np.where(parents < limit, parents, np.arange(len(parents)))
+    while True:
+        further = highest[highest]
+        if np.array_equal(further, highest):
+            return np.asarray(highest, np.int64)
+        highest = further
+
+
+def _joined(edges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The edges, and one more from each part of the graph to the next: hierarchies want a connected graph."""
+    graph = coo_matrix((np.ones(len(edges), bool), edges.T), shape=(count, count))
+    parts, part = connected_components(graph, directed=False)
+    first = np.unique(part, return_index=True)[1]
+    return np.concatenate([edges, np.stack([first[: parts - 1], first[1:]], axis=1)])
+
+
+def _measured(labels: Labels, lab: NDArray[np.float32], gradient: NDArray[np.float32]) -> Leaves:
+    count = int(labels.max(initial=0))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.float64)
+    colours = _means(labels, lab, areas)
+    y, x = np.indices(labels.shape, np.float32) + np.float32(0.5)
+    met, lengths, gradients = _meetings(labels, gradient)
+    inner = met[:, 0] > 0
+    outer = np.bincount(met[~inner, 1], lengths[~inner], minlength=count + 1)[1:].astype(np.float64)
+    edges, lengths, gradients = met[inner] - 1, lengths[inner], gradients[inner]
+    contrasts = np.linalg.norm(colours[edges[:, 0]] - colours[edges[:, 1]], axis=1)
+    unit, steep = (float((lengths * v).sum() / max(lengths.sum(), 1)) or 1.0 for v in (contrasts, gradients))
+    centres = _means(labels, np.stack([x, y]), areas)
+    return Leaves(
+        labels, areas, colours / unit, centres, outer, edges, lengths, gradients / steep, contrasts / unit
+    )  # fmt: skip
+
+
+def _means(labels: Labels, values: NDArray[np.float32], areas: Floats) -> Floats:
+    """(N, K) means of K arrays (K, H, W) over the labels 1 .. N."""
+    sums = [np.bincount(labels.ravel(), value.ravel(), minlength=len(areas) + 1)[1:] for value in values]
+    return np.stack(sums, axis=1) / areas[:, None]
+
+
+def _meetings(labels: Labels, gradient: NDArray[np.float32] | None = None) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """(M, 2) pairs of labels that meet along pixel sides, smaller first, the window's outside being 0.
+
+    Then (M,) the number of these sides and (M,) the mean over them of the larger gradient of either pixel.
+    """
+    padded = np.pad(labels, 1).astype(np.int64)
+    steep = np.zeros(padded.shape, np.float32) if gradient is None else np.pad(gradient, 1)
+    keys, steps = [], []
+    for before, after in (((slice(None), slice(-1)), (slice(None), slice(1, None))), ((slice(-1),), (slice(1, None),))):
+        one, two = padded[before], padded[after]
+        apart = one != two
+        one, two = one[apart], two[apart]
+        keys.append(np.minimum(one, two) * (labels.max(initial=0) + 1) + np.maximum(one, two))
+        steps.append(np.maximum(steep[before][apart], steep[after][apart]))
+    pairs, which, counts = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
+    means = np.bincount(which, np.concatenate(steps), minlength=len(pairs)) / counts
+    return np.stack(np.divmod(pairs, labels.max(initial=0) + 1), axis=1), counts.astype(np.float64), means

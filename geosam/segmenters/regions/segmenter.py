@@ -1,0 +1,108 @@
+"""RegionsSegmenter: objects from a hierarchy of regions, without weights, as object-based image analysis finds them.
+
+Leaves follow the contours (:mod:`geosam.segmenters.regions.leaves`), a hierarchy of merges says what belongs together
+and how much each node looks like an object (:mod:`geosam.segmenters.regions.hierarchy`), and prompts choose from it
+(:mod:`geosam.segmenters.regions.clicks`, :mod:`geosam.segmenters.regions.box`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geosam.segmenters.masks import MaskSet
+from geosam.segmenters.regions.clicks import answers
+from geosam.segmenters.regions.hierarchy import Regions, build_regions, expected_iou
+from geosam.segmenters.regions.leaves import find_leaves
+from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geosam._arrays import BoolArray
+    from geosam.segmenters.pixel_prompts import PixelPrompts
+
+#: A region of a partition is worth its area to the power of `GROWTH`, times the logistic of `CLARITY` times its
+#: objectness, less `PRICE`: larger powers and prices give fewer and larger regions.
+GROWTH, CLARITY, PRICE = 0.7, 0.25, 7.0
+
+
+@dataclass(frozen=True)
+class RegionsSegmenter:
+    """Promptable regions of even colour; see the module."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Any input size; proposals are disjoint."""
+        return ModelSpec("regions", "regions-1")
+
+    def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
+        """The hierarchy of every tile: the arrays of :class:`geosam.segmenters.regions.hierarchy.Regions`."""
+        return [self._embed(picture, mask) for picture, mask in zip(rgb, valid, strict=True)]
+
+    def _embed(self, rgb: NDArray[np.uint8], valid: BoolArray) -> Embedding:
+        regions = build_regions(find_leaves(rgb, valid))
+        return Embedding(vars(regions), (valid.shape[0], valid.shape[1]), self.spec.fingerprint)
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """The regions that best explain each prompt.
+
+        - Points: the ancestor of the leaf under them that looks most like an object and has no excluding point, or
+          the union of one for each point; a part and a group of it too, if asked for.
+        - A box: the regions in it that are likely to belong to the object it was drawn around, as one piece. A mask
+          with a box says where the box lies if it is not upright.
+        - A mask: the same within its outline, loosened a little.
+
+        Points together with a box or mask add or remove what a click on them would select.
+        """
+        del keep
+        regions = Regions(**embedding.arrays)
+        found = [
+            (row, level, selected)
+            for row in range(len(prompts))
+            for level, selected in answers(regions, prompts, row, multimask=multimask).items()
+        ]
+        return MaskSet.from_full(
+            (selected.mask for _, _, selected in found),
+            embedding.input_hw,
+            predicted_iou=[selected.iou for _, _, selected in found],
+            stability_score=[selected.stability for _, _, selected in found],
+            prompt_index=[row for row, _, _ in found],
+            granularity=[level for _, level, _ in found],
+        )
+
+    def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
+        """A partition of the valid pixels: the cut through the hierarchy whose regions look most like objects."""
+        del keep
+        regions = Regions(**embedding.arrays)
+        nodes = _partition(regions)
+        lookup = np.zeros(len(regions.colours) + 1, np.int32)
+        for number, (first, end) in enumerate(regions.spans[nodes].tolist(), start=1):
+            lookup[first + 1 : end + 1] = number
+        masks = MaskSet.from_labels(
+            lookup[regions.labels],
+            predicted_iou=expected_iou(regions.objectness[nodes]),
+            stability_score=regions.stability[nodes],
+        )
+        x0, y0 = masks.boxes_xyxy[:, :2].T
+        return masks.select(np.lexsort((x0, y0)))
+
+
+def _partition(regions: Regions) -> NDArray[np.int64]:
+    """Nodes that share no leaf and cover all, with the largest sum of what each of them is worth."""
+    looks = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
+    gain = np.where(looks > 0, regions.areas**GROWTH * looks - PRICE, -np.inf).tolist()
+    parents = regions.parents.tolist()
+    split = [-np.inf] * len(regions.colours) + [0.0] * (len(parents) - len(regions.colours))
+    for node, parent in enumerate(parents[:-1]):
+        split[parent] += max(gain[node], split[node])
+    decided = [False] * len(parents)
+    chosen = []
+    for node in reversed(range(len(parents))):
+        above = decided[parents[node]]
+        decided[node] = above or gain[node] >= split[node]
+        if decided[node] and not above:
+            chosen.append(node)
+    return np.array(chosen, np.int64)

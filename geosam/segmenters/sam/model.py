@@ -1,0 +1,59 @@
+"""One promptable model: image encoder, prompt encoder, mask decoder, and what SAM 2 keeps for time series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from geosam.segmenters.sam.features import Features
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geosam.segmenters.sam.mask_decoder import MaskDecoder
+    from geosam.segmenters.sam.memory import StillImage
+    from geosam.segmenters.sam.prompt_encoder import PromptEncoder
+
+#: Mean and standard deviation of ImageNet's channels on the scale 0 .. 255, as all of the family was trained with.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+class SamModel(nn.Module):
+    """A network of the SAM family under canonical parameter names (see :mod:`geosam.segmenters.sam.build`)."""
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        memory: StillImage | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.memory = memory
+
+    def encode(self, pictures: Tensor) -> Features:
+        """Features of pictures (B, 3, H, W) from :func:`normalised`."""
+        if self.memory is None:
+            features: Features = self.image_encoder(pictures)
+            return features
+        fine, middle, coarse = self.image_encoder(pictures)
+        # SAM 2 was trained on videos; on a single picture "no memory" is added to what memory would condition
+        # (sam2/sam2_image_predictor.py, set_image).
+        return Features(
+            self.memory.without_memory(coarse), (self.mask_decoder.conv_s0(fine), self.mask_decoder.conv_s1(middle))
+        )
+
+
+def normalised(rgb: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, 3, H, W) uint8 pictures and (B, H, W) valid masks -> the (B, 3, H, W) that image encoders expect.
+
+    Invalid pixels, padding among them, get the mean colour, which is what SAM pads with
+    (segment_anything/modeling/sam.py, preprocess).
+    """
+    mean, std = (torch.tensor(values, device=rgb.device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    return ((rgb - mean) / std * valid[:, None]).to(dtype)

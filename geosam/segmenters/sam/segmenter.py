@@ -1,0 +1,237 @@
+"""SamSegmenter: a network of the SAM family behind geosam's segmenter protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from geosam.segmenters.compute import computing
+from geosam.segmenters.masks import Granularity, MaskSet
+from geosam.segmenters.sam.enlarged_crops import enlarge, enlarged_hw
+from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.mask_decoder import Decoded, TileContext, decode, dynamic_columns, prepare
+from geosam.segmenters.sam.model import normalised
+from geosam.segmenters.sam.prompt_encoder import PromptTensors
+from geosam.segmenters.sam.prompt_tensors import groups
+from geosam.segmenters.sam.upsampling import masks_from_logits
+from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
+from geosam.segmenters.torch_arrays import Batches, Memory, check_finite, embeddings, valid_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from geosam._arrays import BoolArray
+    from geosam.segmenters.compute import Compute
+    from geosam.segmenters.pixel_prompts import PixelPrompts
+    from geosam.segmenters.sam.model import SamModel
+
+#: Pictures that go through the encoder together. CUDA batches are always full, filled with empty pictures, so that a
+#: picture's bytes do not depend on what else is in its batch.
+PICTURES = {"cpu": 1, "cuda": 4}
+#: SAM 2's predictor clips the logits that it returns (sam2/sam2_image_predictor.py, _predict).
+_SAM2_LIMIT = 32.0
+
+
+class Loader(Protocol):
+    """How another process gets the same model: a picklable callable."""
+
+    def __call__(self) -> SamSegmenter:
+        """Load it."""
+
+
+class SamSegmenter:
+    """Segmenter with a SAM-family network; what it remembers of a tile are the encoder's features.
+
+    `decode` gives, for `multimask`, part, whole and group, else the network's single mask (for SAM 2 the best of the
+    other three where that one is unstable, as its authors have it). Low-resolution logits come with masks that no keep
+    rule has filtered, for the next click.
+    """
+
+    def __init__(self, model: SamModel, compute: Compute, spec: ModelSpec, loader: Loader | None = None) -> None:
+        self._model = model
+        self._compute = compute
+        self._spec = spec
+        self._loader = loader
+        self._batches = Batches(PICTURES[compute.device])
+        self._contexts: Memory[TileContext] = Memory(spec.fingerprint)
+
+    def __reduce__(self) -> tuple[Callable[[], SamSegmenter], tuple[()]]:
+        if self._loader is None:
+            raise TypeError(f"{self.spec.name} was made in memory and cannot be loaded in another process")
+        return self._loader, ()
+
+    @property
+    def _side(self) -> int:
+        """Side of the network's input in pixels."""
+        return self._model.prompt_encoder.frame
+
+    @property
+    def _limit(self) -> float:
+        """Largest logit that is handed on to the next click."""
+        return float("inf") if self._model.memory is None else _SAM2_LIMIT
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Name, fingerprint, side of the network's input."""
+        return self._spec
+
+    def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
+        """Features of pictures (B, 3, S, S) of the network's side, 1024 px for all official ones.
+
+        Invalid pixels are shown to the network as the mean colour.
+        """
+        side = self._side
+        if rgb.shape[1:] != (3, side, side) or valid.shape[1:] != (side, side):
+            raise ValueError(f"pictures (B, 3, {side}, {side}) expected, got {rgb.shape}, {valid.shape}")
+        return self._batches.embed(self._embed, rgb, valid)
+
+    def _embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_], at_once: int) -> list[Embedding]:
+        missing = [(0, at_once - len(rgb)), (0, 0), (0, 0), (0, 0)]
+        with computing(self._spec.name, self._compute.device):
+            pictures, masks = self._sent(np.pad(rgb, missing)), self._sent(np.pad(valid, missing[:3]))
+            features = self._model.encode(normalised(pictures, masks, self._compute.dtype))
+            check_finite([features.image], self._spec.name, self._compute.precision)
+            kept = [features.to_arrays(row) for row in range(len(rgb))]
+        return embeddings(kept, valid, self._spec)
+
+    def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
+        """Features of a picture (3, h, w), enlarged until its longer side has as many pixels as the network's."""
+        shape_hw = (valid.shape[0], valid.shape[1])
+        size_hw = enlarged_hw(shape_hw, self._side)
+        rows, cols = (
+            np.arange(size) * side // size for size, side in zip(size_hw, shape_hw, strict=True)
+        )  # of nearest pixels
+        missing = [(0, self._side - size) for size in size_hw]
+        picture = np.pad(enlarge(rgb, self._side), [(0, 0), *missing])
+        (made,) = self.embed(picture[None], np.pad(valid[np.ix_(rows, cols)], missing)[None])
+        arrays = {**made.arrays, "valid": np.packbits(valid, axis=1), "enlarged_hw": np.array(size_hw)}
+        return Embedding(arrays, shape_hw, made.fingerprint)
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Masks in pixels of the padded tile; see the class."""
+        valid = valid_pixels(embedding)
+        if not valid.any():
+            return MaskSet.empty(embedding.input_hw)
+        frame = _Frame.of(embedding, valid)
+        found = []
+        with computing(self._spec.name, self._compute.device):
+            context = self._contexts.of(embedding, self._context)
+            pads_boxes = self._model.memory is not None
+            logits_size = self._model.prompt_encoder.mask_size
+            asked = groups(prompts, valid, logits_size, scale=frame.scale, pads_boxes=pads_boxes)
+            for rows, tensors in asked:
+                decoded = self._decode(context, tensors, multimask=multimask, keep=keep)
+                found.append(_mask_set(decoded, rows, frame, keep, self._limit))
+        masks = MaskSet.concatenate(embedding.input_hw, found)
+        return masks.select(np.argsort(masks.prompt_index, kind="stable"))
+
+    def propose(self, embedding: Embedding, keep: KeepRule) -> None:
+        """None: the networks have to be prompted."""
+        del embedding, keep
+
+    def _decode(
+        self, context: TileContext, prompts: PromptTensors, *, multimask: bool, keep: KeepRule | None
+    ) -> Decoded:
+        model = self._model
+        dynamic = model.memory is not None and not multimask
+        least = -torch.inf if keep is None else keep.min_predicted_iou
+
+        def choose(iou: Tensor, object_logit: Tensor | None) -> Tensor:
+            del object_logit
+            wanted = torch.zeros_like(iou, dtype=torch.bool)
+            if multimask:
+                wanted[:, 1:] = iou[:, 1:] >= least
+            else:
+                wanted[:, 0] = dynamic | (iou[:, 0] >= least)
+            if dynamic:
+                wanted.scatter_(1, iou[:, 1:].argmax(dim=1, keepdim=True) + 1, value=True)
+            return wanted
+
+        device = self._compute.device
+        masks = None if prompts.masks is None else prompts.masks.to(device)
+        sent = PromptTensors(prompts.points.to(device), prompts.labels.to(device), masks)
+        decoded = decode(model.prompt_encoder, model.mask_decoder, context, sent, choose)
+        if not dynamic:
+            return decoded
+        best = dynamic_columns(decoded)
+        return best.rows(best.iou >= least)
+
+    def _context(self, embedding: Embedding) -> TileContext:
+        """What the decoder computes from a tile alone."""
+        features = Features.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
+        return prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
+
+    def _sent(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self._compute.device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._compute.device, non_blocking=True)
+
+
+class _Frame(NamedTuple):
+    """How the pixels of a picture lie in the network's input."""
+
+    valid: BoolArray
+    """(H, W) pixels of the picture that may belong to objects."""
+    input_hw: tuple[int, int]
+    """Its size in the input, without what is invalid below and to the right of all that is valid."""
+    output_hw: tuple[int, int] | None
+    """Its own size, if it was enlarged."""
+    scale: float
+    """Pixels of the input for one of its own."""
+
+    @classmethod
+    def of(cls, embedding: Embedding, valid: BoolArray) -> _Frame:
+        """The frame of the picture that was embedded."""
+        enlarged = embedding.arrays.get("enlarged_hw")
+        if enlarged is None:
+            height, width = (int(np.flatnonzero(valid.any(axis))[-1]) + 1 for axis in (1, 0))
+            return cls(valid, (height, width), None, 1.0)
+        height, width = enlarged.tolist()
+        return cls(valid, (height, width), embedding.input_hw, max(height, width) / max(valid.shape))
+
+
+def _mask_set(
+    decoded: Decoded, prompts: NDArray[np.intp], frame: _Frame, keep: KeepRule | None, limit: float
+) -> MaskSet:
+    """Masks of a window from its logits; `prompts` are the numbers of the prompts that were decoded."""
+    masks = masks_from_logits(
+        decoded.logits,
+        frame.input_hw,
+        frame.valid,
+        output_hw=frame.output_hw,
+        min_stability=None if keep is None else keep.min_stability,
+    )
+    kept = torch.from_numpy(masks.rows).to(decoded.iou.device)
+    rows = decoded.rows(kept)
+    score = None if rows.object_logit is None else rows.object_logit.cpu().numpy()
+    prompt, column = rows.prompt.cpu().numpy(), rows.column.cpu().numpy()
+    return MaskSet.of(
+        (frame.valid.shape[0], frame.valid.shape[1]),
+        masks.masks,
+        masks.boxes_xyxy,
+        predicted_iou=rows.iou.cpu().numpy(),
+        stability_score=masks.stability,
+        prompt_index=prompts[prompt],
+        granularity=_granularity(prompt, column, np.array([mask.sum() for mask in masks.masks])),
+        object_score=score,
+        logits=None if keep is not None else rows.logits.clamp(-limit, limit).cpu().numpy(),
+    )
+
+
+def _granularity(prompt: NDArray[np.intp], column: NDArray[np.intp], areas: NDArray[np.intp]) -> NDArray[np.int8]:
+    """Part, whole, group: by area where a prompt has all three, since the networks do not always keep to their order.
+
+    Else by the network's column; its single mask is the whole.
+    """
+    levels = np.where(column == 0, Granularity.WHOLE, column - 1).astype(np.int8)
+    numbers, counts = np.unique(prompt, return_counts=True)
+    for number in numbers[counts == len(Granularity)]:
+        rows = np.flatnonzero(prompt == number)
+        levels[rows[np.argsort(areas[rows], kind="stable")]] = list(Granularity)
+    return levels

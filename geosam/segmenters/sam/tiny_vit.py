@@ -1,0 +1,266 @@
+"""The image encoder of MobileSAM: TinyViT-5M, a stage of convolutions and three of windowed attention.
+
+Names of parameters and results are those of MobileSAM's `modeling/tiny_vit_sam.py`, which segment_anything_hq carries
+too. Batch norms are folded into the convolutions before them whenever these run: the weights are small and pictures
+large, so that this costs nothing, and no state has to follow the parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from geosam.segmenters.sam.attention import join_windows, split_windows
+from geosam.segmenters.sam.dense import Linear, convolve, linear
+from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.vit import neck, one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from torch import Tensor
+
+#: Classes of the data set that TinyViT was trained on; checkpoints hold the layer that tells them apart.
+CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class TinyViTConfig:
+    """The numbers of MobileSAM's image encoder."""
+
+    widths: tuple[int, int, int, int]
+    """Channels of the four stages."""
+    depths: tuple[int, int, int, int]
+    """Blocks of each stage."""
+    heads: tuple[int, int, int]
+    """Attention heads of the last three stages; the first has none."""
+    windows: tuple[int, int, int]
+    """Tokens per side of the windows of the last three stages."""
+    strides: tuple[int, int, int] = (2, 2, 1)
+    """By how much the map shrinks after each of the first three stages."""
+    out_channels: int = 256
+    """Channels of the embedding."""
+    keep_early: bool = False
+    """Return the output of the first stage of attention too, for the decoder of HQ-SAM."""
+
+
+TINY_VIT = TinyViTConfig(widths=(64, 128, 160, 320), depths=(2, 2, 6, 2), heads=(4, 5, 10), windows=(7, 14, 7))
+
+
+class TinyViT(nn.Module):
+    """MobileSAM's image encoder.
+
+    `norm_head` and `head` classify; no image encoder uses them, but they are in every checkpoint.
+    """
+
+    def __init__(self, config: TinyViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        last = config.widths[-1]
+        self.patch_embed = PatchEmbed(config.widths[0])
+        self.layers = nn.ModuleList([ConvStage(config), *(AttentionStage(config, index) for index in (1, 2, 3))])
+        self.norm_head = nn.LayerNorm(last)
+        self.head = nn.Linear(last, CLASSES)
+        self.neck = neck(last, config.out_channels)
+
+    def forward(self, x: Tensor) -> Features:
+        """Encode normalised images.
+
+        On CPU images are encoded one after the other, so that the bytes of a result do not depend on the batch.
+
+        Args:
+            x: (B, 3, H, W), multiples of 16.
+
+        Returns:
+            `image` (B, out_channels, H / 16, W / 16) and, if the configuration asks, `early` with one
+            (B, widths[2], H / 16, W / 16). The memory order is channels last.
+        """
+        return one_by_one(self._encode, x)
+
+    def _encode(self, x: Tensor) -> Features:
+        convolutions, first, *others = self.layers
+        x = first(convolutions(self.patch_embed(x.permute(0, 2, 3, 1).contiguous())))
+        early = (x.permute(0, 3, 1, 2),) if self.config.keep_early else ()
+        for stage in others:
+            x = stage(x)
+        return Features(self.neck(x.permute(0, 3, 1, 2)), early=early)
+
+
+class ConvNorm(nn.Module):
+    """A convolution and the batch norm after it, computed as one convolution.
+
+    Parameters stay float32 whatever the module is converted to: what is folded has to be rounded once only.
+    """
+
+    def __init__(self, before: int, after: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(after)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's)
+        def moved(value: Tensor) -> Tensor:
+            return value.to(fn(value.flatten()[:0]).device)
+
+        return super()._apply(moved, recurse)  # type: ignore[no-untyped-call,no-any-return]
+
+    def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
+        """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
+        weight, bias = (value.to(x.dtype) for value in self._folded())
+        if self.c.kernel_size == (1, 1):
+            return linear(x, weight.flatten(1), bias, gelu=gelu)
+        return convolve(x, weight, bias, stride=self.c.stride[0], groups=self.c.groups, gelu=gelu)
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias, float32."""
+        norm = self.bn
+        scale = norm.weight * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
+        return self.c.weight * scale[:, None, None, None], norm.bias - norm.get_buffer("running_mean") * scale
+
+
+class PatchEmbed(nn.Module):
+    """Two convolutions that make a token of 4 x 4 pixels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seq = nn.ModuleDict(
+            {"0": ConvNorm(3, width // 2, 3, stride=2), "2": ConvNorm(width // 2, width, 3, stride=2)}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, 3) -> (B, H / 4, W / 4, width)."""
+        out: Tensor = self.seq["2"](self.seq["0"](x, gelu=True))
+        return out
+
+
+class Bottleneck(nn.Module):
+    """MBConv: widen four times, look at the neighbours, narrow; added to its input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(width, 4 * width)
+        self.conv2 = ConvNorm(4 * width, 4 * width, 3, groups=4 * width)
+        self.conv3 = ConvNorm(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, width) -> (B, H, W, width)."""
+        inner = self.conv3(self.conv2(self.conv1(x, gelu=True), gelu=True))
+        return functional.gelu(inner + x)
+
+
+class PatchMerging(nn.Module):
+    """Changes the width between stages and shrinks the map."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(before, after)
+        self.conv2 = ConvNorm(after, after, 3, stride=stride, groups=after)
+        self.conv3 = ConvNorm(after, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
+        out: Tensor = self.conv3(self.conv2(self.conv1(x, gelu=True), gelu=True))
+        return out
+
+
+class ConvStage(nn.Module):
+    """The first stage."""
+
+    def __init__(self, config: TinyViTConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Bottleneck(config.widths[0]) for _ in range(config.depths[0]))
+        self.downsample = PatchMerging(*config.widths[:2], config.strides[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, widths[0]) -> (B, H / stride, W / stride, widths[1])."""
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.downsample(x)
+        return out
+
+
+class AttentionStage(nn.Module):
+    """The stage with this index, one of the last three; the last keeps width and size."""
+
+    def __init__(self, config: TinyViTConfig, index: int) -> None:
+        super().__init__()
+        numbers = config.widths[index], config.heads[index - 1], config.windows[index - 1]
+        self.blocks = nn.ModuleList(Block(*numbers) for _ in range(config.depths[index]))
+        steps = list(zip(pairwise(config.widths), config.strides, strict=True))
+        self.downsample = PatchMerging(*steps[index][0], steps[index][1]) if index < len(steps) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, widths[index]) -> (B, H / stride, W / stride, widths[index + 1]); the last keeps both."""
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = x if self.downsample is None else self.downsample(x)
+        return out
+
+
+class Block(nn.Module):
+    """Attention, a convolution that mixes neighbours, a two-layer perceptron."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.attn = Attention(width, heads, window)
+        self.mlp = Mlp(width)
+        self.local_conv = ConvNorm(width, width, 3, groups=width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, width) -> (B, H, W, width)."""
+        x = self.local_conv(x + self.attn(x))
+        out: Tensor = x + self.mlp(x)
+        return out
+
+
+class Mlp(nn.Module):
+    """Normalises tokens, widens them four times, and back."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = Linear(width, 4 * width, gelu=True)
+        self.fc2 = Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        out: Tensor = self.fc2(self.fc1(self.norm(x)))
+        return out
+
+
+class Attention(nn.Module):
+    """Attention in windows, with a learned bias for every distance along each axis."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        self.norm = nn.LayerNorm(width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, width) -> (B, H, W, width)."""
+        # The reference pads with zeros before the norm, of which norm and projection make this.
+        windows = split_windows(self.qkv(self.norm(x)), self.window, self.qkv(self.norm.bias))
+        q, k, v = windows.unflatten(2, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4).unbind()
+        # On CPU the kernel takes a more exact bias than its queries are.
+        bias = self._bias().to(torch.float32 if x.device.type == "cpu" else x.dtype)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        tokens = join_windows(attended.transpose(1, 2).flatten(2), self.window, *x.shape[1:3])
+        out: Tensor = self.proj(tokens)
+        return out
+
+    def _bias(self) -> Tensor:
+        """(heads, N, N) what is added to the logits, from the value for each pair of distances down and across."""
+        index = torch.arange(self.window, device=self.attention_biases.device)
+        distance = (index[:, None] - index).abs()
+        biases = self.attention_biases.unflatten(1, (self.window, self.window))
+        pairs: Tensor = biases[:, distance][..., distance]
+        return pairs.transpose(2, 3).flatten(3).flatten(1, 2)

@@ -1,0 +1,1 @@
+"""Checkpoint files: found, downloaded, verified, read."""

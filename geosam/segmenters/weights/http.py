@@ -1,0 +1,179 @@
+"""One file over HTTP, going on where an interrupted transfer stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from geosam._version import __version__
+from geosam.errors import DiskFull
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait for a connection, and for the next bytes.
+TIMEOUT_S: Final = (10.0, 30.0)
+#: A connection that breaks again and again is given up, even if each gets a little further.
+_MAX_ATTEMPTS: Final = 20
+#: What a connection that breaks may cost: the block under way.
+_BLOCK_BYTES: Final = 1 << 18
+#: Partial Content, Range Not Satisfiable.
+_PARTIAL: Final = (206, 416)
+
+#: (bytes done, bytes in all or 0 where nobody knows)
+Progress = Callable[[int, int], None]
+
+
+def fetch(url: str, part: Path, *, size: int | None = None, progress: Progress | None = None) -> None:
+    """Fill `part` with what lies at `url`.
+
+    A partial file is gone on with if the server still offers the same file, as its ETag or date says; if not, or if the
+    server knows no ranges, the file is fetched from its start. A connection that breaks is taken up again as long as it
+    brings something.
+
+    Args:
+        url: http or https; proxies are taken from the environment.
+        part: The file; what it holds after an interruption is gone on with by the next call.
+        size: The size of the whole file, if known beforehand.
+        progress: Called after each block.
+
+    Raises:
+        DiskFull: there is not enough space beside `part`.
+        requests.RequestException: the file cannot be had.
+        OSError: `part` cannot be written.
+    """
+    for _ in range(_MAX_ATTEMPTS):
+        before = _length(part)
+        try:
+            _attempt(url, part, size, progress)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as broken:
+            if _length(part) <= before:
+                raise
+            logger.info("the connection broke after %d bytes, going on: %s", _length(part), broken)
+        else:
+            return
+    raise requests.ConnectionError(f"the connection broke {_MAX_ATTEMPTS} times")
+
+
+def move(part: Path, to: Path) -> Path:
+    """Give a partial file, and what is noted of it, another name in its folder.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    part.replace(to)
+    with contextlib.suppress(FileNotFoundError):
+        _note_path(part).replace(_note_path(to))
+    return to
+
+
+def discard(part: Path) -> None:
+    """Remove what is left of a transfer, and what is noted of it."""
+    _note_path(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+
+
+def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
+    """Fetch what is missing of `part` over one connection."""
+    note = _read_note(part, url)
+    start, headers = 0, {"Accept-Encoding": "identity", "User-Agent": f"geosam/{__version__}"}
+    if note is not None:
+        start = _length(part)
+        headers |= {"Range": f"bytes={start}-", "If-Range": note["validator"]}
+        if start == note["total"]:
+            return
+    _check_space(part, start, size)
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+        useless = start > 0 and answer.status_code in _PARTIAL and not _continues(answer, start)
+        if not useless:
+            answer.raise_for_status()
+            start = start if _continues(answer, start) else 0
+            _receive(answer, url, part, start, progress)
+            return
+    discard(part)
+    _attempt(url, part, size, progress)
+
+
+def _receive(answer: requests.Response, url: str, part: Path, start: int, progress: Progress | None) -> None:
+    """Write the body of an answer into `part` from `start` on."""
+    total, done = _total(answer), start
+    _check_space(part, start, total)
+    if start == 0:
+        _begin(part, url, answer, total)
+    with part.open("r+b") as file:
+        file.seek(start)
+        for block in answer.iter_content(_BLOCK_BYTES):
+            file.write(block)
+            done += len(block)
+            if progress is not None:
+                progress(done, total or 0)
+        os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise requests.ConnectionError(f"{done} of {total} bytes")
+
+
+def _continues(answer: requests.Response, start: int) -> bool:
+    """Whether an answer brings the bytes from `start` on."""
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return answer.status_code == _PARTIAL[0] and found is not None and int(found[1]) == start
+
+
+def _total(answer: requests.Response) -> int | None:
+    """Bytes of the whole file, if the server says so."""
+    text = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
+    encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
+    return int(text) if text.isdecimal() and not encoded else None
+
+
+def _check_space(part: Path, start: int, total: int | None) -> None:
+    free, missing = shutil.disk_usage(part.parent).free, (total or 0) - start
+    if missing > free:
+        raise DiskFull(
+            f"no space left for the checkpoint: {part.parent}: {free / 1e6:,.1f} MB free, {missing / 1e6:,.1f} MB "
+            "wanted. Free some space, or name a folder on another disk in GEOSAM_CHECKPOINTS"
+        )
+
+
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _note_path(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _read_note(part: Path, url: str) -> dict[str, Any] | None:
+    """What is known of the file that `part` is the beginning of; None if there is nothing to go on with."""
+    try:
+        note = json.loads(_note_path(part).read_bytes())
+    except (OSError, ValueError):
+        return None
+    usable = (
+        isinstance(note, dict)
+        and note.get("url") == url
+        and isinstance(note.get("validator"), str)
+        and isinstance(note.get("total"), int)
+    )
+    return note if usable and 0 < _length(part) <= note["total"] else None
+
+
+def _begin(part: Path, url: str, answer: requests.Response, total: int | None) -> None:
+    """Start `part` anew, then note what will go into it: never the other way round."""
+    _note_path(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    part.touch()
+    tag = answer.headers.get("ETag", "")
+    validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
+    if validator and total:
+        note = {"url": url, "validator": validator, "total": total}
+        draft = _note_path(part).with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(note), encoding="utf-8")
+        draft.replace(_note_path(part))

@@ -1,0 +1,1 @@
+"""Vector files in and out: complete or not at all."""

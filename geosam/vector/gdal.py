@@ -1,0 +1,102 @@
+"""What GeoPackage, FlatGeobuf and shapefile share: one stream of features through GDAL, always with the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyogrio
+from pyproj import CRS
+
+from geosam.vector.schema import GEOMETRY, PROVENANCE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from geosam.vector.schema import Features
+
+#: The date in every output: the day it is written would make two equal runs differ.
+FIXED_DATE = "2000-01-01"
+
+
+def write_layer(
+    path: Path,
+    features: Features,
+    batches: Iterable[pa.RecordBatch] | None = None,
+    schema: pa.Schema | None = None,
+    **options: Any,
+) -> None:
+    """Write one layer, replacing the layer of that name if the file exists.
+
+    Args:
+        path: The file.
+        features: What is written.
+        batches: The features, if not as MultiPolygons under the names of this format.
+        schema: Their Arrow schema, if not that of `features`.
+        options: Driver, geometry type and creation options, as `pyogrio.write_arrow` takes them.
+    """
+    failures: list[BaseException] = []
+
+    def guarded() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _as_multi(features.renamed()) if batches is None else batches
+        except BaseException as error:  # Ctrl-C included: a C stream would lose it
+            failures.append(error)
+            raise
+
+    target = features.target
+    reader = pa.RecordBatchReader.from_batches(schema or features.schema, guarded())
+    with warnings.catch_warnings(record=True) as caught, _fixed_date():
+        warnings.simplefilter("always")
+        try:
+            pyogrio.write_arrow(
+                reader, path, layer=target.layer, crs=target.crs.to_wkt(), geometry_name=GEOMETRY, **options
+            )
+        except Exception:
+            if failures:
+                raise failures[0] from None
+            raise
+    features.warnings.extend(sorted({f"GDAL: {warning.message}" for warning in caught}))
+
+
+def layer_facts(path: Path, layer: str | None = None) -> tuple[int, CRS | None]:
+    """Number of features, as the file states it, and CRS of a layer."""
+    info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+    return int(info["features"]), CRS.from_user_input(info["crs"]) if info["crs"] else None
+
+
+def layer_provenance(path: Path) -> dict[str, Any] | None:
+    """The provenance in the metadata of the first layer that has one."""
+    for layer, _ in pyogrio.list_layers(path):
+        metadata = pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}
+        if PROVENANCE_KEY in metadata:
+            return dict(json.loads(metadata[PROVENANCE_KEY]))
+    return None
+
+
+#: Little-endian WKB: the type MultiPolygon, and the beginning of one with a single part.
+_MULTIPOLYGON = (6).to_bytes(4, "little")
+_ONE_OF = b"\x01" + _MULTIPOLYGON + (1).to_bytes(4, "little")
+
+
+def _as_multi(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches with every Polygon as a MultiPolygon, so that a layer has one type."""
+    for batch in batches:
+        wkb = [one if one[1:5] == _MULTIPOLYGON else _ONE_OF + one for one in batch.column(GEOMETRY).to_pylist()]
+        yield batch.set_column(0, GEOMETRY, pa.array(wkb, type=pa.binary()))
+
+
+@contextlib.contextmanager
+def _fixed_date() -> Iterator[None]:
+    """Keep the clock out of the file."""
+    option = "OGR_CURRENT_DATE"
+    before = pyogrio.get_gdal_config_option(option)
+    pyogrio.set_gdal_config_options({option: f"{FIXED_DATE}T00:00:00.000Z"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({option: before})

@@ -1,0 +1,91 @@
+"""GeoJSON after RFC 7946: one feature a line, in WGS84, written as it comes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import shapely
+
+from geosam.errors import ExportError
+from geosam.vector.schema import GEOMETRY, geometries_of
+from geosam.vector.wgs84 import WGS84, ToWgs84, UnreachableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from pyproj import CRS
+
+    from geosam.vector.schema import Features, Target
+
+_FEATURE = '{"type": "Feature", "properties": '
+_END = "]}\n"
+#: The provenance is looked for in this many characters.
+_HEAD = 1 << 24
+
+
+def write(folder: Path, features: Features) -> list[Path]:
+    """Write a FeatureCollection with the foreign members "name" and "provenance" before its features.
+
+    The format has no schema: an empty result keeps its CRS and its provenance, not its columns.
+
+    Returns:
+        The file made.
+    """
+    path, target = folder / "result.geojson", features.target
+    to_wgs84 = ToWgs84(target.crs, target.pixel_size)
+    head = {"type": "FeatureCollection", "name": target.layer, "provenance": target.provenance}
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(_dumps(head)[:-1] + ', "features": [\n')
+        separator = ""
+        for batch in features.renamed():
+            geometries = _placed(to_wgs84, batch, target)
+            for geometry, row in zip(geometries, batch.drop_columns([GEOMETRY]).to_pylist(), strict=True):
+                file.write(f'{separator}{_FEATURE}{_dumps(row)}, "geometry": {geometry}}}')
+                separator = ",\n"
+        file.write("\n" * bool(separator) + _END)
+    return [path]
+
+
+def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
+    """Number of features, counted line by line, and WGS84; the number is 0 if the end is missing."""
+    count, line = 0, b""
+    with path.open("rb") as file:
+        for line in file:
+            count += line.startswith(_FEATURE.encode())
+    return count if line == _END.encode() else 0, WGS84
+
+
+def provenance(path: Path) -> dict[str, Any] | None:
+    """The foreign member "provenance", if it stands on the first line, where geosam writes it."""
+    with path.open(encoding="utf-8") as file:
+        head = file.readline(_HEAD)
+    try:
+        found = json.loads(head.rstrip().removesuffix("]}") + "]}").get("provenance")
+    except (ValueError, AttributeError):
+        return None
+    return dict(found) if isinstance(found, dict) else None
+
+
+def _placed(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> NDArray[np.object_]:
+    try:
+        polygons = to_wgs84(geometries_of(batch))
+    except UnreachableError:
+        raise ExportError(
+            f"features have no longitude and latitude: {target.path}: coordinates outside the area of "
+            f"{target.crs.name!r}, inside it wanted. Choose GeoPackage (.gpkg), or check the scene's CRS"
+        ) from None
+    texts: NDArray[np.object_] = shapely.to_geojson(polygons)
+    return texts
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_iso)
+
+
+def _iso(value: dt.date | dt.datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")

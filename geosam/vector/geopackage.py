@@ -1,0 +1,110 @@
+"""GeoPackage: the layer alone, or beside what an existing file holds."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING
+
+from geosam.errors import ExportError
+from geosam.vector.gdal import layer_facts, write_layer
+from geosam.vector.schema import PROVENANCE_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyproj import CRS
+
+    from geosam.vector.schema import Features
+
+#: Seconds to wait for another program that is writing the file.
+PATIENCE_S = 5.0
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def write(folder: Path, features: Features) -> list[Path]:
+    """Write a GeoPackage with its one layer; the layers that an existing file holds besides are copied along.
+
+    Returns:
+        The file made.
+    """
+    path, existing = folder / "result.gpkg", features.target.path
+    if other_tables(existing, features.target.layer):
+        _copy(existing, path)
+    write_layer(
+        path,
+        features,
+        driver="GPKG",
+        geometry_type="MultiPolygon",
+        dataset_options={} if path.exists() else {"VERSION": "1.3"},
+        layer_options={"OVERWRITE": "YES"},
+        layer_metadata={PROVENANCE_KEY: features.target.provenance_json},
+    )
+    return [path]
+
+
+def facts(path: Path, layer: str) -> tuple[int, CRS | None]:
+    """Number of features, counted one by one, and CRS of a layer."""
+    quoted = layer.replace('"', '""')
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (count,) = database.execute(f'SELECT COUNT(*) FROM "{quoted}"').fetchone()  # noqa: S608 - quoted above
+    return count, layer_facts(path, layer)[1]
+
+
+def companions(path: Path) -> list[Path]:
+    """Journals of a database that is about to be replaced; SQLite would apply them to the new one."""
+    names = [path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm")]
+    return [name for name in names if name.exists()]
+
+
+def other_tables(path: Path, layer: str) -> list[str]:
+    """Tables of an existing GeoPackage, other than `layer`, that replacing the layer has to keep.
+
+    What its write-ahead log holds moves into the file, so that replacing the file later loses nothing.
+
+    Raises:
+        ExportError: The file is damaged, another program is writing it, or `layer` is no vector layer there.
+    """
+    if not path.exists():
+        return []
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_S)) as database:
+            (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise _in_use(path)
+            known = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
+            tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if known else []
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            return []
+        if code in _BUSY:
+            raise _in_use(path) from error
+        raise ExportError(
+            f"the existing output cannot be read, so its other layers cannot be kept: {path}: {error}, "
+            "a GeoPackage wanted. Remove the file or choose another output"
+        ) from error
+    for name, kind in tables:
+        if name.lower() == layer.lower() and kind != "features":
+            raise ExportError(
+                f"a table of that name is no vector layer: {path}, layer {layer}: {kind}, features wanted. "
+                "Choose another output"
+            )
+    return [name for name, _ in tables if name.lower() != layer.lower()]
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """Copy a database that others may have open."""
+    with (
+        contextlib.closing(sqlite3.connect(source, timeout=PATIENCE_S)) as old,
+        contextlib.closing(sqlite3.connect(copy)) as new,
+    ):
+        old.backup(new)
+
+
+def _in_use(path: Path) -> ExportError:
+    return ExportError(
+        f"the output is in use: {path}: another program is writing it, none wanted. "
+        "Close it there or choose another output"
+    )

@@ -1,0 +1,185 @@
+"""PolygonLayer: polygons read from any vector file, valid and two-dimensional, with what had to be done to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas
+import numpy as np
+import shapely
+from pyproj import CRS, Transformer
+
+from geosam.errors import CRSMismatch, PromptError
+from geosam.geometry.geobox import map_crs
+from geosam.vector.reading import VectorTable, read_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Geometries = NDArray[np.object_]
+
+_PARQUET = (".parquet", ".geoparquet")
+_POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonLayer:
+    """N polygons in one CRS."""
+
+    polygons: Geometries
+    """(N,) valid shapely Polygons and MultiPolygons, none empty, no Z."""
+    crs: CRS
+    """The CRS of their coordinates."""
+    ids: NDArray[np.int64]
+    """(N,) the column `id` where the layer has whole numbers there, else the feature numbers."""
+    classes: tuple[str, ...] | None = None
+    """N values of the column `class`, None without one."""
+    source: str = "memory"
+    """File and layer the polygons come from, for messages."""
+    notes: tuple[str, ...] = ()
+    """What was repaired or skipped, one sentence each."""
+
+    @classmethod
+    def of(cls, polygons: Sequence[Any] | Geometries, crs: Any, classes: Sequence[str] | None = None) -> PolygonLayer:
+        """Valid polygons from memory, numbered from 0; `crs` is anything pyproj understands."""
+        column = np.array(polygons, dtype=object).reshape(-1)
+        return cls(column, map_crs(crs), np.arange(len(column)), None if classes is None else tuple(classes))
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def select(self, rows: NDArray[np.bool_]) -> PolygonLayer:
+        """The rows marked in a boolean column (N,)."""
+        classes = None if self.classes is None else tuple(np.array(self.classes, object)[rows])
+        return replace(self, polygons=self.polygons[rows], ids=self.ids[rows], classes=classes)
+
+    def to_crs(self, crs: CRS) -> PolygonLayer:
+        """The same polygons, vertex by vertex, in another CRS.
+
+        Raises:
+            CRSMismatch: there is no way from one CRS to the other, or a vertex has no place in the other.
+        """
+        if self.crs == crs:
+            return self
+        try:
+            transformer = Transformer.from_crs(self.crs, crs, always_xy=True)
+        except Exception as error:
+            raise CRSMismatch(
+                f"the polygons cannot be reprojected: {self.source}: found {self.crs.name!r}, wanted a CRS that "
+                f"reaches {crs.name!r}. Give both layers one CRS."
+            ) from error
+        polygons = shapely.transform(self.polygons, transformer.transform, interleaved=False)
+        wrong = ~_finite(polygons)
+        if wrong.any():
+            raise CRSMismatch(
+                f"polygons have no place in {crs.name!r}: {self.source}, feature {self.ids[wrong][0]}: its coordinates "
+                f"do not fit {self.crs.name!r}. Check the CRS the file declares."
+            )
+        return replace(self, polygons=_repaired(polygons), crs=crs)
+
+
+def read_polygons(path: str | Path, layer: str | None = None) -> PolygonLayer:
+    """Read the polygons of a vector file: GeoPackage, GeoJSON, shapefile, FlatGeobuf, KML or GeoParquet.
+
+    Features without geometry or area are skipped, invalid polygons repaired; `notes` tells of both.
+
+    Raises:
+        PromptError: the file is missing, damaged, has no such layer, or holds something other than polygons.
+        CRSMismatch: the layer has no CRS, or coordinates that do not fit it.
+    """
+    is_parquet = Path(path).suffix.lower() in _PARQUET
+    table, notes = _read_parquet(Path(path), layer) if is_parquet else read_vector(path, layer=layer)
+    if table.crs is None:
+        raise CRSMismatch(
+            f"the layer has no CRS: {table.place}: found coordinates only, wanted a declared CRS. "
+            "Assign it in a GIS, or with ogr2ogr -a_srs."
+        )
+    ids = table.columns.get("id", [None])
+    named = all(isinstance(value, int) and not isinstance(value, bool) for value in ids)
+    classes = (
+        tuple("" if value is None else str(value) for value in table.columns["class"])
+        if "class" in table.columns
+        else None
+    )
+    numbers = np.asarray(ids if named else table.fids, np.int64)
+    return _checked(PolygonLayer(table.geometries, table.crs, numbers, classes, table.place, tuple(notes)))
+
+
+def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]]:
+    if layer is not None:
+        raise PromptError(f"no such layer: {path}, layer {layer}: a GeoParquet file has none. Leave --layer out.")
+    if not path.is_file():  # pyarrow would read a folder as one table, and wait for a pipe
+        raise PromptError(f"the layer cannot be read: {path}: no such regular file, one wanted. Check the path.")
+    try:
+        frame = geopandas.read_parquet(path)
+    except Exception as error:  # pyarrow's errors have no common base
+        cause = " ".join(str(error).split())[:160].rstrip(".")
+        raise PromptError(
+            f"the layer cannot be read: {path}: {cause}, a GeoParquet file in one piece wanted. Write it again."
+        ) from error
+    columns = {name: frame[name].tolist() for name in ("id", "class") if name in frame}
+    geometries = shapely.force_2d(np.asarray(frame.geometry.array, dtype=object))
+    return VectorTable(str(path), frame.crs, np.arange(len(frame)), geometries, columns), []
+
+
+def _checked(layer: PolygonLayer) -> PolygonLayer:
+    """The layer without features that have no geometry or no area, and with the invalid ones repaired."""
+    kinds = shapely.get_type_id(layer.polygons)
+    blank = shapely.is_missing(layer.polygons) | shapely.is_empty(layer.polygons)
+    _refuse(layer, ~blank & ~np.isin(kinds, _POLYGONAL), "not a polygon", "polygons only")
+    _refuse(layer, ~blank & ~_finite(layer.polygons), "a coordinate that is not a number", "finite coordinates")
+    if layer.crs.is_geographic:
+        limits = shapely.bounds(layer.polygons)[~blank]
+        if len(limits) and np.abs(limits).max() > 360:
+            raise CRSMismatch(
+                f"the coordinates do not fit the CRS: {layer.source}: found {np.abs(limits).max():.0f} as degrees, "
+                f"wanted what {layer.crs.name!r} allows. Assign the right CRS, for example with ogr2ogr -a_srs."
+            )
+    valid = shapely.is_valid(layer.polygons) | blank
+    polygons = _repaired(layer.polygons)
+    kept = shapely.area(polygons) > 0
+    notes = (*layer.notes, *_note(layer, ~valid, "invalid", "repaired"), *_note(layer, ~kept, "empty", "skipped"))
+    return replace(layer, polygons=polygons, notes=notes).select(kept)
+
+
+def _refuse(layer: PolygonLayer, rows: NDArray[np.bool_], found: str, wanted: str) -> None:
+    if rows.any():
+        first = layer.ids[rows][0]
+        raise PromptError(
+            f"a feature cannot be used: {layer.source}, feature {first}: {found}, wanted {wanted}. Edit it."
+        )
+
+
+def _note(layer: PolygonLayer, rows: NDArray[np.bool_], what: str, done: str) -> list[str]:
+    if not rows.any():
+        return []
+    count = np.count_nonzero(rows)
+    return [f"{layer.source}: {count} {what} polygons were {done}, the first is feature {layer.ids[rows][0]}"]
+
+
+def _repaired(polygons: Geometries) -> Geometries:
+    valid = shapely.is_valid(polygons) | shapely.is_missing(polygons)
+    result = polygons.copy()
+    result[~valid] = polygon_part(shapely.make_valid(polygons[~valid]))
+    return result
+
+
+def polygon_part(geometries: Geometries) -> Geometries:
+    """What of each geometry (N,) has area: a Polygon or MultiPolygon, empty where nothing has."""
+    result = geometries.copy()
+    mixed = shapely.get_type_id(geometries) == shapely.GeometryType.GEOMETRYCOLLECTION
+    for row in np.flatnonzero(mixed):
+        parts = shapely.get_parts(shapely.get_parts(geometries[row]))
+        result[row] = shapely.union_all(parts[np.isin(shapely.get_type_id(parts), _POLYGONAL)])
+    result[shapely.get_dimensions(result) < 2] = shapely.Polygon()
+    return result
+
+
+def _finite(polygons: Geometries) -> NDArray[np.bool_]:
+    coords, rows = shapely.get_coordinates(polygons, return_index=True)
+    bad = rows[~np.isfinite(coords).all(axis=1)]
+    return np.asarray(np.bincount(bad, minlength=len(polygons)) == 0)

@@ -1,0 +1,197 @@
+"""Polygons of a scene as RFC 7946 wants them: longitude and latitude, split at the antimeridian, precise enough.
+
+Straight edges stay where they are on the ground: an edge that would bend by more than a twentieth of a pixel is
+divided first. Rings are followed around the globe by the shorter way from vertex to vertex; what leaves the range
+of -180 to 180 degrees is cut there and moved back, and a ring around a pole is closed along the edge of the map.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from pyproj import CRS, Transformer
+
+from geosam.geometry.measure import metres_per_unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Polygons = NDArray[np.object_]
+
+#: WGS84 with longitude first, as GeoJSON has it.
+WGS84 = CRS("OGC:CRS84")
+
+_RADIUS_M = 6378137.0
+#: A pole is a point: vertices this close to it (degrees) have no longitude of their own.
+_POLE_DEG = 1e-9
+#: Largest shift of an edge, and unit of the last decimal, both in pixels.
+_BEND_PX, _UNIT_PX = 0.05, 0.01
+#: Edges shorter than this (pixels) bend less than that.
+_SHORT_PX = 8.0
+#: Decimals of a double around 180.
+_ALL_DECIMALS = 14
+#: An edge is halved at most this often.
+_MAX_HALVINGS = 24
+
+
+class UnreachableError(ValueError):
+    """Some coordinates lie outside the area that the CRS covers."""
+
+
+class ToWgs84:
+    """Takes polygons from one CRS to WGS84."""
+
+    def __init__(self, crs: CRS, pixel_size: float) -> None:
+        self._transformer = Transformer.from_crs(crs, WGS84, always_xy=True)
+        self._pixel_size = pixel_size
+        self._pixel_m = pixel_size * metres_per_unit(crs)
+        unit_deg = math.degrees(_UNIT_PX * self._pixel_m / _RADIUS_M)
+        self._decimals = min(max(math.ceil(-math.log10(unit_deg)), 0), _ALL_DECIMALS)
+
+    def __call__(self, polygons: Polygons) -> Polygons:
+        """Place polygons.
+
+        Args:
+            polygons: (N,) in the scene's CRS, exterior rings counter-clockwise.
+
+        Returns:
+            (N,) in WGS84, rounded, exterior rings counter-clockwise.
+
+        Raises:
+            UnreachableError: A vertex has no longitude and latitude.
+        """
+        kind, xy, (rings, *outer) = shapely.to_ragged_array(polygons)
+        lonlat, rings = self._bent(xy, rings)
+        placed = shapely.from_ragged_array(kind, lonlat, (rings, *outer))
+        single = shapely.get_num_geometries(placed) == 1  # a Polygon among MultiPolygons has become one
+        placed[single] = shapely.get_geometry(placed[single], 0)
+        odd = _leaves_the_map(lonlat, rings, placed)
+        placed[odd] = [_folded(polygon) for polygon in placed[odd]]
+        oriented: Polygons = shapely.orient_polygons(self._rounded(placed))
+        return oriented
+
+    def _transform(self, xy: Floats) -> Floats:
+        lonlat = np.stack(self._transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
+        if not np.isfinite(lonlat).all():
+            raise UnreachableError
+        return lonlat
+
+    def _bent(self, xy: Floats, rings: Ints) -> tuple[Floats, Ints]:
+        """Vertices in WGS84, with new ones on edges that are not straight there, and the rings' new offsets."""
+        lonlat = self._transform(xy)
+        edge = np.ones(len(xy), dtype=bool)
+        edge[rings[1:] - 1] = False  # from the last vertex of a ring to the first of the next
+        edge[:-1] &= np.hypot(*np.diff(xy, axis=0).T) > _SHORT_PX * self._pixel_size
+        for _ in range(_MAX_HALVINGS):
+            at = np.flatnonzero(edge)
+            middle_xy = (xy[at] + xy[at + 1]) / 2
+            middle = self._transform(middle_xy)
+            off = _distance_m(middle, _halfway(lonlat[at], lonlat[at + 1])) > _BEND_PX * self._pixel_m
+            if not off.any():
+                break
+            new = at[off] + 1
+            xy, lonlat = np.insert(xy, new, middle_xy[off], axis=0), np.insert(lonlat, new, middle[off], axis=0)
+            rings = rings + np.searchsorted(new, rings, side="left")
+            placed = new + np.arange(len(new))
+            edge = np.zeros(len(xy), dtype=bool)
+            edge[placed] = edge[placed - 1] = True
+        return lonlat, rings
+
+    def _rounded(self, polygons: Polygons) -> Polygons:
+        """The polygons with as few decimals as their precision needs and their validity bears."""
+        rounded = _round(polygons, self._decimals)
+        broken = np.flatnonzero(~shapely.is_valid(rounded))
+        for decimals in range(self._decimals + 1, _ALL_DECIMALS + 1):
+            if not len(broken):
+                break
+            rounded[broken] = _round(polygons[broken], decimals)
+            broken = broken[~shapely.is_valid(rounded[broken])]
+        return rounded
+
+
+def _round(polygons: Polygons, decimals: int) -> Polygons:
+    rounded: Polygons = shapely.transform(polygons, lambda xy: np.round(xy, decimals) + 0.0)  # + 0.0: no "-0.0"
+    return rounded
+
+
+def _halfway(start: Floats, end: Floats) -> Floats:
+    return start + np.stack([_short_way(end[:, 0] - start[:, 0]), end[:, 1] - start[:, 1]], axis=1) / 2
+
+
+def _short_way(degrees: Floats) -> Floats:
+    """Differences of longitude as the shorter way around, -180 to 180."""
+    return degrees - 360.0 * np.round(degrees / 360.0)
+
+
+def _distance_m(a: Floats, b: Floats) -> Floats:
+    """Distance between points on a sphere; good for small ones."""
+    difference = _on_sphere(a) - _on_sphere(b)
+    return _RADIUS_M * np.hypot(np.hypot(difference[:, 0], difference[:, 1]), difference[:, 2])
+
+
+def _on_sphere(lonlat: Floats) -> Floats:
+    lon, lat = np.radians(lonlat).T
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+
+
+def _leaves_the_map(lonlat: Floats, rings: Ints, placed: Polygons) -> NDArray[np.bool_]:
+    """Which polygons have a vertex beyond 180 degrees or on a pole, or an edge over the antimeridian."""
+    odd = (np.abs(lonlat[:, 0]) > 180) | (np.abs(lonlat[:, 1]) > 90 - _POLE_DEG)
+    jump = np.abs(np.diff(lonlat[:, 0])) > 180
+    jump[rings[1:-1] - 1] = False
+    odd[:-1] |= jump
+    per_polygon = np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(placed))])
+    counts = np.concatenate([[0], np.cumsum(odd)])[per_polygon]
+    return np.asarray(np.diff(counts) > 0)
+
+
+def _folded(polygon: shapely.Geometry) -> shapely.Geometry:
+    """A polygon whose rings jump at the antimeridian, as polygons within -180 to 180."""
+    parts = []
+    for part in shapely.get_parts(polygon):
+        shell = _fold(shapely.get_coordinates(part.exterior))
+        holes = [_fold(shapely.get_coordinates(ring)[::-1]) for ring in part.interiors]
+        parts.append(shapely.difference(shell, shapely.union_all(holes)))
+    pieces = [p for p in shapely.get_parts(parts) if p.geom_type == "Polygon"]
+    return pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
+
+
+def _fold(ring: Floats) -> shapely.Geometry:
+    """The area left of a closed ring (M, 2), as polygons within -180 to 180."""
+    lon, lat = _around_pole_vertices(ring).T
+    lon = lon[0] + np.concatenate([[0.0], np.cumsum(_short_way(np.diff(lon)))])
+    turn = round((lon[-1] - lon[0]) / 360)
+    if turn:  # eastwards with the area on the left: around the north pole
+        pole = math.copysign(90.0, turn)
+        lon = np.concatenate([lon, [lon[-1], lon[0], lon[0]]])
+        lat = np.concatenate([lat, [pole, pole, lat[0]]])
+    lon -= 360.0 * math.floor((lon.min() + 180) / 360)
+    area = shapely.make_valid(shapely.Polygon(np.stack([lon, lat], axis=1)))
+    shifts = 360.0 * np.arange(math.ceil((lon.max() - 180) / 360) + 1)
+    pieces = [
+        shapely.transform(area & shapely.box(shift - 180, -90, shift + 180, 90), lambda xy, s=shift: xy - [s, 0.0])
+        for shift in shifts
+    ]
+    return shapely.union_all(pieces)
+
+
+def _around_pole_vertices(ring: Floats) -> Floats:
+    """The ring with every vertex on a pole replaced by two: one at the longitude it comes from, one where it goes."""
+    at_pole = np.abs(ring[:, 1]) > 90 - _POLE_DEG
+    if not at_pole.any():
+        return ring
+    points: list[list[float]] = []
+    ring = np.roll(ring[:-1], -int(np.argmin(at_pole)), axis=0)
+    at_pole = np.abs(ring[:, 1]) > 90 - _POLE_DEG
+    for i, (lon, lat) in enumerate(ring):
+        if at_pole[i]:
+            before, after = ring[i - 1, 0], ring[(i + 1) % len(ring), 0]
+            points += [[before, lat], [after, lat]]
+        else:
+            points.append([lon, lat])
+    return np.array([*points, points[0]])

@@ -1,0 +1,170 @@
+"""The ghost: what a click under the cursor would give, as far as it is known without looking at the raster again.
+
+One request is on its way at a time; the newest position is next. Failures are silent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qgis.PyQt.QtCore import QObject, pyqtSignal
+
+from geosam_qgis.jobs.projections import ProjectionError, scene_crs
+from geosam_qgis.jobs.sources import Source, crs_text
+from geosam_qgis.tool.answer import Answer, window_polygon
+from geosam_qgis.tool.drafts import Drafting, parameters
+
+if TYPE_CHECKING:
+    from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY, QgsRectangle
+
+    from geosam_qgis.draft import Draft
+    from geosam_qgis.engine.client import WorkerClient, WorkerFailure
+
+
+class Hovering(QObject):
+    """Follows the cursor and the view, and knows which windows are being looked at."""
+
+    changed = pyqtSignal()
+    """The ghost."""
+    looking_changed = pyqtSignal()
+    """The windows that are being looked at, or the models that are being loaded."""
+
+    def __init__(self, client: WorkerClient, drafting: Drafting, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._client = client
+        self._drafting = drafting
+        self._wanted: Draft | None = None
+        self._asked: Draft | None = None
+        self._is_asking = False
+        self._serial = 0
+        self._ghost: Answer | None = None
+        self._info: dict[str, Any] = {}
+        self._looking: dict[str, QgsGeometry] = {}
+        self._loading: set[str] = set()
+        drafting.restarted.connect(self.leave)
+        client.notified.connect(self._notified)
+        client.stopped.connect(self._forget)
+
+    @property
+    def ghost(self) -> Answer | None:
+        """What a click under the cursor would give; None as long as that is not known."""
+        return self._ghost
+
+    @property
+    def looking(self) -> list[QgsGeometry]:
+        """The windows that are being looked at, in `crs`."""
+        return list(self._looking.values())
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the worker loads a model."""
+        return bool(self._loading)
+
+    @property
+    def crs(self) -> QgsCoordinateReferenceSystem | None:
+        """The CRS of the scene; None before it was opened."""
+        return scene_crs(self._info) if self._info else None
+
+    def hover(self, point: QgsPointXY, crs: QgsCoordinateReferenceSystem) -> None:
+        """The cursor is at a point."""
+        try:
+            self._wanted = self._drafting.with_point(point, crs, 1)
+        except ProjectionError:
+            self.leave()
+        else:
+            self._ask()
+
+    def leave(self) -> None:
+        """The cursor is elsewhere, or what a click would give has changed."""
+        self._serial += 1
+        self._wanted = self._asked = None
+        if self._ghost is not None:
+            self._ghost = None
+            self.changed.emit()
+
+    def look_ahead(self, view: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> None:
+        """Open the raster, and have the windows of a view looked at when there is nothing else to do."""
+        source, model = self._drafting.source, self._drafting.wishes.model
+        if not isinstance(source, Source) or not model:
+            return
+        bounds = [view.xMinimum(), view.yMinimum(), view.xMaximum(), view.yMaximum()]
+
+        def ready(info: dict[str, Any]) -> None:
+            if source != self._drafting.source:
+                return
+            self._info = info
+            params = {"scene": info["scene"], "model": {"name": model}, "bounds": bounds, "crs": crs_text(crs)}
+            self._client.request("prefetch", params, _done, _done, "prefetch")
+
+        self._client.scene(
+            source.path, source.options, ready, lambda failure: self._drafting.failed.emit(failure.message)
+        )
+
+    def unload(self) -> None:
+        """Hear no more of the worker."""
+        self._client.notified.disconnect(self._notified)
+        self._client.stopped.disconnect(self._forget)
+
+    def _ask(self) -> None:
+        draft, source, wishes = self._wanted, self._drafting.source, self._drafting.wishes
+        if not isinstance(source, Source) or not wishes.model or not self._client.is_running:
+            return
+        if draft is None or draft == self._asked or self._is_asking:
+            return
+        self._asked, self._is_asking, serial = draft, True, self._serial
+
+        def missed(_failure: WorkerFailure | None = None) -> None:
+            self._is_asking = False
+            self._ask()
+
+        def ready(info: dict[str, Any]) -> None:
+            if serial != self._serial:
+                missed()
+                return
+            self._info = info
+            self._client.request(
+                "segment",
+                parameters(info, wishes, draft, "known"),
+                lambda result: self._arrived(serial, Answer.read(draft, info, result)),
+                missed,
+                "hover",
+            )
+
+        self._client.scene(source.path, source.options, ready, missed)
+
+    def _arrived(self, serial: int, answer: Answer) -> None:
+        self._is_asking = False
+        if serial == self._serial:
+            self._ghost = answer if answer.geometry is not None else None
+            self.changed.emit()
+        self._ask()
+
+    def _notified(self, method: str, params: dict[str, Any]) -> None:
+        if method == "loading":
+            change = self._loading.add if params["state"] == "begun" else self._loading.discard
+            change(params["model"])
+        elif method == "looking" and params["scene"] == self._info.get("scene"):
+            self._look(params["window"], has_begun=params["state"] == "begun")
+        else:
+            return
+        self.looking_changed.emit()
+
+    def _look(self, window: list[list[float]], *, has_begun: bool) -> None:
+        if has_begun:
+            self._looking[str(window)] = window_polygon(window)
+        else:
+            self._looking.pop(str(window), None)
+            self._asked = None  # what was not known may be now
+            self._ask()
+
+    def _forget(self) -> None:
+        """The worker is gone."""
+        self._info = {}
+        self._looking.clear()
+        self._loading.clear()
+        self.leave()
+        self.looking_changed.emit()
+
+
+def _done(_answer: Any) -> None:
+    """Looking ahead is a favour: a click says what is wrong."""

@@ -1,0 +1,134 @@
+"""How far is looked, with a decoder that knows the answer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ideal_decoder import IdealDecoder, known_of
+
+from geosam.segmenters.lite.prompt_tensors import Asked
+from geosam.segmenters.lite.refinement import outlines
+
+NO_BOX = np.full(4, np.nan)
+SIDE = 1024
+
+
+def click(x, y):
+    return Asked(np.array([[x, y]], float), np.ones(1, np.int8), NO_BOX, None)
+
+
+def look(objects, *batch, cells=1, worth=None):
+    decoder = IdealDecoder()
+    return outlines(decoder, known_of(objects), list(batch), cells=cells, worth=worth), decoder.asked
+
+
+def drawn(answer, shape_hw, mask=0):
+    """A mask of an answer in pixels of the tile."""
+    full = np.zeros((shape_hw[0] // 4, shape_hw[1] // 4), bool)
+    row, col, height, width = (4 * side for side in answer.region)
+    full[row : row + height, col : col + width] = answer.logits[mask] > 0
+    return np.kron(full, np.ones((4, 4), bool))
+
+
+def tile(*boxes, shape_hw=(SIDE, SIDE)):
+    objects = np.zeros(shape_hw, int)
+    for number, (x0, y0, x1, y1) in enumerate(boxes, start=1):
+        objects[y0:y1, x0:x1] = number
+    return objects
+
+
+def test_a_small_object_costs_one_look_at_little():
+    objects = tile((400, 400, 440, 424), (480, 400, 900, 800))
+    (answer,), asked = look(objects, click(420, 410))
+    assert np.array_equal(drawn(answer, objects.shape), objects == 1)
+    assert [question.level for question in asked] == ["locate", "outline"]
+    assert asked[0].cells_hw == (24, 24)
+    assert max(asked[1].cells_hw) <= 12
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 500, 1024, 520), (500, 0, 508, 1024), (0, 0, 1024, 1024), (300, 300, 860, 900), (0, 0, 4, 4)]
+)
+def test_an_object_is_found_whole_however_long_it_is(box):
+    objects = tile(box)
+    (answer,), _ = look(objects, click(box[0] + 2, box[1] + 2))
+    assert np.array_equal(drawn(answer, objects.shape), objects == 1)
+
+
+def test_a_thing_that_winds_through_the_tile_is_followed_to_its_end():
+    objects = tile((40, 40, 980, 52), (968, 40, 980, 980), (40, 968, 980, 980))
+    objects[objects > 0] = 1
+    (answer,), asked = look(objects, click(45, 45))
+    assert np.array_equal(drawn(answer, objects.shape), objects == 1)
+    assert len(asked) <= 8
+
+
+def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_it_is_worth_it():
+    objects = tile((100, 100, 1000, 108))
+    wanted = objects == 1
+    assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.5)[0][0], objects.shape), wanted)
+    assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.95)[0][0], objects.shape), wanted)
+
+
+def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():
+    objects = tile((8, 8, 40, 28), shape_hw=(32, 64))
+    box = Asked(np.zeros((0, 2)), np.zeros(0, np.int8), np.array([8.0, 8, 40, 28]), None)
+    (answer,), asked = look(objects, box)
+    assert np.array_equal(drawn(answer, objects.shape), objects == 1)
+    assert asked[0].cells_hw == (2, 4)
+
+
+def test_everything_a_prompt_says_lies_in_what_is_looked_at():
+    objects = tile((40, 40, 80, 80))
+    far = Asked(np.array([[60, 60], [1000, 1010]]), np.array([1, 0], np.int8), NO_BOX, None)
+    (answer,), _ = look(objects, far)
+    row, col, height, width = answer.region
+    assert row <= 60 // 16
+    assert (row + height, col + width) == (64, 64)
+
+
+def test_a_prior_counts_as_something_that_was_said():
+    objects = tile((40, 40, 80, 80))
+    prior = np.full((256, 256), -8, np.float32)
+    prior[200, 100] = 8
+    (answer,), _ = look(objects, click(60, 60)._replace(prior=prior))
+    row, col, height, width = answer.region
+    assert row + height > 50
+    assert col + width > 25
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 63), st.integers(0, 63), st.integers(1, 40), st.integers(1, 40)), max_size=12),
+    st.sampled_from([1, 2000, 10**6]),
+)
+def test_answers_are_the_same_one_by_one_and_together(boxes, cells):
+    shape = (512, 768)
+    objects = tile(*((8 * x, 8 * y, 8 * (x + w), 8 * (y + h)) for x, y, w, h in boxes), shape_hw=shape)
+    numbers = [number for number in np.unique(objects) if number]
+    places = [np.argwhere(objects == number)[0] for number in numbers]
+    batch = [click(col + 2, row + 2) for row, col in places]
+    together, _ = look(objects, *batch, cells=cells)
+    for number, one, answer in zip(numbers, batch, together, strict=True):
+        (alone,), _ = look(objects, one)
+        assert alone.region == answer.region
+        assert np.array_equal(alone.logits, answer.logits)
+        labels = drawn(answer, shape)
+        assert not (labels & (objects != number)).any()
+
+
+def test_a_mask_that_is_not_followed_to_its_end_says_so():
+    class Wider(IdealDecoder):
+        """The masks fill whatever is looked at."""
+
+        def outline(self, known, state, prompts, region):
+            answer = super().outline(known, state, prompts, region)
+            return answer._replace(logits=answer.logits.abs())
+
+    objects = tile((400, 400, 440, 424))
+    batch, known = [click(420, 410)], known_of(objects)
+    (cut,) = outlines(Wider(), known, batch, cells=1, worth=0.95)
+    assert cut.cut
+    assert max(cut.region[2:]) < 24
+    (whole,) = outlines(Wider(), known, batch, cells=1, worth=0.85)
+    assert not whole.cut
+    assert whole.region == (0, 0, 64, 64)

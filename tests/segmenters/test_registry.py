@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from geosam.errors import CheckpointNotFound, DeviceUnavailable, UnknownModel, UsageError
+from geosam.segmenters.registry import load_segmenter, registry
+from geosam.segmenters.segmenter import Segmenter
+from geosam.segmenters.weights.manifest import manifest
+
+#: Models without weights, which load at once.
+PLAIN = ["regions", "threshold"]
+NETWORKS = list(manifest)
+
+
+@pytest.fixture(autouse=True)
+def _no_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOSAM_CHECKPOINTS", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_models_without_weights_load_under_their_own_names(name, device):
+    segmenter = load_segmenter(name, device)
+    assert isinstance(segmenter, Segmenter)
+    assert segmenter.spec.name == name
+
+
+def test_the_models_are_our_own_then_those_without_weights_then_those_of_the_manifest():
+    assert list(registry) == ["geosam_lite", *PLAIN, *manifest]
+    assert all(info.description for info in registry.values())
+    assert {info.devices for info in registry.values()} == {("cpu",), ("cpu", "cuda")}
+    assert load_segmenter("regions").spec.fingerprint != load_segmenter("threshold").spec.fingerprint
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_without_its_checkpoint_is_refused_with_the_command_that_gets_it(name):
+    with pytest.raises(CheckpointNotFound, match=rf"Run `geosam models download {name}`") as caught:
+        load_segmenter(name, "cpu")
+    assert caught.value.exit_code == 5
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are():
+    names = r"unknown model: 'sam9', one of geosam_lite, regions, threshold, sam_vit_b, "
+    with pytest.raises(UnknownModel, match=names) as caught:
+        load_segmenter("sam9")
+    assert caught.value.exit_code == 2
+    assert "or a file (.pth, .pt, .safetensors) wanted" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_device_the_model_cannot_use_is_refused_with_the_remedy(name):
+    with pytest.raises(DeviceUnavailable, match=rf"{name} .*'cuda', cpu wanted\. Use --device cpu") as caught:
+        load_segmenter(name, "cuda")
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize(
+    ("option", "wanted"), [("--precision", {"precision": "bf16"}), ("--backend", {"backend": "torch"})]
+)
+def test_options_of_networks_are_refused_for_other_models(name, option, wanted):
+    with pytest.raises(UsageError, match=rf"the model {name} is no network: {option}: ") as caught:
+        load_segmenter(name, **wanted)
+    assert caught.value.exit_code == 2
+
+
+def test_listing_the_models_imports_none_of_them():
+    code = (
+        "import sys, geosam.segmenters.registry as r; list(r.registry);"
+        "print([m for m in ('higra', 'skimage', 'torch', 'scipy', 'geosam.testing') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
