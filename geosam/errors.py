@@ -12,18 +12,41 @@
         Interrupted (130)       Terminated (143)
 
 Classes are divided by who can act: the caller, the owner of the file, the administrator of the machine.
-A message is one sentence with the value found and the value wanted, then one with the remedy.
+A message says *what is wrong: where: found X, expected Y*; a remedy says what to do. Both name parameters of the
+library in backticks (`overlap`), never an option of a program: command line, worker and plugin say the remedy in their
+own words, by the error's code and values.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
 
 class GeosamError(Exception):
-    """Base of every error geosam raises on purpose."""
+    """Base of every error geosam raises on purpose.
+
+    Args:
+        message: what is wrong, where, what was found and what is expected; ends with a full stop.
+        remedy: what to do about it, in a sentence.
+        code: name of this very error, ``overlap-too-large``; by default the name of its class.
+        values: what the sentences are made of, so that a program can word them itself; plain values.
+    """
 
     exit_code: ClassVar[int] = 1
+    code: str
+    message: str
+    remedy: str
+    values: dict[str, Any]
+
+    def __init__(self, message: str = "", *, remedy: str = "", code: str = "", **values: Any) -> None:
+        super().__init__(f"{message} {remedy}" if remedy else message)
+        self.message, self.remedy, self.values = message, remedy, values
+        self.code = code or re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    def __str__(self) -> str:
+        # An OSError would say "[Errno ...]" where it is made with two arguments; ours are made with one.
+        return str(self.args[0]) if self.args else ""
 
 
 class UsageError(GeosamError):

@@ -1,4 +1,5 @@
 import inspect
+import pickle
 import re
 
 import pytest
@@ -53,3 +54,20 @@ def test_families_share_one_exit_code():
 
 def test_every_class_says_what_it_is_for():
     assert all(cls.__doc__ for cls in CLASSES.values())
+
+
+def test_an_error_carries_what_its_sentences_are_made_of_into_another_process():
+    error = errors.UnreadableScene(
+        "the scene is too far away: a.tif: `reach`: found 3, expected 1.",
+        remedy="Use `reach=1`.",
+        code="too-far",
+        reach=3,
+    )
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == "the scene is too far away: a.tif: `reach`: found 3, expected 1. Use `reach=1`."
+    assert (copy.code, copy.remedy, copy.values) == ("too-far", "Use `reach=1`.", {"reach": 3})
+
+
+def test_an_error_is_named_after_its_class_if_nothing_else_is_said():
+    assert errors.MissingCRS("no CRS: a.tif.").code == "missing-crs"
+    assert errors.OutOfMemory("full.").code == "out-of-memory"

@@ -229,7 +229,8 @@ def test_an_object_wider_than_three_windows_arrives_whole(client, map_canvas, sc
         assert not bench.said
 
 
-def test_f08_edits_survive_a_killed_worker_and_the_next_click_works(client, map_canvas, scene_file, wait):
+@pytest.mark.fault("F08")
+def test_edits_survive_a_killed_worker_and_the_next_click_works(client, map_canvas, scene_file, wait):
 
     scene = scene_file("utm")
     raster, output = raster_layer(scene), polygon_layer(scene.authid)

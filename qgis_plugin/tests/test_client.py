@@ -76,7 +76,8 @@ def test_notifications_carry_the_id_of_their_request(fake, answers, wait):
     assert told == [("progress", {"id": id_, "done": n, "total": 3}) for n in range(3)]
 
 
-def test_f08_a_crash_ends_every_request_once_and_the_next_request_works(fake, answers, wait):
+@pytest.mark.fault("F08")
+def test_a_crash_ends_every_request_once_and_the_next_request_works(fake, answers, wait):
     client = fake()
     reasons = []
     client.stopped.connect(reasons.append)
@@ -98,7 +99,8 @@ def test_f08_a_crash_ends_every_request_once_and_the_next_request_works(fake, an
     assert len(answers) == 11
 
 
-def test_f09_three_deaths_in_a_minute_are_enough_until_reset(fake, answers, wait):
+@pytest.mark.fault("F09")
+def test_three_deaths_in_a_minute_are_enough_until_reset(fake, answers, wait):
     client = fake("dies")
     for number in range(5):
         answers.ask(client, "echo")
@@ -111,6 +113,7 @@ def test_f09_three_deaths_in_a_minute_are_enough_until_reset(fake, answers, wait
     assert "3 times" not in answers.failures[-1].message
 
 
+@pytest.mark.fault("F24")
 @pytest.mark.parametrize(
     ("said", "named"),
     [
@@ -123,7 +126,7 @@ def test_f09_three_deaths_in_a_minute_are_enough_until_reset(fake, answers, wait
         ("something else\n", "It said: something else"),
     ],
 )
-def test_f24_the_message_names_the_import_that_failed(fake, wait, monkeypatch, said, named):
+def test_the_message_names_the_import_that_failed(fake, wait, monkeypatch, said, named):
     answers = Answers()
     monkeypatch.setenv("FAKE_WORKER_LAST_WORDS", said)
     answers.ask(fake("dies"), "echo")
@@ -147,8 +150,9 @@ def test_a_program_that_is_no_worker_is_told_from_one(answers, wait):
     assert "/bin/echo does not speak as a geosam worker does" in answers.failures[0].message
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize("text", ["hello", "{}", '{"jsonrpc":"2.0","id":1,"result":NaN}', "[" * 5000], ids=str.__len__)
-def test_f14_nonsense_from_the_worker_ends_it_and_every_request_once(fake, answers, wait, text):
+def test_nonsense_from_the_worker_ends_it_and_every_request_once(fake, answers, wait, text):
     client = fake()
     answers.ask(client, "silence")
     answers.ask(client, "nonsense", {"text": text})
@@ -247,7 +251,8 @@ def test_cancel_of_what_was_sent_tells_the_worker(fake, answers, wait):
     assert len(answers) == 1
 
 
-def test_f12_a_deaf_worker_does_not_block_and_what_waits_is_bounded(fake, wait):
+@pytest.mark.fault("F12")
+def test_a_deaf_worker_does_not_block_and_what_waits_is_bounded(fake, wait):
     client = fake("deaf")
     hover = Answers()
     for _ in range(500):
@@ -258,7 +263,8 @@ def test_f12_a_deaf_worker_does_not_block_and_what_waits_is_bounded(fake, wait):
     assert len(hover) == 500
 
 
-def test_f12_streams_are_refused_while_too_much_waits(fake, answers, wait):
+@pytest.mark.fault("F12")
+def test_streams_are_refused_while_too_much_waits(fake, answers, wait):
     client = fake()
     answers.ask(client, "echo")
     wait(lambda: answers)
@@ -385,7 +391,8 @@ def test_a_click_in_the_real_worker(client, answers, wait, scene_file):
     assert found.symDifference(wanted).area() < 1e-6
 
 
-def test_f08_f10_killed_fifty_times_at_random_the_next_click_works(client, wait, scene_file):
+@pytest.mark.fault("F08", "F10")
+def test_killed_fifty_times_at_random_the_next_click_works(client, wait, scene_file):
     scene, chance = scene_file(), random.Random(5)
     for _ in range(50):
         answers = Answers()
@@ -454,7 +461,8 @@ def test_no_worker_outlives_qgis_and_nothing_is_said_at_its_end():
     assert not any(alive(int(pid)) for pid in first.split())
 
 
-def test_f10_a_killed_qgis_leaves_no_real_worker_behind(worker_command, tmp_path):
+@pytest.mark.fault("F10")
+def test_a_killed_qgis_leaves_no_real_worker_behind(worker_command, tmp_path):
     script = QUITTING.replace('sys.executable, (sys.argv[2], *modes, "worker")', 'sys.argv[2], ("worker",)')
     with subprocess.Popen(
         [sys.executable, "-c", script, str(Path(__file__).parents[1]), worker_command.program], stdout=subprocess.PIPE

@@ -138,7 +138,8 @@ def test_an_object_that_waits_for_one_that_fails_is_delivered(desk):
     assert desk.drafting.draft.steps[0].rings == (((1.0, 2.0),),)
 
 
-def test_l08_a_worker_that_is_busy_is_asked_again(desk, wait):
+@pytest.mark.fault("L08")
+def test_a_worker_that_is_busy_is_asked_again(desk, wait):
     desk.click(1, 2)
     desk.drafting.accept("output")
     desk.client.fail(1, protocol.BUSY, "too much")
@@ -152,7 +153,8 @@ def test_l08_a_worker_that_is_busy_is_asked_again(desk, wait):
     assert desk.delivered == [(1, 100.0, None)]
 
 
-def test_f08_a_dead_worker_is_a_message_the_draft_is_kept_and_the_next_click_works(desk):
+@pytest.mark.fault("F08")
+def test_a_dead_worker_is_a_message_the_draft_is_kept_and_the_next_click_works(desk):
     desk.click(1, 2)
     desk.client.fail(1)
     assert desk.said == ["The worker crashed."]
@@ -299,7 +301,8 @@ def test_nothing_found_is_said_and_nothing_delivered(desk):
     assert desk.drafting.draft.steps
 
 
-def test_l06_a_thousand_clicks_lose_and_reorder_nothing_whatever_the_order_of_answers(desk):
+@pytest.mark.fault("L06")
+def test_a_thousand_clicks_lose_and_reorder_nothing_whatever_the_order_of_answers(desk):
     order = random.Random(5)
     for number in range(1000):
         desk.click(number, 0)

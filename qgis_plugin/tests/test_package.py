@@ -163,7 +163,8 @@ def test_the_zip_installed_as_a_user_would_segments_from_the_command_line(instal
     assert out.stat().st_size > 0
 
 
-def test_f24_without_a_worker_the_command_line_says_what_is_missing(installed, scene_file, tmp_path):
+@pytest.mark.fault("F24")
+def test_without_a_worker_the_command_line_says_what_is_missing(installed, scene_file, tmp_path):
     environment = {**installed, "GEOSAM_WORKER": str(tmp_path / "no worker")}
     qgis_process(environment, "plugins", "enable", "geosam_qgis")
     parameters = [f"INPUT={scene_file('utm').path}", f"OUTPUT={tmp_path / 'out.gpkg'}"]

@@ -213,7 +213,8 @@ def test_cancelling_the_task_keeps_what_was_found_and_the_same_job_goes_on(
     assert whole.outcomes[1].summary["count"] == 6
 
 
-def test_f08_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_file, tmp_path, streaming, wait):
+@pytest.mark.fault("F08")
+def test_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
     run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     pids = pids_of(run)
@@ -230,7 +231,8 @@ def test_f08_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_
     assert whole.outcomes[1].state == "done"
 
 
-def test_f12_a_worker_that_does_not_listen_is_ended(whole, scene_file, tmp_path, wait, monkeypatch):
+@pytest.mark.fault("F12")
+def test_a_worker_that_does_not_listen_is_ended(whole, scene_file, tmp_path, wait, monkeypatch):
     layer = raster(scene_file())
     program = tmp_path / "deaf"
     program.write_text(f"#!{sys.executable}\n{DEAF_WORKER}")

@@ -97,7 +97,8 @@ def test_cancelling_is_passed_on_and_reported(feedback, slow_worker):
     assert seen == [25.0]
 
 
-def test_f12_a_worker_that_does_not_listen_is_ended(feedback, slow_worker, monkeypatch):
+@pytest.mark.fault("F12")
+def test_a_worker_that_does_not_listen_is_ended(feedback, slow_worker, monkeypatch):
     monkeypatch.setattr("geosam_qgis.processing.worker_call.PATIENCE_MS", 300)
     slow_worker("deaf")
     cancel_soon(feedback)
@@ -107,7 +108,8 @@ def test_f12_a_worker_that_does_not_listen_is_ended(feedback, slow_worker, monke
     assert time.monotonic() - begun < 30
 
 
-def test_f08_a_worker_that_dies_is_a_sentence(feedback, slow_worker):
+@pytest.mark.fault("F08")
+def test_a_worker_that_dies_is_a_sentence(feedback, slow_worker):
     slow_worker()
     with pytest.raises(QgsProcessingException, match="The worker"):
         call_worker("evaluate", {}, feedback)

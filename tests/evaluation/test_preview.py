@@ -80,9 +80,10 @@ PLAIN = [
 ]
 
 
+@pytest.mark.fault("R16", "R17", "R18")
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("crs", [None, 4326, 3857], ids=str)
-def test_r16_r17_r18_polygons_lie_where_they_belong_on_every_grid_and_in_every_crs(tmp_path, name, crs):
+def test_polygons_lie_where_they_belong_on_every_grid_and_in_every_crs(tmp_path, name, crs):
     scene = open_scene(SCENES[name](tmp_path, grey()))
     found = painted(tmp_path, scene, [RING], crs=crs)
     ground = scene.gsd_xy[1] * scene.geobox.height / (scene.gsd_xy[0] * scene.geobox.width)
@@ -193,8 +194,9 @@ def test_large_scenes_are_averaged_down_and_keep_their_place(tmp_path):
     assert (found <= may).all()
 
 
+@pytest.mark.fault("R25")
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (3, 90), (500, 2)])
-def test_r25_tiny_and_narrow_scenes_have_a_picture(tmp_path, size):
+def test_tiny_and_narrow_scenes_have_a_picture(tmp_path, size):
     scene = open_scene(SCENES["north_up"](tmp_path, grey(*size)))
     path = layer(tmp_path / "a.gpkg", scene.geobox, [box(0, 0, *size)])
     assert 150 <= max(without_legend(read(preview(scene, path, tmp_path / "p.png", max_side=300))).shape) <= 300
@@ -247,7 +249,8 @@ def leftovers(folder):
     return sorted(p.name for p in folder.iterdir() if p.name not in {"scene.tif", "a.gpkg"})
 
 
-def test_o16_an_existing_picture_is_kept_unless_told_otherwise(given, tmp_path):
+@pytest.mark.fault("O16")
+def test_an_existing_picture_is_kept_unless_told_otherwise(given, tmp_path):
     out = tmp_path / "p.png"
     out.write_text("precious")
     assert refusal(OutputExists, *given, out).exit_code == 6
@@ -257,17 +260,20 @@ def test_o16_an_existing_picture_is_kept_unless_told_otherwise(given, tmp_path):
     assert leftovers(tmp_path) == ["p.png"]
 
 
-def test_o21_a_missing_folder_is_refused_before_the_scene_is_read(given, tmp_path):
+@pytest.mark.fault("O21")
+def test_a_missing_folder_is_refused_before_the_scene_is_read(given, tmp_path):
     scene, polygons = given
     assert refusal(ExportError, scene, polygons, tmp_path / "none" / "p.png").exit_code == 6
 
 
-def test_o25_only_png_is_written(given, tmp_path):
+@pytest.mark.fault("O25")
+def test_only_png_is_written(given, tmp_path):
     assert refusal(UnknownFormat, *given, tmp_path / "p.jpg").exit_code == 2
     assert refusal(UnknownFormat, *given, tmp_path / "p").exit_code == 2
 
 
-def test_o27_a_link_keeps_pointing_to_its_target(given, tmp_path):
+@pytest.mark.fault("O27")
+def test_a_link_keeps_pointing_to_its_target(given, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "p.png").symlink_to(tmp_path / "real" / "q.png")
     preview(*given, tmp_path / "p.png")
@@ -275,14 +281,16 @@ def test_o27_a_link_keeps_pointing_to_its_target(given, tmp_path):
     assert read(tmp_path / "real" / "q.png").any()
 
 
-def test_o28_the_picture_is_no_input(given, tmp_path):
+@pytest.mark.fault("O28")
+def test_the_picture_is_no_input(given, tmp_path):
     scene, polygons = given
     (tmp_path / "same.png").symlink_to(polygons)
     assert refusal(UsageError, scene, polygons, tmp_path / "same.png", overwrite=True).exit_code == 2
 
 
+@pytest.mark.fault("O17", "O20")
 @pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, DiskFull), (errno.EACCES, ExportError)])
-def test_o17_o20_the_old_picture_survives_a_failed_write(given, tmp_path, monkeypatch, code, kind):
+def test_the_old_picture_survives_a_failed_write(given, tmp_path, monkeypatch, code, kind):
     out = tmp_path / "p.png"
     out.write_text("precious")
 

@@ -39,8 +39,9 @@ pixels = st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 40_000)), min
 windows = st.builds(Window, st.integers(-50, 50), st.integers(-50, 50), st.integers(1, 40), st.integers(1, 40))
 
 
+@pytest.mark.fault("Q1")
 @given(transforms(), pixels)
-def test_q1_pixel_centres_survive_the_way_to_the_map_and_back(transform, cells):
+def test_pixel_centres_survive_the_way_to_the_map_and_back(transform, cells):
     box = GeoBox(40_001, 40_001, transform, UTM)
     centres = np.array(cells) + 0.5
     back = box.to_pixel(box.to_map(centres))
@@ -56,8 +57,9 @@ def test_map_coordinates_of_pixel_corners_are_those_of_rasterio(transform, cells
     np.testing.assert_allclose(box.to_map(cells), np.stack([x, y], axis=1), rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.fault("R57")
 @pytest.mark.parametrize("origin", [0.1, 300_000.1, 4_000_000.1])
-def test_r57_bounds_on_pixel_edges_give_exactly_those_pixels(origin):
+def test_bounds_on_pixel_edges_give_exactly_those_pixels(origin):
     size = 0.3
     box = GeoBox(400, 400, Affine(size, 0, origin, 0, -size, origin), UTM)
     for first in range(0, 390, 7):
@@ -67,7 +69,8 @@ def test_r57_bounds_on_pixel_edges_give_exactly_those_pixels(origin):
             assert found == Window(first, first, length, length)
 
 
-def test_r57_coordinates_that_miss_an_edge_by_less_than_the_tolerance_are_snapped():
+@pytest.mark.fault("R57")
+def test_coordinates_that_miss_an_edge_by_less_than_the_tolerance_are_snapped():
     box = GeoBox(100, 100, Affine(1, 0, 0, 0, -1, 0), UTM)
     near = box.to_pixel([(10 - SNAP_PX / 2, -20 + SNAP_PX / 2), (10 - SNAP_PX * 2, -20 + SNAP_PX * 2)])
     assert near[0].tolist() == [10, 20]
@@ -130,14 +133,16 @@ def test_zoom_keeps_the_origin_and_covers_the_extent():
     assert box.zoom(1000, 1000).width == 1
 
 
+@pytest.mark.fault("R54")
 @pytest.mark.parametrize("bad", [Affine(math.nan, 0, 0, 0, 1, 0), Affine(0, 0, 0, 0, 0, 0), Affine(1, 1, 0, 1, 1, 0)])
-def test_r54_transforms_that_place_nothing_are_refused(bad):
+def test_transforms_that_place_nothing_are_refused(bad):
     with pytest.raises(ValueError, match="transform"):
         GeoBox(10, 10, bad, UTM)
 
 
+@pytest.mark.fault("R26")
 @pytest.mark.parametrize("size", [(0, 10), (10, 0), (-1, 5)])
-def test_r26_no_grid_and_no_window_without_pixels(size):
+def test_no_grid_and_no_window_without_pixels(size):
     with pytest.raises(ValueError, match="at least one pixel"):
         GeoBox(*size, affine(), UTM)
     with pytest.raises(ValueError, match="at least one pixel"):

@@ -114,9 +114,10 @@ label_maps = hnp.arrays(
 )
 
 
+@pytest.mark.fault("Q10")
 @settings(deadline=None, max_examples=100)
 @given(overlapping_objects(), st.sampled_from([3, 8, 2048]))
-def test_q10_every_pixel_goes_to_the_winner_and_polygons_are_disjoint(source, block):
+def test_every_pixel_goes_to_the_winner_and_polygons_are_disjoint(source, block):
     result = run(source, tolerance_px=0.0, block=block)
     expected = winners(source)
     assert (burnt(result, source.region) == expected).all()
@@ -136,9 +137,10 @@ def test_blocks_and_feeding_order_leave_no_trace(source, block, random):
         assert {k: v.wkb for k, v in found.items()} == {k: v.wkb for k, v in expected.items()}
 
 
+@pytest.mark.fault("O30")
 @settings(deadline=None, max_examples=100)
 @given(label_maps, st.sampled_from([1.0, 1.5, 4.0, 100.0]), st.sampled_from([4, 7, 2048]), st.booleans())
-def test_o30_simplified_partition_has_no_gap_and_no_overlap(labels, tolerance, block, enlarge):
+def test_simplified_partition_has_no_gap_and_no_overlap(labels, tolerance, block, enlarge):
     labels = np.kron(labels, np.ones((3, 2), np.uint8)) if enlarge else labels
     source = Source(Window(5, 9, labels.shape[1], labels.shape[0]), partition_of(labels, 5, 9))
     exact, simple = run(source, block=block), run(source, tolerance_px=tolerance, block=block)
@@ -150,9 +152,10 @@ def test_o30_simplified_partition_has_no_gap_and_no_overlap(labels, tolerance, b
     assert all(x % 1 == y % 1 == 0 and outlines.intersects(shapely.Point(x, y)) for x, y in on_rims)
 
 
+@pytest.mark.fault("O30")
 @settings(deadline=None, max_examples=100)
 @given(overlapping_objects(), st.sampled_from([1.0, 3.0]), st.sampled_from([4, 2048]))
-def test_o30_uncovered_pixels_may_lie_between_simplified_objects(source, tolerance, block):
+def test_uncovered_pixels_may_lie_between_simplified_objects(source, tolerance, block):
     simple = list(run(source, tolerance_px=tolerance, block=block).values())
     assert_coverage(simple, sum(polygon.area for polygon in simple))
 
@@ -209,7 +212,8 @@ def test_hidden_objects_are_dropped_and_cut_ones_stay_one_row():
     assert result[1].area == 8
 
 
-def test_o32_holes_touching_the_shell_or_each_other_at_a_corner_are_kept():
+@pytest.mark.fault("O32")
+def test_holes_touching_the_shell_or_each_other_at_a_corner_are_kept():
     mask = np.ones((5, 5), bool)
     mask[1, 1] = mask[2, 2] = mask[4, 4] = mask[3, 3] = False
     for block in (1, 2, 2048):
@@ -219,7 +223,8 @@ def test_o32_holes_touching_the_shell_or_each_other_at_a_corner_are_kept():
         assert polygon.normalize() == shapely.simplify(polygon_of(mask), 0).normalize()
 
 
-def test_o33_one_pixel_specks_survive_any_tolerance():
+@pytest.mark.fault("O33")
+def test_one_pixel_specks_survive_any_tolerance():
     labels = np.zeros((9, 9), int)
     labels[4, 4] = 1
     simple = run(Source(Window(0, 0, 9, 9), partition_of(labels)), tolerance_px=50.0)
@@ -247,9 +252,10 @@ def test_empty_regions_and_regions_without_objects_give_nothing():
     assert run(Source(Window(3, 3, 5, 5), []), tolerance_px=1.0) == {}
 
 
+@pytest.mark.fault("O30")
 @settings(deadline=None, max_examples=100)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.sampled_from([1.0, 2.0, 30.0]))
-def test_o30_simplified_alone_is_valid_integer_and_keeps_parts_and_holes(mask, tolerance):
+def test_simplified_alone_is_valid_integer_and_keeps_parts_and_holes(mask, tolerance):
     if not mask.any():
         return
     polygon = polygon_of(np.kron(mask, np.ones((2, 3), bool)), 100_000, 50_000)
@@ -314,7 +320,8 @@ def test_objects_larger_than_a_block_are_painted_exactly(far):
     assert (burnt(run(source, block=16), source.region) == winners(source)).all()
 
 
-def test_o34_numbers_beyond_what_a_float_holds_stay_apart():
+@pytest.mark.fault("O34")
+def test_numbers_beyond_what_a_float_holds_stay_apart():
     numbers = (2**24, 2**24 + 1)
     items = [PlanarInput(n, 0.5, 16, shapely.box(4 * i, 0, 4 * i + 4, 4)) for i, n in enumerate(numbers)]
     found = dict(planar_blocks(Source(Window(0, 0, 8, 4), items)))

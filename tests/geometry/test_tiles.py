@@ -18,8 +18,9 @@ def grids(draw):
     return TileGrid.over(draw(regions), size, overlap), size, overlap
 
 
+@pytest.mark.fault("Q4")
 @given(grids())
-def test_q4_windows_cover_the_region_and_stay_inside_it(case):
+def test_windows_cover_the_region_and_stay_inside_it(case):
     grid, size, _ = case
     seen = np.zeros((170, 170), int)
     for window in grid:
@@ -31,8 +32,9 @@ def test_q4_windows_cover_the_region_and_stay_inside_it(case):
     assert seen.sum() == sum(w.width * w.height for w in grid)
 
 
+@pytest.mark.fault("Q4")
 @given(grids())
-def test_q4_starts_increase_neighbours_overlap_and_the_last_is_shifted_inward(case):
+def test_starts_increase_neighbours_overlap_and_the_last_is_shifted_inward(case):
     grid, size, overlap = case
     ends = ((grid.cols, grid.region.col_end), (grid.rows, grid.region.row_end))
     for axis, end in ends:
@@ -42,8 +44,9 @@ def test_q4_starts_increase_neighbours_overlap_and_the_last_is_shifted_inward(ca
         assert axis.starts[-1] + axis.size == end
 
 
+@pytest.mark.fault("Q4")
 @given(grids())
-def test_q4_cores_partition_the_region_and_lie_in_their_windows(case):
+def test_cores_partition_the_region_and_lie_in_their_windows(case):
     grid, _, _ = case
     owner = np.full((170, 170), -1)
     for index in range(len(grid)):
@@ -113,7 +116,8 @@ def test_overlaps_that_cannot_be_stitched_are_refused(size, overlap):
         TileGrid.over(Window(0, 0, 500, 500), size, overlap)
 
 
-def test_r25_a_region_of_one_pixel_is_one_tile_of_one_pixel():
+@pytest.mark.fault("R25")
+def test_a_region_of_one_pixel_is_one_tile_of_one_pixel():
     grid = TileGrid.over(Window(7, 9, 1, 1))
     assert list(grid) == [Window(7, 9, 1, 1)]
     assert grid.core(0) == Window(7, 9, 1, 1)

@@ -107,8 +107,9 @@ def entries(store):
     return sorted(store.folder.glob("??/*.safetensors"))
 
 
+@pytest.mark.fault("Q12")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_q12_no_cold_warm_and_damaged_store_give_the_same_bytes(bench, workers):
+def test_no_cold_warm_and_damaged_store_give_the_same_bytes(bench, workers):
     wanted, _ = bench.segment()
     store = bench.store()
     cold, _ = bench.segment(store, workers=workers)
@@ -126,8 +127,9 @@ def test_q12_no_cold_warm_and_damaged_store_give_the_same_bytes(bench, workers):
     assert bench.segment(bench.store())[1].warnings == ()
 
 
+@pytest.mark.fault("Q12")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_q12_prompts_find_the_same_in_any_store(bench, workers):
+def test_prompts_find_the_same_in_any_store(bench, workers):
     wanted, _ = bench.prompt()
     made = len(bench.embedded())
     store = bench.store()
@@ -139,7 +141,8 @@ def test_q12_prompts_find_the_same_in_any_store(bench, workers):
     assert bench.prompt(bench.store(max_bytes=30_000))[0] == wanted
 
 
-def test_q12_regions_come_back_from_a_store_as_they_were(bench):
+@pytest.mark.fault("Q12")
+def test_regions_come_back_from_a_store_as_they_were(bench):
     regions = load_segmenter("regions")
     files = []
     for number, store in enumerate([None, bench.store(), bench.store()]):
@@ -182,8 +185,9 @@ def test_a_tile_larger_than_the_model_s_input_is_refused(bench):
         bench.segment(how={"input_size": 60})
 
 
+@pytest.mark.fault("R01")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_r01_an_unreadable_tile_of_a_batch_fails_alone(tmp_path, workers):
+def test_an_unreadable_tile_of_a_batch_fails_alone(tmp_path, workers):
     picture = flat_scene(np.random.default_rng(3), 300, 210, 40)
     bench = Bench(tmp_path, write_scene(tmp_path / "cut.tif", picture, photometric="rgb", blockysize=1))
     os.truncate(bench.path, bench.path.stat().st_size * 6 // 10)
@@ -213,8 +217,9 @@ class Starving(ThresholdSegmenter):
         raise OutOfMemory("The device has 1 GiB, 2 GiB are needed for one tile. Use --device cpu.")
 
 
+@pytest.mark.fault("F07")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_f07_a_device_without_memory_ends_in_8_and_names_the_tiles(bench, workers):
+def test_a_device_without_memory_ends_in_8_and_names_the_tiles(bench, workers):
     scene = open_scene(bench.path)
     with pytest.raises(OutOfMemory, match=r"tile r0 c\d and the next 3") as starved:
         segment_scene(scene, Starving(), bench.folder / "out.gpkg", RunOptions(**SMALL, workers=workers))
@@ -222,7 +227,8 @@ def test_f07_a_device_without_memory_ends_in_8_and_names_the_tiles(bench, worker
     assert "Use --device cpu" in str(starved.value.__cause__)
 
 
-def test_f01_a_run_that_was_stopped_goes_on_with_another_store_or_none(bench):
+@pytest.mark.fault("F01")
+def test_a_run_that_was_stopped_goes_on_with_another_store_or_none(bench):
     wanted, _ = bench.segment()
 
     @dataclass(frozen=True)
@@ -246,6 +252,7 @@ def test_f01_a_run_that_was_stopped_goes_on_with_another_store_or_none(bench):
 # Keys, C24.
 
 
+@pytest.mark.fault("C24")
 @pytest.mark.parametrize(
     ("opening", "how"),
     [
@@ -258,7 +265,7 @@ def test_f01_a_run_that_was_stopped_goes_on_with_another_store_or_none(bench):
     ],
     ids=str,
 )
-def test_c24_another_model_stretch_band_or_resolution_finds_nothing(bench, opening, how):
+def test_another_model_stretch_band_or_resolution_finds_nothing(bench, opening, how):
     store = bench.store()
     bench.segment(store)
     wanted, _ = bench.segment(opening=opening, how=how)
@@ -279,7 +286,8 @@ def replaced(bench, picture):
     assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
 
-def test_r62_r64_a_scene_rewritten_during_a_run_with_its_times_restored_is_noticed(bench):
+@pytest.mark.fault("R62", "R64")
+def test_a_scene_rewritten_during_a_run_with_its_times_restored_is_noticed(bench):
     @dataclass(frozen=True)
     class Rewriting(ThresholdSegmenter):
         def embed(self, rgb, valid):
@@ -294,7 +302,8 @@ def test_r62_r64_a_scene_rewritten_during_a_run_with_its_times_restored_is_notic
     assert bench.segment(bench.store())[0] == wanted
 
 
-def test_r64_a_scene_replaced_behind_our_back_finds_nothing(bench):
+@pytest.mark.fault("R64")
+def test_a_scene_replaced_behind_our_back_finds_nothing(bench):
     store = bench.store()
     first, _ = bench.segment(store)
     replaced(bench, flat_scene(np.random.default_rng(4), 150, 210, 40))
@@ -304,7 +313,8 @@ def test_r64_a_scene_replaced_behind_our_back_finds_nothing(bench):
     assert bench.embedded() == [1] * TILES
 
 
-def test_r64_a_change_that_the_fingerprint_of_a_large_file_does_not_meet_finds_nothing_there(bench, monkeypatch):
+@pytest.mark.fault("R64")
+def test_a_change_that_the_fingerprint_of_a_large_file_does_not_meet_finds_nothing_there(bench, monkeypatch):
     monkeypatch.setattr(fingerprint, "_WHOLE_BYTES", 1000)
     monkeypatch.setattr(fingerprint, "_BLOCK_BYTES", 16)
     store = bench.store()
@@ -320,7 +330,8 @@ def test_r64_a_change_that_the_fingerprint_of_a_large_file_does_not_meet_finds_n
     assert 1 <= len(bench.embedded()) <= 4
 
 
-def test_c24_a_moved_a_copied_and_a_touched_scene_and_store_find_everything(bench):
+@pytest.mark.fault("C24")
+def test_a_moved_a_copied_and_a_touched_scene_and_store_find_everything(bench):
     store = bench.store()
     bench.segment(store)
     os.utime(bench.path)
@@ -372,7 +383,8 @@ def test_embed_scene_goes_on_where_it_was_and_makes_damaged_entries_again(bench)
     assert "damaged" in summary.warnings[0]
 
 
-def test_r39_tiles_without_a_valid_pixel_have_no_entry(bench):
+@pytest.mark.fault("R39")
+def test_tiles_without_a_valid_pixel_have_no_entry(bench):
     picture = np.zeros((3, 150, 210), np.uint8)
     picture[:, 140:, 200:] = 9
     write_scene(bench.path, picture, photometric="rgb", nodata=0)
@@ -400,8 +412,9 @@ def unwritable(bench):
     return store
 
 
+@pytest.mark.fault("C26")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_c26_a_run_goes_on_without_a_store_and_says_so_once(bench, workers):
+def test_a_run_goes_on_without_a_store_and_says_so_once(bench, workers):
     wanted, _ = bench.segment()
     made, summary = bench.segment(unwritable(bench), workers=workers)
     assert made == wanted
@@ -422,7 +435,8 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
 
 
-def test_c26_a_run_survives_a_full_disk_and_filling_a_store_does_not(bench, small_disk):
+@pytest.mark.fault("C26")
+def test_a_run_survives_a_full_disk_and_filling_a_store_does_not(bench, small_disk):
     wanted, _ = bench.segment()
     made, summary = bench.segment(EmbeddingStore(small_disk / "store"))
     assert made == wanted
@@ -437,13 +451,15 @@ def test_c26_a_run_survives_a_full_disk_and_filling_a_store_does_not(bench, smal
     assert list(small_disk.rglob("*.partial")) == []
 
 
-def test_c26_filling_a_store_that_cannot_be_written_is_an_error(bench):
+@pytest.mark.fault("C26")
+def test_filling_a_store_that_cannot_be_written_is_an_error(bench):
     with pytest.raises(ExportError, match="cannot be written") as refused:
         bench.embed(unwritable(bench))
     assert refused.value.exit_code == 6
 
 
-def test_c27_a_run_in_a_store_that_is_too_small_gives_the_same_bytes(bench):
+@pytest.mark.fault("C27")
+def test_a_run_in_a_store_that_is_too_small_gives_the_same_bytes(bench):
     wanted, _ = bench.segment()
     store = bench.store(max_bytes=60_000)
     for _ in range(2):
@@ -454,14 +470,16 @@ def test_c27_a_run_in_a_store_that_is_too_small_gives_the_same_bytes(bench):
     assert "does not fit" in summary.warnings[0]
 
 
+@pytest.mark.fault("C27")
 @pytest.mark.parametrize("limit", [100, 60_000])
-def test_c27_a_store_that_cannot_hold_the_scene_is_not_filled(bench, limit):
+def test_a_store_that_cannot_hold_the_scene_is_not_filled(bench, limit):
     with pytest.raises(UsageError, match=r"too small.*--cache-size|--cache-size.*too small"):
         bench.embed(bench.store(max_bytes=limit))
     assert len(bench.embedded()) <= 2
 
 
-def test_o28_an_output_in_the_store_is_refused(bench):
+@pytest.mark.fault("O28")
+def test_an_output_in_the_store_is_refused(bench):
     store = bench.store()
     for out in (store.folder / "out.gpkg", bench.folder / "store" / ".." / "store" / "ab" / "out.gpkg"):
         with pytest.raises(UsageError, match="lies in the embedding store"):

@@ -92,8 +92,9 @@ def picture():
 GRIDS = [(1024, 256), (64, 16), (100, 37), (64, 44), (128, 2), (70, 50)]
 
 
+@pytest.mark.fault("Q6")
 @pytest.mark.parametrize(("tile_size", "overlap"), GRIDS)
-def test_q6_bytes_do_not_depend_on_tile_size_and_overlap(tmp_path, picture, tile_size, overlap):
+def test_bytes_do_not_depend_on_tile_size_and_overlap(tmp_path, picture, tile_size, overlap):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     scene, summary, (polygons, _) = run(path, tmp_path / "out.gpkg", tile_size=tile_size, overlap=overlap)
     assert pixels(scene, polygons) == expected(truth_polygons(picture))
@@ -102,9 +103,10 @@ def test_q6_bytes_do_not_depend_on_tile_size_and_overlap(tmp_path, picture, tile
     assert summary.count == len(polygons)
 
 
+@pytest.mark.fault("Q6")
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), tile_size=st.integers(24, 90), data=st.data())
-def test_q6_random_scenes_random_grids(tmp_path_factory, seed, tile_size, data):
+def test_random_scenes_random_grids(tmp_path_factory, seed, tile_size, data):
     rng = np.random.default_rng(seed)
     scenery = flat_scene(rng, int(rng.integers(20, 120)), int(rng.integers(20, 120)), int(rng.integers(1, 25)))
     folder = tmp_path_factory.mktemp("random")
@@ -115,6 +117,7 @@ def test_q6_random_scenes_random_grids(tmp_path_factory, seed, tile_size, data):
     assert not columns["truncated"].any()
 
 
+@pytest.mark.fault("Q9")
 @pytest.mark.parametrize(
     "profile",
     [
@@ -125,7 +128,7 @@ def test_q6_random_scenes_random_grids(tmp_path_factory, seed, tile_size, data):
     ],
     ids=["tiled", "bands apart", "BigTIFF", "strips"],
 )
-def test_q9_layout_and_compression_of_the_file_do_not_matter(tmp_path, picture, profile):
+def test_layout_and_compression_of_the_file_do_not_matter(tmp_path, picture, profile):
     plain = run(
         write_scene(tmp_path / "a.tif", picture, photometric="rgb"), tmp_path / "a.gpkg", tile_size=90, overlap=20
     )[2]
@@ -138,16 +141,18 @@ def test_q9_layout_and_compression_of_the_file_do_not_matter(tmp_path, picture, 
     assert shapely.to_wkb(plain[0]).tolist() == shapely.to_wkb(other[0]).tolist()
 
 
+@pytest.mark.fault("R16", "R17", "Q9")
 @pytest.mark.parametrize("kind", ["south_up", "east_west_flipped"])
-def test_r16_r17_q9_flipped_copies_give_the_same_polygons(tmp_path, picture, kind):
+def test_flipped_copies_give_the_same_polygons(tmp_path, picture, kind):
     north = run(SCENES["north_up"](tmp_path, picture), tmp_path / "a.gpkg", tile_size=90, overlap=20)
     flipped = run(SCENES[kind](tmp_path, picture), tmp_path / "b.gpkg", tile_size=90, overlap=20)
     assert pixels(north[0], north[2][0]) == pixels(flipped[0], flipped[2][0])
     assert shapely.equals_exact(north[2][0], flipped[2][0], tolerance=0.5e-6).all()
 
 
+@pytest.mark.fault("Q5")
 @pytest.mark.parametrize("kind", sorted(SCENES))
-def test_q5_area_raster_and_validity_on_every_kind_of_grid(tmp_path, kind):
+def test_area_raster_and_validity_on_every_kind_of_grid(tmp_path, kind):
     scene, _, (polygons, columns) = run(SCENES[kind](tmp_path), tmp_path / "out.gpkg", tile_size=48, overlap=12)
     tile = scene.read(scene.region)
     labels, count = truth(tile.rgb, tile.valid)
@@ -166,7 +171,8 @@ def test_q5_area_raster_and_validity_on_every_kind_of_grid(tmp_path, kind):
     assert len(pairs) == count + (not tile.valid.all())
 
 
-def test_r18_rotated_polygons_are_the_north_up_ones_turned(tmp_path, picture):
+@pytest.mark.fault("R18")
+def test_rotated_polygons_are_the_north_up_ones_turned(tmp_path, picture):
     north = run(SCENES["north_up"](tmp_path, picture), tmp_path / "a.gpkg")
     turned = run(SCENES["rotated"](tmp_path, picture), tmp_path / "b.gpkg")
     change = rotated() @ ~NORTH_UP
@@ -202,13 +208,15 @@ def test_rows_follow_the_first_pixel_and_ids_count_them(tmp_path, picture):
     assert firsts == sorted(firsts)
 
 
-def test_q10_objects_are_disjoint_and_inside_the_raster(tmp_path, picture):
+@pytest.mark.fault("Q10")
+def test_objects_are_disjoint_and_inside_the_raster(tmp_path, picture):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     _, _, (polygons, _) = run(path, tmp_path / "out.gpkg", tile_size=64, overlap=16)
     assert shapely.area(polygons).sum() == pytest.approx(shapely.area(shapely.union_all(polygons)))
 
 
-def test_q11_a_window_gives_what_the_whole_scene_gives_away_from_its_border(tmp_path, picture):
+@pytest.mark.fault("Q11")
+def test_a_window_gives_what_the_whole_scene_gives_away_from_its_border(tmp_path, picture):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     scene, _, (polygons, _) = run(path, tmp_path / "all.gpkg", tile_size=64, overlap=16)
     left, bottom, right, top = scene.geobox.bounds
@@ -245,7 +253,8 @@ def run_quietly(path, out, **options):
     return segment_scene(open_scene(path), ThresholdSegmenter(), out, RunOptions(**options))
 
 
-def test_o33_min_area_is_ground_metres_after_stitching_and_counted(tmp_path, picture):
+@pytest.mark.fault("O33")
+def test_min_area_is_ground_metres_after_stitching_and_counted(tmp_path, picture):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     _, every, (_, columns) = run(path, tmp_path / "all.gpkg", tile_size=64, overlap=16)
     limit = float(np.median(columns["area_m2"]))
@@ -285,7 +294,8 @@ def test_prompts_give_the_components_they_lie_on(tmp_path, picture, workers):
     assert not columns["truncated"].any()
 
 
-def test_q8_p33_order_of_prompts_does_not_matter(tmp_path, picture):
+@pytest.mark.fault("Q8", "P33")
+def test_order_of_prompts_does_not_matter(tmp_path, picture):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     scene = open_scene(path)
     prompts = clicks(scene, [(20, 30), (100, 100), (20, 30), (200, 150)])
@@ -300,7 +310,8 @@ def test_q8_p33_order_of_prompts_does_not_matter(tmp_path, picture):
     assert first[1]["prompt_id"].tolist() == second[1]["prompt_id"].tolist()
 
 
-def test_p02_a_prompt_in_nodata_gives_a_warning_and_no_row(tmp_path):
+@pytest.mark.fault("P02")
+def test_a_prompt_in_nodata_gives_a_warning_and_no_row(tmp_path):
     scene = open_scene(SCENES["nodata"](tmp_path))
     summary = segment_prompts(scene, ThresholdSegmenter(), clicks(scene, [(3, 3)]), tmp_path / "out.gpkg", RunOptions())
     assert summary.count == 0
@@ -312,7 +323,8 @@ def box_prompt(scene, x0, y0, x1, y1):
     return Prompt("0", scene.geobox.crs, box_xyxy=(left, bottom, right, top))
 
 
-def test_p16_a_box_larger_than_a_tile_is_decoded_in_its_middle_and_grown(tmp_path):
+@pytest.mark.fault("P16")
+def test_a_box_larger_than_a_tile_is_decoded_in_its_middle_and_grown(tmp_path):
     scenery = np.full((3, 200, 300), 40, np.uint8)
     scenery[:, 20:180, 20:280] = 220
     scenery[:, 90:110, 140:160] = 90
@@ -325,7 +337,8 @@ def test_p16_a_box_larger_than_a_tile_is_decoded_in_its_middle_and_grown(tmp_pat
     assert columns["n_tiles"][0] > 9
 
 
-def test_p01_prompts_outside_the_window_are_refused_or_left_out(tmp_path, picture):
+@pytest.mark.fault("P01")
+def test_prompts_outside_the_window_are_refused_or_left_out(tmp_path, picture):
     path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     left, bottom, _, _ = open_scene(path).geobox.bounds
     scene = open_scene(path, window=(left, bottom, left + 30, bottom + 30))

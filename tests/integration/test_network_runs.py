@@ -97,14 +97,16 @@ def test_everything_is_looked_for(found, path, tmp_path):
     assert set(frame["model"]) == {"mobile_sam/random"}
 
 
-def test_q12_no_cold_and_warm_store_give_the_same_bytes(found, path, segmenter, tmp_path, monkeypatch):
+@pytest.mark.fault("Q12")
+def test_no_cold_and_warm_store_give_the_same_bytes(found, path, segmenter, tmp_path, monkeypatch):
     store = EmbeddingStore(tmp_path / "store")
     assert segment(path, segmenter, tmp_path, store)[0] == found[0]
     monkeypatch.setattr(segmenter, "embed", None)
     assert segment(path, segmenter, tmp_path, EmbeddingStore(tmp_path / "store"))[0] == found[0]
 
 
-def test_q12_two_processes_find_what_one_finds(found, path, segmenter, tmp_path):
+@pytest.mark.fault("Q12")
+def test_two_processes_find_what_one_finds(found, path, segmenter, tmp_path):
     assert segment(path, segmenter, tmp_path, workers=2)[0] == found[0]
 
 
@@ -154,7 +156,8 @@ def test_prompts_are_answered_at_every_granularity(path, segmenter, tmp_path):
     assert areas["part"]["point"] < areas["group"]["point"]
 
 
-def test_q12_prompts_find_the_same_with_any_store_and_in_any_number_of_processes(path, segmenter, tmp_path):
+@pytest.mark.fault("Q12")
+def test_prompts_find_the_same_with_any_store_and_in_any_number_of_processes(path, segmenter, tmp_path):
     wanted, _ = ask(path, segmenter, tmp_path)
     store = EmbeddingStore(tmp_path / "store")
     assert ask(path, segmenter, tmp_path, store=store)[0] == wanted
@@ -234,7 +237,8 @@ def warnings_in(text):
     return [line for line in text.splitlines() if line.startswith("warning: ")]
 
 
-def test_q12_embed_then_segment_on_the_command_line(command, path, checkpoint, tmp_path):
+@pytest.mark.fault("Q12")
+def test_embed_then_segment_on_the_command_line(command, path, checkpoint, tmp_path):
     model = ("--model", checkpoint, *NETWORK)
     cached = ("--cache", tmp_path / "store")
     code, _, said = command("embed", path, "-o", tmp_path / "store", *model, *QUICK[:4])
@@ -250,8 +254,9 @@ def test_q12_embed_then_segment_on_the_command_line(command, path, checkpoint, t
     assert files[0] == files[1] == files[2]
 
 
+@pytest.mark.fault("C09")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_c09_a_file_of_the_user_is_called_unverified_once(path, checkpoint, tmp_path, workers):
+def test_a_file_of_the_user_is_called_unverified_once(path, checkpoint, tmp_path, workers):
     args = ("segment", path, "-o", "out.gpkg", "--model", checkpoint, *NETWORK, *QUICK, "--workers", workers)
     places = {"PYTHONPATH": str(Path(geosam.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

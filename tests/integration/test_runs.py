@@ -60,7 +60,8 @@ class Failing(ThresholdSegmenter):
         return super().embed(rgb, valid)
 
 
-def test_f01_q12_an_interrupted_run_resumes_and_writes_the_same_bytes(tmp_path, path):
+@pytest.mark.fault("F01", "Q12")
+def test_an_interrupted_run_resumes_and_writes_the_same_bytes(tmp_path, path):
     first, second = tmp_path / "a" / "out.gpkg", tmp_path / "b" / "out.gpkg"
     first.parent.mkdir()
     second.parent.mkdir()
@@ -75,7 +76,8 @@ def test_f01_q12_an_interrupted_run_resumes_and_writes_the_same_bytes(tmp_path, 
     assert leftovers(second.parent) == []
 
 
-def test_f02_another_option_is_refused_and_restart_starts_afresh(tmp_path, path):
+@pytest.mark.fault("F02")
+def test_another_option_is_refused_and_restart_starts_afresh(tmp_path, path):
     out = tmp_path / "out.gpkg"
     with pytest.raises(RuntimeError):
         segment(path, out, Failing(counter=str(tmp_path / "n")))
@@ -88,15 +90,17 @@ def test_f02_another_option_is_refused_and_restart_starts_afresh(tmp_path, path)
     assert leftovers(tmp_path) == []
 
 
-def test_f02_options_that_only_shape_the_output_may_change_on_resume(tmp_path, path):
+@pytest.mark.fault("F02")
+def test_options_that_only_shape_the_output_may_change_on_resume(tmp_path, path):
     out = tmp_path / "out.gpkg"
     with pytest.raises(RuntimeError):
         segment(path, out, Failing(counter=str(tmp_path / "n")))
     assert segment(path, out, layout="planar", min_area_m2=2).resumed_tiles == 3
 
 
+@pytest.mark.fault("F05")
 @pytest.mark.parametrize("times", [1, 2])
-def test_f05_a_killed_worker_is_noticed_and_its_tiles_are_tried_once_more(tmp_path, path, times):
+def test_a_killed_worker_is_noticed_and_its_tiles_are_tried_once_more(tmp_path, path, times):
     out = tmp_path / "out.gpkg"
     killer = Failing(counter=str(tmp_path / "n"), after=4, way="kill", times=times * 100 if times > 1 else 1)
     if times == 1:
@@ -110,15 +114,17 @@ def test_f05_a_killed_worker_is_noticed_and_its_tiles_are_tried_once_more(tmp_pa
     assert not out.exists()
 
 
+@pytest.mark.fault("F06")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_f06_a_failed_allocation_names_the_tile_and_what_to_lower(tmp_path, path, workers):
+def test_a_failed_allocation_names_the_tile_and_what_to_lower(tmp_path, path, workers):
     starving = Failing(counter=str(tmp_path / "n"), way="memory", times=100)
     with pytest.raises(OutOfMemory, match=r"tile r\d+ c\d+.*--tile-size") as starved:
         segment(path, tmp_path / "out.gpkg", starving, workers=workers)
     assert starved.value.exit_code == 8
 
 
-def test_o16_an_existing_output_is_kept_unless_overwriting_was_asked_for(tmp_path, path):
+@pytest.mark.fault("O16")
+def test_an_existing_output_is_kept_unless_overwriting_was_asked_for(tmp_path, path):
     out = tmp_path / "out.gpkg"
     segment(path, out)
     before = out.read_bytes()
@@ -129,7 +135,8 @@ def test_o16_an_existing_output_is_kept_unless_overwriting_was_asked_for(tmp_pat
     assert segment(path, out, overwrite=True).count
 
 
-def test_o16_a_run_killed_between_output_and_journal_needs_no_overwrite(tmp_path, path):
+@pytest.mark.fault("O16")
+def test_a_run_killed_between_output_and_journal_needs_no_overwrite(tmp_path, path):
     out = tmp_path / "out.gpkg"
     from unittest import mock
 
@@ -141,14 +148,16 @@ def test_o16_a_run_killed_between_output_and_journal_needs_no_overwrite(tmp_path
     assert leftovers(tmp_path) == []
 
 
-def test_o23_o28_two_runs_of_one_output_do_not_write_at_once(tmp_path, path):
+@pytest.mark.fault("O23", "O28")
+def test_two_runs_of_one_output_do_not_write_at_once(tmp_path, path):
     out = tmp_path / "out.gpkg"
     with Journal(out, {}), pytest.raises(LockHeld, match=r"out\.gpkg") as held:
         segment(path, out)
     assert held.value.exit_code == 8
 
 
-def test_r01_a_truncated_raster_fails_and_allow_partial_names_the_tiles(tmp_path):
+@pytest.mark.fault("R01")
+def test_a_truncated_raster_fails_and_allow_partial_names_the_tiles(tmp_path):
     picture = flat_scene(np.random.default_rng(3), 300, 210, 40)
     path = write_scene(tmp_path / "cut.tif", picture, photometric="rgb", blockysize=1)
     os.truncate(path, path.stat().st_size * 6 // 10)
@@ -167,7 +176,8 @@ def test_r01_a_truncated_raster_fails_and_allow_partial_names_the_tiles(tmp_path
     assert 0 < summary.count == len(pyogrio.read_dataframe(out))
 
 
-def test_r39_a_scene_without_a_valid_pixel_gives_an_empty_layer(tmp_path):
+@pytest.mark.fault("R39")
+def test_a_scene_without_a_valid_pixel_gives_an_empty_layer(tmp_path):
     path = write_scene(tmp_path / "empty.tif", np.zeros((3, 150, 150), np.uint8), nodata=0, photometric="rgb")
     summary = segment(path, tmp_path / "out.gpkg")
     assert summary.count == 0
@@ -176,7 +186,8 @@ def test_r39_a_scene_without_a_valid_pixel_gives_an_empty_layer(tmp_path):
     assert (info["features"], info["crs"]) == (0, "EPSG:32633")
 
 
-def test_r62_a_raster_replaced_during_the_run_is_noticed(tmp_path, path):
+@pytest.mark.fault("R62")
+def test_a_raster_replaced_during_the_run_is_noticed(tmp_path, path):
     @dataclass(frozen=True)
     class Replacing(ThresholdSegmenter):
         def embed(self, rgb, valid):
@@ -206,9 +217,10 @@ COMMAND = [sys.executable, "-m", "geosam", "segment", "scene.tif", "-o", "out.gp
 OPTIONS = ["--tile-size", "64", "--overlap", "16", "--quiet"]
 
 
+@pytest.mark.fault("F01")
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_f01_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, workers):
+def test_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, workers):
     """The whole process group is killed at random moments, then the run is made to finish."""
     picture = flat_scene(np.random.default_rng(8), 500, 600, 80)
     whole = tmp_path / "whole"
@@ -262,8 +274,9 @@ def killed_at(command, folder, seconds):
     return True
 
 
+@pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_f03_f04_an_interrupted_command_ends_soon_with_its_code_and_resumes(tmp_path, number):
+def test_an_interrupted_command_ends_soon_with_its_code_and_resumes(tmp_path, number):
     picture = np.random.default_rng(1).integers(0, 2, (3, 700, 700)).astype(np.uint8).repeat(2, 1).repeat(2, 2) * 90
     write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
     process = subprocess.Popen([*COMMAND, *OPTIONS], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -281,8 +294,9 @@ def test_f03_f04_an_interrupted_command_ends_soon_with_its_code_and_resumes(tmp_
     assert leftovers(tmp_path) == [".out.gpkg.journal"]
 
 
+@pytest.mark.fault("L01", "R50")
 @pytest.mark.slow
-def test_l01_r50_a_huge_sparse_scene_takes_little_memory(tmp_path):
+def test_a_huge_sparse_scene_takes_little_memory(tmp_path):
     """100,000 x 100,000 px in a file of half a megabyte: only the tiles with something in them cost anything."""
     import rasterio
 

@@ -134,7 +134,8 @@ def test_of_masks_whose_boxes_agree_the_best_stays():
     assert np.all(np.diff(found.predicted_iou) <= 0)
 
 
-def test_p02_a_tile_without_valid_pixels_gives_nothing():
+@pytest.mark.fault("P02")
+def test_a_tile_without_valid_pixels_gives_nothing():
     rgb = np.zeros((3, 40, 40), np.uint8)
     assert len(run(PromptedOnly(), rgb, np.zeros((40, 40), bool), Window(0, 0, 40, 40), spacing_px=4)) == 0
 
@@ -215,7 +216,8 @@ def test_a_crop_keeps_masks_at_the_edge_of_the_tile_but_not_near_its_own():
     assert len(magnified([60, 10, 165, 60], scores=only_crops)[0]) == 0
 
 
-def test_p02_crops_without_valid_grid_points_are_not_looked_at():
+@pytest.mark.fault("P02")
+def test_crops_without_valid_grid_points_are_not_looked_at():
     valid = np.zeros((200, 300), bool)
     valid[:60, :100] = True
     _, looked = magnified([60, 40, 70, 55], valid)
@@ -273,7 +275,8 @@ def test_a_hole_that_goes_on_outside_the_mask_is_no_hole_and_the_last_part_stays
     assert found.boxes_xyxy.tolist() == [[61, 61, 64, 64]]
 
 
-def test_p02_holes_of_invalid_pixels_are_not_filled():
+@pytest.mark.fault("P02")
+def test_holes_of_invalid_pixels_are_not_filled():
     mask = np.ones((64, 64), bool)
     mask[30:32, 30:32] = False
     segmenter = Candidates(MaskSet.from_full([mask], (64, 64)), [])

@@ -130,8 +130,9 @@ def outcome(call):
         return type(error)
 
 
+@pytest.mark.fault("Q14")
 @given(data=st.data())
-def test_q14_any_draft_gives_what_a_batch_run_gives(known_scenes, data):
+def test_any_draft_gives_what_a_batch_run_gives(known_scenes, data):
     session, folder = data.draw(st.sampled_from(known_scenes[data.draw(st.sampled_from(KINDS))]))
     draft = data.draw(drafts(session.scene))
     answer = outcome(lambda: session.answer(draft))
@@ -141,8 +142,9 @@ def test_q14_any_draft_gives_what_a_batch_run_gives(known_scenes, data):
         assert same_as_batch(answer, session, draft, folder)
 
 
+@pytest.mark.fault("Q14")
 @given(data=st.data())
-def test_q14_what_was_asked_and_seen_before_makes_no_difference(known_scenes, data):
+def test_what_was_asked_and_seen_before_makes_no_difference(known_scenes, data):
     session, _ = data.draw(st.sampled_from(known_scenes[data.draw(st.sampled_from(KINDS))]))
     draft = data.draw(drafts(session.scene))
     look = data.draw(st.sampled_from(["known", "window", "whole"]))
@@ -304,7 +306,8 @@ def test_windows_are_announced_and_an_announcement_can_stop_the_answer(wide):
     assert len(session.memory) == 2 + len(begun)
 
 
-def test_l07_sixteen_threads_with_one_draft_look_once_and_agree(wide):
+@pytest.mark.fault("L07")
+def test_sixteen_threads_with_one_draft_look_once_and_agree(wide):
     model, memory, all_here = Counting(), EmbeddingMemory(), threading.Barrier(16)
     sessions = [session_of(wide, model, memory=memory) for _ in range(4)]
     draft = clicks(wide, (105.5, 45.5))
@@ -318,7 +321,8 @@ def test_l07_sixteen_threads_with_one_draft_look_once_and_agree(wide):
     assert len(model.embedded) == 1
 
 
-def test_l08_sessions_of_other_files_models_or_options_share_a_memory_but_no_embedding(tmp_path):
+@pytest.mark.fault("L08")
+def test_sessions_of_other_files_models_or_options_share_a_memory_but_no_embedding(tmp_path):
     memory, states = EmbeddingMemory(), set()
     (tmp_path / "other").mkdir()
     one, other = SCENES["north_up"](tmp_path), SCENES["north_up"](tmp_path / "other", picture(seed=6))

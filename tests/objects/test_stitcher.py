@@ -69,14 +69,16 @@ def pictures(draw):
     return picture
 
 
+@pytest.mark.fault("Q6")
 @given(pictures(), st.integers(3, 20), st.data())
-def test_q6_objects_do_not_depend_on_tile_size_and_overlap(picture, tile_size, data):
+def test_objects_do_not_depend_on_tile_size_and_overlap(picture, tile_size, data):
     overlap = data.draw(st.integers(2, tile_size - 1))
     assert wkb(stitched(picture, tile_size, overlap)) == exact(picture)
 
 
+@pytest.mark.fault("Q7")
 @given(pictures(), st.randoms(use_true_random=False))
-def test_q7_objects_and_columns_do_not_depend_on_the_order_of_tiles(picture, random):
+def test_objects_and_columns_do_not_depend_on_the_order_of_tiles(picture, random):
     def key(found):
         return found.corners.tobytes(), found.n_tiles, found.touches_edge, found.truncated, found.score
 

@@ -33,8 +33,9 @@ def other_crs(grid, xy, crs):
     return np.stack(Transformer.from_crs(grid.crs, crs, always_xy=True).transform(*np.asarray(xy).T), axis=1)
 
 
+@pytest.mark.fault("Q2")
 @every_grid
-def test_q2_pixel_centres_become_the_indices_that_sam_wants(grid):
+def test_pixel_centres_become_the_indices_that_sam_wants(grid):
     rng = np.random.default_rng(0)
     cells = np.stack([rng.integers(0, grid.width, 50), rng.integers(0, grid.height, 50)], axis=1)
     centres = np.stack([grid.transform @ (c + 0.5, r + 0.5) for c, r in cells])
@@ -45,6 +46,7 @@ def test_q2_pixel_centres_become_the_indices_that_sam_wants(grid):
     np.testing.assert_allclose(indices, cells - (100, 50), atol=1e-5)
 
 
+@pytest.mark.fault("Q2")
 @given(
     st.floats(-180, 180),
     st.sampled_from([0.01, 0.3, 30.0]),
@@ -52,7 +54,7 @@ def test_q2_pixel_centres_become_the_indices_that_sam_wants(grid):
     st.sampled_from([-1, 1]),
     st.tuples(st.floats(0, 299.99), st.floats(0, 199.99)),
 )
-def test_q2_sub_pixel_positions_survive_any_affine(angle, size, ratio, flip, xy):
+def test_sub_pixel_positions_survive_any_affine(angle, size, ratio, flip, xy):
     x, y = xy
     transform = Affine.translation(5e5, 4e6) @ Affine.rotation(angle) @ Affine.scale(size, flip * size * ratio)
     grid = GeoBox(300, 200, transform, UTM)
@@ -60,11 +62,12 @@ def test_q2_sub_pixel_positions_survive_any_affine(angle, size, ratio, flip, xy)
     np.testing.assert_allclose(placed.points_xy, [(x + 0.005, y + 0.005)], atol=1e-5)
 
 
+@pytest.mark.fault("Q3")
 @pytest.mark.parametrize(
     ("code", "centre"),
     [(32633, (15.2, 45)), (27700, (-2.1, 53)), (3857, (15, 45)), (2154, (3, 46)), (3413, (-45, 85)), (4807, (3, 46))],
 )
-def test_q3_prompts_return_to_where_they_were_given(code, centre):
+def test_prompts_return_to_where_they_were_given(code, centre):
     crs = CRS(code)
     there = Transformer.from_crs(WGS84, crs, always_xy=True)
     back = Transformer.from_crs(crs, WGS84, always_xy=True)
@@ -272,8 +275,9 @@ def test_a_box_around_a_polygon_is_tight_in_pixels_of_a_rotated_grid():
     assert sides[0] == pytest.approx(2 * sides[1])
 
 
+@pytest.mark.fault("R58", "P04")
 @pytest.mark.parametrize("x", [np.nan, np.inf, 1e300, -1e300])
-def test_r58_p04_coordinates_that_are_no_place_are_refused_before_they_become_pixels(x):
+def test_coordinates_that_are_no_place_are_refused_before_they_become_pixels(x):
     grid = GeoBox(20, 20, Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), CRS.from_epsg(32633))
     with pytest.raises(PromptError) as refused:
         to_scene([Prompt("a", grid.crs, np.array([[x, 4_999_999.0]]), np.ones(1, np.int8))], grid)

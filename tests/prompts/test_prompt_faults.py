@@ -40,7 +40,8 @@ def placed_points(path, scene=SCENE, **options):
     return np.concatenate([p.points_xy for p in to_scene(prompts, scene)[0]])
 
 
-def test_p01_a_point_outside_is_refused_with_its_feature_and_distance(tmp_path):
+@pytest.mark.fault("P01")
+def test_a_point_outside_is_refused_with_its_feature_and_distance(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(10, 10), Point(1150, 50)), label=[1, 1])
     text = refused(PromptOutsideScene, path, "layer p", "feature 2", "1000 m outside", "--skip-outside", scene=SCENE)
     assert "feature 1:" not in text
@@ -50,7 +51,8 @@ def test_p01_a_point_outside_is_refused_with_its_feature_and_distance(tmp_path):
     assert "feature 2" in warning
 
 
-def test_p01_the_distance_is_in_metres_on_a_scene_in_degrees():
+@pytest.mark.fault("P01")
+def test_the_distance_is_in_metres_on_a_scene_in_degrees():
     scene = GeoBox(100, 100, Affine(1e-5, 0, 15, 0, -1e-5, 45), WGS84)
     with pytest.raises(PromptOutsideScene) as caught:
         to_scene([Prompt(1, WGS84, np.array([(15.0005, 45.01)]), np.ones(1, np.int8))], scene)
@@ -58,7 +60,8 @@ def test_p01_the_distance_is_in_metres_on_a_scene_in_degrees():
     assert metres == pytest.approx(1111.4, abs=0.5)  # a degree of latitude is 111.1 km there
 
 
-def test_p03_the_right_and_lower_edges_are_outside_the_left_and_upper_inside():
+@pytest.mark.fault("P03")
+def test_the_right_and_lower_edges_are_outside_the_left_and_upper_inside():
     def place(x, y):
         return to_scene([Prompt(1, CRS(UTM), np.array([(x, y)]), np.ones(1, np.int8))], SCENE)[0][0].points_xy[0]
 
@@ -72,8 +75,9 @@ def test_p03_the_right_and_lower_edges_are_outside_the_left_and_upper_inside():
                 place(x, y)
 
 
+@pytest.mark.fault("P04")
 @pytest.mark.parametrize("xy", [(float("nan"), 2), (1, float("inf")), (float("-inf"), 1)])
-def test_p04_coordinates_that_are_not_finite(tmp_path, xy):
+def test_coordinates_that_are_not_finite(tmp_path, xy):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(1, 2)), feature(json_point(*xy)))
     if xy[0] == float("-inf") or xy[1] == float("inf"):
         path = write_layer(tmp_path / "p.gpkg", [Point(1, 2), Point(*xy)])
@@ -82,13 +86,15 @@ def test_p04_coordinates_that_are_not_finite(tmp_path, xy):
         prompts_from_options([xy], [], [], WGS84)
 
 
-def test_p04_huge_coordinates_are_outside_and_no_overflow():
+@pytest.mark.fault("P04")
+def test_huge_coordinates_are_outside_and_no_overflow():
     for x in (1e300, -1e308):
         with pytest.raises(PromptError):
             to_scene([Prompt(1, CRS(UTM), np.array([(x, 0.0)]), np.ones(1, np.int8))], SCENE)
 
 
-def test_p05_metres_declared_as_degrees(tmp_path):
+@pytest.mark.fault("P05")
+def test_metres_declared_as_degrees(tmp_path):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(X + 10, Y + 10), label=1))
     refused(CRSMismatch, path, "feature 0", "-180..180", "--prompt-crs", "500010", scene=SCENE)
     prompts, (warning,) = read_prompts(path, crs=CRS(UTM))
@@ -96,7 +102,8 @@ def test_p05_metres_declared_as_degrees(tmp_path):
     np.testing.assert_array_equal(to_scene(prompts, SCENE)[0][0].points_xy, [(20, 180)])
 
 
-def test_p06_the_old_crs_member_is_honoured(tmp_path):
+@pytest.mark.fault("P06")
+def test_the_old_crs_member_is_honoured(tmp_path):
     def named(code):
         return {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}}
 
@@ -107,14 +114,16 @@ def test_p06_the_old_crs_member_is_honoured(tmp_path):
     np.testing.assert_allclose(placed_points(degrees), [(20, 180)], atol=1e-6)
 
 
-def test_p07_a_layer_without_crs_needs_one_from_the_user(tmp_path):
+@pytest.mark.fault("P07")
+def test_a_layer_without_crs_needs_one_from_the_user(tmp_path):
     path = write_layer(tmp_path / "p.shp", shifted(Point(10, 10)), geometry_type="Point", label=[1])
     (tmp_path / "p.prj").unlink()
     refused(CRSMismatch, path, "no CRS", "--prompt-crs")
     np.testing.assert_array_equal(placed_points(path, crs=CRS(UTM)), [(20, 180)])
 
 
-def test_p07_a_table_without_geometry_is_no_layer(tmp_path):
+@pytest.mark.fault("P07")
+def test_a_table_without_geometry_is_no_layer(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("x,y\n1,2\n")
     refused(PromptError, path, "starts with 'x,y", "GeoPackage")
@@ -127,7 +136,8 @@ def test_p07_a_table_without_geometry_is_no_layer(tmp_path):
     refused(PromptError, bare, "no layer with geometries")
 
 
-def test_p08_prompts_in_different_crss_are_placed_each_by_its_own(tmp_path):
+@pytest.mark.fault("P08")
+def test_prompts_in_different_crss_are_placed_each_by_its_own(tmp_path):
     lonlat = Transformer.from_crs(UTM, WGS84, always_xy=True).transform(X + 20, Y + 30)
     metres = read_prompts(write_layer(tmp_path / "m.gpkg", shifted(Point(10, 10)), label=[1]))[0]
     degrees = read_prompts(write_layer(tmp_path / "d.gpkg", [Point(*lonlat)], crs="EPSG:4326", label=[1]))[0]
@@ -137,6 +147,7 @@ def test_p08_prompts_in_different_crss_are_placed_each_by_its_own(tmp_path):
     )
 
 
+@pytest.mark.fault("P09")
 @pytest.mark.parametrize(
     ("crs", "xy", "texts"),
     [
@@ -146,14 +157,15 @@ def test_p08_prompts_in_different_crss_are_placed_each_by_its_own(tmp_path):
         (32648, (1e12, 1e12), ("UTM zone 48N",)),
     ],
 )
-def test_p09_far_outside_the_area_of_use(tmp_path, crs, xy, texts):
+def test_far_outside_the_area_of_use(tmp_path, crs, xy, texts):
     path = write_layer(tmp_path / "p.gpkg", [Point(*xy)], crs=f"EPSG:{crs}", label=[1])
     refused(CRSMismatch, path, "feature 1", "--prompt-crs", *texts, scene=SCENE)
     if xy[1] <= 90 or crs != 4326:
         assert to_scene(read_prompts(path)[0], SCENE, skip_outside=True)[0] == []
 
 
-def test_p09_a_wrong_position_inside_the_scene_is_refused_even_when_skipping():
+@pytest.mark.fault("P09")
+def test_a_wrong_position_inside_the_scene_is_refused_even_when_skipping():
     x, y = Transformer.from_crs(32648, 32633, always_xy=True).transform(X, 1e6)
     scene = GeoBox(2000, 2000, Affine(0.5, 0, x - 500, 0, -0.5, y + 500), CRS(32633))
     prompt = Prompt(1, CRS(32648), np.array([(X, 1e6)]), np.ones(1, np.int8))
@@ -162,8 +174,9 @@ def test_p09_a_wrong_position_inside_the_scene_is_refused_even_when_skipping():
             to_scene([prompt], scene, skip_outside=skip)
 
 
+@pytest.mark.fault("P10")
 @pytest.mark.parametrize("code", [4326, 31467, 2193, 3035])
-def test_p10_axis_order_is_x_then_y_whatever_the_crs_says(tmp_path, code):
+def test_axis_order_is_x_then_y_whatever_the_crs_says(tmp_path, code):
     centre = {4326: (10, 50), 31467: (9, 48), 2193: (174, -41), 3035: (10, 52)}[code]
     zone = CRS(32632 if centre[1] > 0 else 32760)
     x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(*centre)
@@ -173,36 +186,41 @@ def test_p10_axis_order_is_x_then_y_whatever_the_crs_says(tmp_path, code):
     np.testing.assert_allclose(placed_points(path, scene), [(100, 100)], atol=1e-3)
 
 
-def test_p11_an_empty_layer_is_no_error(tmp_path):
+@pytest.mark.fault("P11")
+def test_an_empty_layer_is_no_error(tmp_path):
     for path in (write_geojson(tmp_path / "p.geojson"), write_layer(tmp_path / "p.gpkg", [])):
         prompts, (warning,) = read_prompts(path)
         assert prompts == []
         assert "no prompts" in warning
 
 
-def test_p12_an_inverted_box_is_turned_round():
+@pytest.mark.fault("P12")
+def test_an_inverted_box_is_turned_round():
     prompts, (warning,) = prompts_from_options([], [], [(X + 20, Y + 5, X + 10, Y + 25)], CRS(UTM))
     assert prompts[0].box_xyxy == (X + 10, Y + 5, X + 20, Y + 25)
     assert f"--box {X + 20}," in warning
 
 
+@pytest.mark.fault("P13")
 @pytest.mark.parametrize("flat", [(1, 1, 1, 5), (1, 1, 5, 1), (2, 2, 2, 2)])
-def test_p13_a_box_without_area(tmp_path, flat):
+def test_a_box_without_area(tmp_path, flat):
     with pytest.raises(EmptyPrompt, match=r"--box 1|--box 2"):
         prompts_from_options([], [], [flat], CRS(UTM))
     path = write_layer(tmp_path / "p.gpkg", shifted(box(0, 0, 1, 1), box(*flat)))
     refused(EmptyPrompt, path, "feature 2", "no area")
 
 
+@pytest.mark.fault("P14")
 @pytest.mark.parametrize("position", range(4))
-def test_p14_a_box_with_nan(position):
+def test_a_box_with_nan(position):
     corners = [0.0, 0.0, 5.0, 5.0]
     corners[position] = float("nan")
     with pytest.raises(PromptError, match=r"not finite.*--box"):
         prompts_from_options([], [], [tuple(corners)], CRS(UTM))
 
 
-def test_p15_a_box_half_outside_is_clipped_and_one_wholly_outside_refused(tmp_path):
+@pytest.mark.fault("P15")
+def test_a_box_half_outside_is_clipped_and_one_wholly_outside_refused(tmp_path):
     half = read_prompts(write_layer(tmp_path / "h.gpkg", shifted(box(-10, 10, 10, 120))))[0]
     (placed,), (warning,) = to_scene(half, SCENE)
     assert placed.box_xyxy == placed.bounds_xyxy == (0, 0, 20, 180)
@@ -213,7 +231,8 @@ def test_p15_a_box_half_outside_is_clipped_and_one_wholly_outside_refused(tmp_pa
         refused(PromptOutsideScene, path, "feature 1", "m outside", scene=SCENE)
 
 
-def test_p15_a_mask_polygon_outside_is_judged_by_its_area_not_its_envelope(tmp_path):
+@pytest.mark.fault("P15")
+def test_a_mask_polygon_outside_is_judged_by_its_area_not_its_envelope(tmp_path):
     corner = Polygon([(-30, 90), (-30, 130), (10, 130)])
     scene = to_scene(read_prompts(write_layer(tmp_path / "b.gpkg", shifted(corner)))[0], SCENE)[0]
     assert scene[0].box_xyxy == (0, 0, 20, 20)
@@ -221,27 +240,31 @@ def test_p15_a_mask_polygon_outside_is_judged_by_its_area_not_its_envelope(tmp_p
     refused(PromptOutsideScene, path, scene=SCENE, polygons="mask")
 
 
-def test_p16_a_box_larger_than_a_tile_is_placed_whole():
+@pytest.mark.fault("P16")
+def test_a_box_larger_than_a_tile_is_placed_whole():
     scene = GeoBox(9000, 9000, Affine(0.5, 0, X, 0, -0.5, Y), CRS(UTM))
     prompts, _ = prompts_from_options([], [], [(X + 100, Y - 3100, X + 3100, Y - 100)], CRS(UTM))
     assert to_scene(prompts, scene)[0][0].box_xyxy == (200, 200, 6200, 6200)
 
 
-def test_p17_only_negative_points(tmp_path):
+@pytest.mark.fault("P17")
+def test_only_negative_points(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), Point(2, 2)), object_id=[7, 7], label=[0, 0])
     refused(EmptyPrompt, path, "object 7", "at least one including point or a box")
     with pytest.raises(EmptyPrompt, match="--negative"):
         prompts_from_options([], [(1, 2)], [(0, 0, 1, 1)], CRS(UTM))
 
 
+@pytest.mark.fault("P18")
 @pytest.mark.parametrize("label", ["tree", "", "2", 2, -1, 0.5, None])
-def test_p18_labels_other_than_0_and_1(tmp_path, label):
+def test_labels_other_than_0_and_1(tmp_path, label):
     fine = "1" if isinstance(label, str) else 1
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), Point(2, 2)), label=[fine, label])
     refused(PromptError, path, 'feature 2 field "label"', repr(label), "1 (include) or 0 (exclude)")
 
 
-def test_p18_numbers_may_be_text_because_kml_has_no_others(tmp_path):
+@pytest.mark.fault("P18")
+def test_numbers_may_be_text_because_kml_has_no_others(tmp_path):
     columns = {"object_id": ["7", "7"], "step": ["1", "0"], "label": ["1", "0"]}
     path = write_layer(tmp_path / "p.kml", [Point(15.1, 36), Point(15, 36)], crs="EPSG:4326", **columns)
     (prompt,), _ = read_prompts(path)
@@ -250,6 +273,7 @@ def test_p18_numbers_may_be_text_because_kml_has_no_others(tmp_path):
     np.testing.assert_array_equal(prompt.points_xy, [(15, 36), (15.1, 36)])
 
 
+@pytest.mark.fault("P18")
 @pytest.mark.parametrize(
     ("field", "value", "wanted"),
     [
@@ -263,25 +287,28 @@ def test_p18_numbers_may_be_text_because_kml_has_no_others(tmp_path):
         ("granularity", "huge", "one of auto, part, whole, group"),
     ],
 )
-def test_p18_other_fields_of_the_schema_with_values_that_mean_nothing(tmp_path, field, value, wanted):
+def test_other_fields_of_the_schema_with_values_that_mean_nothing(tmp_path, field, value, wanted):
     columns = {"object_id": [1, 2], "step": [0, 0], "label": [1, 1], field: [None, value]}
     columns[field][0] = {"object_id": 1, "step": 0, "kind": "point", "granularity": "auto"}[field]
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), Point(2, 2)), **columns)
     refused(PromptError, path, f'feature 2 field "{field}"', wanted)
 
 
-def test_p18_a_box_cannot_exclude(tmp_path):
+@pytest.mark.fault("P18")
+def test_a_box_cannot_exclude(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(box(1, 1, 2, 2)), object_id=[1], label=[0])
     refused(PromptError, path, 'feature 1 field "label"', "1 or nothing")
 
 
-def test_p18_without_the_column_every_point_includes_with_a_warning(tmp_path):
+@pytest.mark.fault("P18")
+def test_without_the_column_every_point_includes_with_a_warning(tmp_path):
     prompts, (warning,) = read_prompts(write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), Point(2, 2))))
     assert [p.labels.tolist() for p in prompts] == [[1], [1]]
     assert 'no field "label"' in warning
 
 
-def test_p19_many_points_need_one_transformation_for_each_crs(monkeypatch):
+@pytest.mark.fault("P19")
+def test_many_points_need_one_transformation_for_each_crs(monkeypatch):
     made = []
     original = Transformer.from_crs
     counting = staticmethod(lambda *args, **options: made.append(args) or original(*args, **options))
@@ -298,7 +325,8 @@ def test_p19_many_points_need_one_transformation_for_each_crs(monkeypatch):
     np.testing.assert_allclose(np.concatenate([p.points_xy for p in placed]), pixels, atol=1e-5)
 
 
-def test_p20_too_many_points_for_one_object(tmp_path):
+@pytest.mark.fault("P20")
+def test_too_many_points_for_one_object(tmp_path):
     count = MAX_POINTS_PER_OBJECT + 1
     points = shifted(*[Point(i / 100, 1) for i in range(count)])
     path = write_layer(tmp_path / "p.gpkg", points, object_id=[7] * count, label=[1] * count)
@@ -306,29 +334,33 @@ def test_p20_too_many_points_for_one_object(tmp_path):
     refused(PromptError, write_layer(tmp_path / "m.gpkg", [MultiPoint(points)], label=[1]), "feature 1", "1001")
 
 
+@pytest.mark.fault("P21")
 @pytest.mark.parametrize("code", [1001, 2001, 3001])
-def test_p21_z_and_m_are_dropped(tmp_path, code):
+def test_z_and_m_are_dropped(tmp_path, code):
     values = (X + 10, Y + 10, 77, 88)[: 4 if code == 3001 else 3]
     path = write_raw_geometry(tmp_path / "p.gpkg", struct.pack(f"<bI{len(values)}d", 1, code, *values))
     np.testing.assert_array_equal(placed_points(path), [(20, 180)])
     assert read_prompts(path)[0][0].points_xy.shape == (1, 2)
 
 
-def test_p21_polygons_lose_their_heights(tmp_path):
+@pytest.mark.fault("P21")
+def test_polygons_lose_their_heights(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", [shapely.force_3d(*shifted(box(0, 0, 5, 5)), 9)], geometry_type="Polygon Z")
     assert not shapely.has_z(read_prompts(path, polygons="mask")[0][0].polygon)
 
 
+@pytest.mark.fault("P22")
 @pytest.mark.parametrize(
     "geometry",
     [LineString([(0, 0), (5, 5)]), GeometryCollection([Point(1, 1)]), LineString([(0, 0), (5, 0)]).reverse()],
 )
-def test_p22_lines_and_collections_are_no_prompts(tmp_path, geometry):
+def test_lines_and_collections_are_no_prompts(tmp_path, geometry):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), geometry))
     refused(PromptError, path, "feature 2", geometry.geom_type)
 
 
-def test_p22_curves_become_polygons(tmp_path):
+@pytest.mark.fault("P22")
+def test_curves_become_polygons(tmp_path):
     circle = [(X + 10, Y + 5), (X + 5, Y + 10), (X, Y + 5), (X + 5, Y), (X + 10, Y + 5)]
     arc = struct.pack("<bII", 1, 8, 5) + b"".join(struct.pack("<2d", *xy) for xy in circle)
     path = write_raw_geometry(tmp_path / "p.gpkg", struct.pack("<bII", 1, 10, 1) + arc)
@@ -336,7 +368,8 @@ def test_p22_curves_become_polygons(tmp_path):
     assert prompt.polygon.area == pytest.approx(np.pi * 25, rel=1e-2)
 
 
-def test_p23_features_without_geometry_are_skipped_and_named(tmp_path):
+@pytest.mark.fault("P23")
+def test_features_without_geometry_are_skipped_and_named(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", [*shifted(Point(1, 1), None, Point(2, 2)), Point()], name=list("abcd"))
     prompts, warnings = read_prompts(path)
     assert [(p.id, p.attributes["name"]) for p in prompts] == [(1, "a"), (3, "c")]
@@ -347,7 +380,8 @@ def test_p23_features_without_geometry_are_skipped_and_named(tmp_path):
     assert "feature 0, 1: no geometry" in " ".join(warnings)
 
 
-def test_p24_a_polygon_that_crosses_itself_is_repaired(tmp_path):
+@pytest.mark.fault("P24")
+def test_a_polygon_that_crosses_itself_is_repaired(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(box(0, 0, 1, 1), BOWTIE))
     prompts, (warning,) = read_prompts(path, polygons="mask")
     assert "feature 2: crosses itself" in warning
@@ -357,13 +391,15 @@ def test_p24_a_polygon_that_crosses_itself_is_repaired(tmp_path):
     assert boxes[1].box_xyxy == (X, Y, X + 4, Y + 4)
 
 
-def test_p24_lines_that_repairing_leaves_are_dropped(tmp_path):
+@pytest.mark.fault("P24")
+def test_lines_that_repairing_leaves_are_dropped(tmp_path):
     tail = Polygon([(0, 0), (4, 0), (4, 4), (9, 4), (4, 4), (0, 4)])
     path = write_layer(tmp_path / "p.gpkg", shifted(tail))
     assert read_prompts(path)[0][0].box_xyxy == (X, Y, X + 4, Y + 4)
 
 
-def test_p33_duplicates_are_kept_and_the_order_of_prompts_changes_none(tmp_path):
+@pytest.mark.fault("P33")
+def test_duplicates_are_kept_and_the_order_of_prompts_changes_none(tmp_path):
     points = shifted(Point(5, 5), Point(9, 9), Point(5, 5))
     prompts, _ = read_prompts(write_layer(tmp_path / "p.gpkg", points, label=[1, 1, 1]))
     placed, _ = to_scene(prompts, SCENE)
@@ -372,8 +408,9 @@ def test_p33_duplicates_are_kept_and_the_order_of_prompts_changes_none(tmp_path)
     assert [p.points_xy.tolist() for p in backwards[::-1]] == [p.points_xy.tolist() for p in placed]
 
 
+@pytest.mark.fault("L10")
 @pytest.mark.slow
-def test_l10_a_million_prompts(tmp_path):
+def test_a_million_prompts(tmp_path):
     count = 1_000_000
     pixels = np.random.default_rng(0).uniform((0, 0), (300, 200), (count, 2))
     path = write_layer(

@@ -45,18 +45,21 @@ def test_every_task_has_one_outcome_and_scene_errors_are_outcomes(workers):
     assert outcomes == {task: str(task**2).encode() for task in range(20) if task != 13}
 
 
+@pytest.mark.fault("F06")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_f06_a_failed_allocation_is_reported_with_its_task(workers):
+def test_a_failed_allocation_is_reported_with_its_task(workers):
     with pytest.raises(OutOfMemory, match="task 666"):
         list(run(Squares(), [1, 666, 2], workers))
 
 
-def test_f05_a_worker_that_dies_once_costs_nothing(tmp_path):
+@pytest.mark.fault("F05")
+def test_a_worker_that_dies_once_costs_nothing(tmp_path):
     outcomes = dict(run(Squares(str(tmp_path)), [1, 98, 2], 2))
     assert outcomes == {1: b"1", 98: b"9604", 2: b"4"}
 
 
-def test_f05_a_worker_that_dies_again_at_the_same_task_is_an_error(tmp_path):
+@pytest.mark.fault("F05")
+def test_a_worker_that_dies_again_at_the_same_task_is_an_error(tmp_path):
     with pytest.raises(WorkerDied, match="task"):
         list(run(Squares(str(tmp_path)), [99, 1], 2))
 

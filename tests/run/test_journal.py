@@ -29,7 +29,8 @@ def test_a_journal_without_results_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_f02_another_identity_is_refused_naming_the_fields(tmp_path):
+@pytest.mark.fault("F02")
+def test_another_identity_is_refused_naming_the_fields(tmp_path):
     out = tmp_path / "out.gpkg"
     with Journal(out, {"model": "a", "tile": 1, "long": "x" * 90}) as journal:
         journal.record(1, b"")
@@ -43,7 +44,8 @@ def test_f02_another_identity_is_refused_naming_the_fields(tmp_path):
         assert len(journal) == 0
 
 
-def test_o28_the_lock_is_held_by_the_process_and_vanishes_with_it(tmp_path):
+@pytest.mark.fault("O28")
+def test_the_lock_is_held_by_the_process_and_vanishes_with_it(tmp_path):
     out = tmp_path / "out.gpkg"
     code = """
 import os, sys

@@ -88,7 +88,8 @@ def test_an_object_hidden_by_others_has_no_row_in_the_planar_layout():
     assert rows.columns["id"] == [1]
 
 
-def test_o33_small_objects_are_counted_and_ids_stay_consecutive():
+@pytest.mark.fault("O33")
+def test_small_objects_are_counted_and_ids_stay_consecutive():
     objects = [
         thing(block(4, 4), 0, 0),
         thing(block(20, 20), 0, 10),

@@ -84,9 +84,10 @@ def test_every_window_holds_the_pixels_of_the_whole(name, tmp_path):
         assert tile.window == window
 
 
+@pytest.mark.fault("R16", "R17")
 @pytest.mark.parametrize("name", ["south_up", "east_west_flipped"])
 @pytest.mark.parametrize("rule", ["auto", "p2,p98"])
-def test_r16_r17_flipped_copies_are_the_north_up_scene(name, rule, tmp_path):
+def test_flipped_copies_are_the_north_up_scene(name, rule, tmp_path):
     original = open_scene(write_scene(tmp_path / "north.tif", picture(), photometric="rgb"), stretch=rule)
     flipped = open_scene(SCENES[name](tmp_path), stretch=rule)
     assert flipped.geobox == original.geobox
@@ -96,7 +97,8 @@ def test_r16_r17_flipped_copies_are_the_north_up_scene(name, rule, tmp_path):
         assert (flipped.read(window).rgb == original.read(window).rgb).all()
 
 
-def test_r16_r17_a_scene_flipped_both_ways_is_the_north_up_scene(tmp_path):
+@pytest.mark.fault("R16", "R17")
+def test_a_scene_flipped_both_ways_is_the_north_up_scene(tmp_path):
     array = picture()
     t = NORTH_UP
     turned = Affine(-t.a, 0, t.c + t.a * array.shape[2], 0, -t.e, t.f + t.e * array.shape[1])
@@ -105,7 +107,8 @@ def test_r16_r17_a_scene_flipped_both_ways_is_the_north_up_scene(tmp_path):
     assert (whole(flipped).rgb == array).all()
 
 
-def test_r16_a_mirrored_rotated_scene_is_unflipped(tmp_path):
+@pytest.mark.fault("R16")
+def test_a_mirrored_rotated_scene_is_unflipped(tmp_path):
     array = picture()
     mirrored = rotated() @ Affine.translation(0, array.shape[1]) @ Affine.scale(1, -1)
     flipped = open_scene(write_scene(tmp_path / "mirrored.tif", array[:, ::-1], transform=mirrored))
@@ -113,10 +116,11 @@ def test_r16_a_mirrored_rotated_scene_is_unflipped(tmp_path):
     assert (whole(flipped).rgb == array).all()
 
 
+@pytest.mark.fault("R16", "R17")
 @pytest.mark.parametrize(
     "flip", [(slice(None), slice(None, None, -1)), (slice(None), slice(None), slice(None, None, -1))]
 )
-def test_r16_r17_the_stretch_of_a_flipped_copy_is_the_same_where_only_a_lattice_is_read(flip, tmp_path, monkeypatch):
+def test_the_stretch_of_a_flipped_copy_is_the_same_where_only_a_lattice_is_read(flip, tmp_path, monkeypatch):
     monkeypatch.setattr(pixels, "_PATCH", 4)
     monkeypatch.setattr(pixels, "_LATTICES", (4, 6))
     monkeypatch.setattr(pixels, "_ENOUGH", 50)
@@ -167,8 +171,9 @@ def test_the_stretch_does_not_depend_on_the_window_or_resolution(tmp_path):
 # Types and bands
 
 
+@pytest.mark.fault("R44", "R45")
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "uint32", "int32", "int64", "float32", "float64"])
-def test_r44_r45_types_other_than_uint8_get_one_stretch_for_the_scene(dtype, tmp_path):
+def test_types_other_than_uint8_get_one_stretch_for_the_scene(dtype, tmp_path):
     values = noise(60, 50, dtype="uint16").astype(np.float64) / 600
     array = values.astype(dtype)
     opened = open_scene(write_scene(tmp_path / "a.tif", array))
@@ -177,19 +182,22 @@ def test_r44_r45_types_other_than_uint8_get_one_stretch_for_the_scene(dtype, tmp
     assert opened.describe()["dtype"] == [dtype]
 
 
-def test_r44_twelve_bits_in_sixteen(tmp_path):
+@pytest.mark.fault("R44")
+def test_twelve_bits_in_sixteen(tmp_path):
     opened = open_scene(write_scene(tmp_path / "a.tif", noise(60, 50, dtype="uint16") // 16, nbits=12))
     assert opened.stretch.high[0] <= 4095
     assert whole(opened).rgb.max() == 255
 
 
-def test_r45_one_bit_uses_the_whole_range_of_the_picture(tmp_path):
+@pytest.mark.fault("R45")
+def test_one_bit_uses_the_whole_range_of_the_picture(tmp_path):
     array = (picture()[:1] > 60).astype(np.uint8)
     tile = whole(open_scene(write_scene(tmp_path / "a.tif", array, nbits=1)))
     assert (tile.rgb == array * 255).all()
 
 
-def test_r45_half_floats_are_read(tmp_path):
+@pytest.mark.fault("R45")
+def test_half_floats_are_read(tmp_path):
     array = noise(60, 50, dtype="float32")
     path = write_scene(tmp_path / "a.tif", array, nbits=16)
     assert whole(open_scene(path)).rgb.max() == 255
@@ -214,13 +222,15 @@ def test_bands_of_different_types_are_read_together(tmp_path):
     assert len(np.unique(tile.rgb[1])) > 100
 
 
-def test_r47_a_single_band_is_grey(tmp_path):
+@pytest.mark.fault("R47")
+def test_a_single_band_is_grey(tmp_path):
     opened = open_scene(SCENES["single_band"](tmp_path))
     assert opened.bands == (1,)
     assert (whole(opened).rgb == picture()[0]).all()
 
 
-def test_r36_r47_four_bands_follow_the_colour_interpretation(tmp_path):
+@pytest.mark.fault("R36", "R47")
+def test_four_bands_follow_the_colour_interpretation(tmp_path):
     array = np.concatenate([picture(), picture(seed=6)[:1]])
     plain = open_scene(write_scene(tmp_path / "a.tif", array, photometric="minisblack"))
     assert plain.bands == (1, 2, 3)
@@ -232,8 +242,9 @@ def test_r36_r47_four_bands_follow_the_colour_interpretation(tmp_path):
     assert turned.warnings == ()
 
 
+@pytest.mark.fault("R36")
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_r36_near_infrared_tagged_alpha_is_a_band_and_the_user_is_told(dtype, tmp_path):
+def test_near_infrared_tagged_alpha_is_a_band_and_the_user_is_told(dtype, tmp_path):
     values = np.concatenate([picture(), picture(seed=6)[:1]]).astype(dtype)
     values[3, :10] = 0
     opened = open_scene(write_scene(tmp_path / "a.tif", values, photometric="rgb", alpha="yes"))
@@ -244,8 +255,9 @@ def test_r36_near_infrared_tagged_alpha_is_a_band_and_the_user_is_told(dtype, tm
     assert open_scene(tmp_path / "a.tif", bands=(4, 1, 2)).warnings == ()
 
 
+@pytest.mark.fault("R36")
 @pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 255), ("uint16", 65535)])
-def test_r36_a_real_alpha_band_masks(dtype, opaque, tmp_path):
+def test_a_real_alpha_band_masks(dtype, opaque, tmp_path):
     values = np.concatenate([picture(), np.ones_like(picture()[:1])]).astype(dtype)
     values[3] = blank(values[3:] * opaque)[0]
     opened = open_scene(write_scene(tmp_path / "a.tif", values, photometric="rgb", alpha="yes"))
@@ -266,14 +278,16 @@ def test_the_users_bands_come_first(tmp_path):
     assert open_scene(path, bands=(1, 2, 3)).stretch == open_scene(path).stretch
 
 
-def test_r48_of_five_thousand_bands_only_the_named_ones_are_read(tmp_path):
+@pytest.mark.fault("R48")
+def test_of_five_thousand_bands_only_the_named_ones_are_read(tmp_path):
     array = np.arange(5000, dtype=np.uint16)[:, None, None] + np.zeros((1, 2, 3), np.uint16)
     path = write_scene(tmp_path / "a.tif", array, interleave="pixel")
     tile = whole(open_scene(path, bands=(101, 11, 4001), stretch="0,255"))
     assert tile.rgb[:, 0, 0].tolist() == [100, 10, 255]
 
 
-def test_r41_a_palette_is_expanded(tmp_path):
+@pytest.mark.fault("R41")
+def test_a_palette_is_expanded(tmp_path):
     index = (picture()[:1] // 60).astype(np.uint8)
     colors = {0: (1, 2, 3, 255), 1: (250, 0, 9, 255), 2: (0, 77, 0, 255), 3: (8, 8, 8, 255), 4: (5, 5, 5, 0)}
     path = write_scene(tmp_path / "a.tif", index)
@@ -288,7 +302,8 @@ def test_r41_a_palette_is_expanded(tmp_path):
     assert set(np.unique(coarse)) - set(np.unique(table)), "colours are averaged, not their numbers"
 
 
-def test_r42_cmyk_is_read_as_rgb(tmp_path):
+@pytest.mark.fault("R42")
+def test_cmyk_is_read_as_rgb(tmp_path):
     array = np.zeros((4, 20, 30), np.uint8)
     array[0], array[3] = 200, 50
     opened = open_scene(write_scene(tmp_path / "a.tif", array, photometric="cmyk"))
@@ -296,7 +311,8 @@ def test_r42_cmyk_is_read_as_rgb(tmp_path):
     assert whole(opened).valid.all()
 
 
-def test_r43_jpeg_in_ycbcr_is_read_as_rgb(tmp_path):
+@pytest.mark.fault("R43")
+def test_jpeg_in_ycbcr_is_read_as_rgb(tmp_path):
     array = noise(64, 64) // 2
     profile = {"compress": "jpeg", "photometric": "ycbcr", "interleave": "pixel", "tiled": True}
     path = write_scene(tmp_path / "a.tif", array, **profile, blockxsize=64, blockysize=64)
@@ -307,7 +323,8 @@ def test_r43_jpeg_in_ycbcr_is_read_as_rgb(tmp_path):
 # Valid pixels
 
 
-def test_r32_r33_pixels_without_a_finite_band_are_invalid(tmp_path):
+@pytest.mark.fault("R32", "R33")
+def test_pixels_without_a_finite_band_are_invalid(tmp_path):
     array = noise(60, 50, dtype="float32")
     array[:, :10] = np.nan
     array[0, 20:30] = np.nan
@@ -321,7 +338,8 @@ def test_r32_r33_pixels_without_a_finite_band_are_invalid(tmp_path):
         assert opened.stretch.low == pytest.approx([np.percentile(band.astype(float), 2) for band in finite])
 
 
-def test_r34_a_pixel_is_nodata_only_if_all_used_bands_are(tmp_path):
+@pytest.mark.fault("R34")
+def test_a_pixel_is_nodata_only_if_all_used_bands_are(tmp_path):
     array = picture()
     array[0, :10] = 0
     array[:, 40:] = 0
@@ -339,7 +357,8 @@ def test_nodata_of_one_band_stays_out_of_its_statistics(tmp_path):
     assert whole(opened).valid.all()
 
 
-def test_r35_a_mask_band_beats_nodata_and_the_user_is_told(tmp_path):
+@pytest.mark.fault("R35")
+def test_a_mask_band_beats_nodata_and_the_user_is_told(tmp_path):
     array = picture()
     array[:, 60:] = 7
     path = write_scene(tmp_path / "a.tif", array, nodata=7)
@@ -361,7 +380,8 @@ def test_nodata_and_alpha_both_count(tmp_path):
     assert valid[5:65].all()
 
 
-def test_r37_a_mask_sidecar_of_the_wrong_size_is_ignored(tmp_path):
+@pytest.mark.fault("R37")
+def test_a_mask_sidecar_of_the_wrong_size_is_ignored(tmp_path):
     path = SCENES["north_up"](tmp_path)
     write_scene(path.with_name("scene.tif.msk"), np.zeros((1, 8, 8), np.uint8))
     with warnings.catch_warnings():
@@ -369,8 +389,9 @@ def test_r37_a_mask_sidecar_of_the_wrong_size_is_ignored(tmp_path):
         assert whole(open_scene(path)).valid.all()
 
 
+@pytest.mark.fault("R38")
 @pytest.mark.parametrize("value", ["-9999", "1e40", "0.5", "nan"])
-def test_r38_nodata_outside_the_type_is_no_nodata(value, tmp_path):
+def test_nodata_outside_the_type_is_no_nodata(value, tmp_path):
     path = SCENES["single_band"](tmp_path)
     vrt = tmp_path / "a.vrt"
     vrt.write_text(
@@ -383,7 +404,8 @@ def test_r38_nodata_outside_the_type_is_no_nodata(value, tmp_path):
     assert (tile.rgb == picture()[0]).all()
 
 
-def test_r39_windows_and_scenes_without_a_valid_pixel(tmp_path):
+@pytest.mark.fault("R39")
+def test_windows_and_scenes_without_a_valid_pixel(tmp_path):
     opened = open_scene(SCENES["nodata"](tmp_path))
     assert opened.is_empty(Window(0, 0, 20, 20))
     assert not opened.is_empty(Window(0, 0, 60, 20))
@@ -394,16 +416,18 @@ def test_r39_windows_and_scenes_without_a_valid_pixel(tmp_path):
     assert "no valid pixel was found for the stretch" in empty.warnings[0]
 
 
+@pytest.mark.fault("R40")
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_r40_a_constant_scene_is_read(dtype, tmp_path):
+def test_a_constant_scene_is_read(dtype, tmp_path):
     opened = open_scene(write_scene(tmp_path / "a.tif", np.full((1, 50, 60), 9, dtype)))
     assert len(np.unique(whole(opened).rgb)) == 1
     assert whole(opened).valid.all()
 
 
+@pytest.mark.fault("R49")
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 @pytest.mark.parametrize("flipped", [False, True])
-def test_r49_blocks_that_were_never_written_are_invalid(interleave, flipped, tmp_path):
+def test_blocks_that_were_never_written_are_invalid(interleave, flipped, tmp_path):
     path = tmp_path / "sparse.tif"
     shape = {"width": 200, "height": 150, "count": 3, "dtype": "uint8"}
     transform = Affine(-1, 0, 900, 0, 1, 5) if flipped else NORTH_UP
@@ -422,11 +446,13 @@ def test_r49_blocks_that_were_never_written_are_invalid(interleave, flipped, tmp
         assert opened.is_empty(window) == (not written[window.slices_rc].any())
 
 
-def test_r49_a_written_black_block_is_valid(tmp_path):
+@pytest.mark.fault("R49")
+def test_a_written_black_block_is_valid(tmp_path):
     assert whole(open_scene(write_scene(tmp_path / "a.tif", np.zeros((3, 40, 40), np.uint8)))).valid.all()
 
 
-def test_r49_r50_a_huge_sparse_scene_is_read_in_bounded_memory(tmp_path):
+@pytest.mark.fault("R49", "R50")
+def test_a_huge_sparse_scene_is_read_in_bounded_memory(tmp_path):
     import psutil
 
     path = tmp_path / "huge.tif"
@@ -442,7 +468,8 @@ def test_r49_r50_a_huge_sparse_scene_is_read_in_bounded_memory(tmp_path):
     assert psutil.Process().memory_info().rss - before < 150 * 2**20
 
 
-def test_r51_stale_overviews_touch_neither_pixels_nor_stretch(tmp_path):
+@pytest.mark.fault("R51")
+def test_stale_overviews_touch_neither_pixels_nor_stretch(tmp_path):
     path = write_scene(tmp_path / "a.tif", np.zeros((1, 300, 400), np.uint16), tiled=True, blockxsize=64, blockysize=64)
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4], Resampling.average)
@@ -532,9 +559,10 @@ def test_resampling_in_many_pieces_changes_nothing(tmp_path, monkeypatch):
         assert (pieces.valid == expected.valid).all()
 
 
+@pytest.mark.fault("R16", "R17")
 @pytest.mark.parametrize("name", ["south_up", "east_west_flipped"])
 @pytest.mark.parametrize("resolution", [0.3, 0.8, 1.3])
-def test_r16_r17_a_flipped_copy_is_the_same_at_another_resolution(name, resolution, tmp_path):
+def test_a_flipped_copy_is_the_same_at_another_resolution(name, resolution, tmp_path):
     original = open_scene(write_scene(tmp_path / "north.tif", picture(), photometric="rgb"), resolution=resolution)
     flipped = open_scene(SCENES[name](tmp_path), resolution=resolution)
     assert flipped.geobox == original.geobox
@@ -628,7 +656,8 @@ def test_the_region_is_the_window_snapped_outward_to_pixels(tmp_path):
     assert open_scene(path).region == open_scene(path).geobox.window
 
 
-def test_r57_a_window_along_pixel_edges_takes_exactly_these_pixels(tmp_path):
+@pytest.mark.fault("R57")
+def test_a_window_along_pixel_edges_takes_exactly_these_pixels(tmp_path):
     size, origin = 0.3, 300_000.1
     path = write_scene(tmp_path / "a.tif", picture(), transform=Affine(size, 0, origin, 0, -size, origin))
     for first, length in ((0, 1), (3, 7), (11, 50)):
@@ -637,19 +666,22 @@ def test_r57_a_window_along_pixel_edges_takes_exactly_these_pixels(tmp_path):
         assert opened.region == Window(first, first, length, length)
 
 
-def test_r55_a_window_half_off_the_scene_is_clipped(tmp_path):
+@pytest.mark.fault("R55")
+def test_a_window_half_off_the_scene_is_clipped(tmp_path):
     opened = open_scene(SCENES["north_up"](tmp_path), window=(499_000, 4_999_000, 500_010, 4_999_970))
     assert opened.region == Window(0, 60, 20, 10)
 
 
+@pytest.mark.fault("R55")
 @pytest.mark.parametrize("bounds", [(0, 0, 1, 1), (500_010, 4_999_990, 500_005, 4_999_995), (float("nan"), 0, 1, 1)])
-def test_r55_windows_outside_or_the_wrong_way_round_are_refused(bounds, tmp_path):
+def test_windows_outside_or_the_wrong_way_round_are_refused(bounds, tmp_path):
     with pytest.raises(UsageError, match="--window"):
         open_scene(SCENES["north_up"](tmp_path), window=bounds)
 
 
+@pytest.mark.fault("R55")
 @pytest.mark.parametrize("window", [Window(80, 0, 20, 10), Window(-1, 0, 5, 5), Window(300, 300, 10, 10)])
-def test_r55_reading_outside_is_an_error_and_never_a_smaller_tile(window, tmp_path):
+def test_reading_outside_is_an_error_and_never_a_smaller_tile(window, tmp_path):
     opened = open_scene(SCENES["north_up"](tmp_path))
     with pytest.raises(ValueError, match="leaves the scene of 90 x 70 px"):
         opened.read(window)
@@ -657,13 +689,15 @@ def test_r55_reading_outside_is_an_error_and_never_a_smaller_tile(window, tmp_pa
         opened.is_empty(window)
 
 
-def test_r56_windows_are_whole_pixels(tmp_path):
+@pytest.mark.fault("R56")
+def test_windows_are_whole_pixels(tmp_path):
     with pytest.raises(TypeError, match="integer"):
         open_scene(SCENES["north_up"](tmp_path)).read(Window(10.5, 0, 4, 4))
 
 
+@pytest.mark.fault("R25")
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 50), (50, 1)])
-def test_r25_scenes_of_one_pixel_width(width, height, tmp_path):
+def test_scenes_of_one_pixel_width(width, height, tmp_path):
     array = noise(width, height)
     for resolution in (None, 0.2, 3.0):
         opened = open_scene(write_scene(tmp_path / "a.tif", array), resolution=resolution)
@@ -671,10 +705,11 @@ def test_r25_scenes_of_one_pixel_width(width, height, tmp_path):
     assert (whole(open_scene(tmp_path / "a.tif")).rgb == array).all()
 
 
+@pytest.mark.fault("R22", "R23")
 @pytest.mark.parametrize(
     ("crs", "transform"), [("EPSG:4326", Affine(2e-3, 0, 179.9, 0, -2e-3, 10)), ("EPSG:3413", NORTH_UP)]
 )
-def test_r22_r23_scenes_at_the_antimeridian_and_the_pole_keep_their_coordinates(crs, transform, tmp_path):
+def test_scenes_at_the_antimeridian_and_the_pole_keep_their_coordinates(crs, transform, tmp_path):
     opened = open_scene(write_scene(tmp_path / "a.tif", picture(), crs=crs, transform=transform))
     assert opened.geobox.transform == transform
     assert opened.geobox.bounds[2] == pytest.approx(transform.c + 90 * transform.a)
@@ -691,12 +726,14 @@ def huge_vrt(tmp_path, width, height):
     return path
 
 
-def test_r27_a_scene_of_three_billion_pixels_is_read_in_windows(tmp_path):
+@pytest.mark.fault("R27")
+def test_a_scene_of_three_billion_pixels_is_read_in_windows(tmp_path):
     opened = open_scene(huge_vrt(tmp_path, 60_000, 50_000))
     assert opened.read(Window(59_000, 49_000, 1000, 1000)).rgb.shape == (3, 1000, 1000)
 
 
-def test_r27_a_region_beyond_max_pixels_is_refused_with_its_size(tmp_path):
+@pytest.mark.fault("R27")
+def test_a_region_beyond_max_pixels_is_refused_with_its_size(tmp_path):
     path = huge_vrt(tmp_path, 2**31 - 1, 2**31 - 1)
     with pytest.raises(SceneError, match=r"too large: .*huge.vrt: 2147483647 x 2147483647 = 4.61e\+18 px") as caught:
         open_scene(path)
@@ -706,19 +743,22 @@ def test_r27_a_region_beyond_max_pixels_is_refused_with_its_size(tmp_path):
     assert open_scene(path, max_pixels=1e19).region.width == 2**31 - 1
 
 
-def test_r53_area_or_point_shifts_nothing(tmp_path):
+@pytest.mark.fault("R53")
+def test_area_or_point_shifts_nothing(tmp_path):
     path = SCENES["north_up"](tmp_path)
     with rasterio.open(path, "r+") as file:
         file.update_tags(AREA_OR_POINT="Point")
     assert open_scene(path).geobox.transform == NORTH_UP
 
 
-def test_r52_bigtiff_is_read(tmp_path):
+@pytest.mark.fault("R52")
+def test_bigtiff_is_read(tmp_path):
     opened = open_scene(write_scene(tmp_path / "a.tif", picture(), bigtiff="yes"))
     assert (whole(opened).rgb == picture()).all()
 
 
-def test_r59_any_path_a_user_may_have(tmp_path):
+@pytest.mark.fault("R59")
+def test_any_path_a_user_may_have(tmp_path):
     folder = tmp_path / "dört ünï 文件"
     folder.mkdir()
     path = folder / "a #b?c%20 'd'.tif"
@@ -789,7 +829,8 @@ def test_the_fingerprint_follows_the_content_only(tmp_path):
     assert open_scene(write_scene(path, changed, photometric="rgb")).fingerprint != first
 
 
-def test_r15_sidecars_are_part_of_the_fingerprint(tmp_path):
+@pytest.mark.fault("R15")
+def test_sidecars_are_part_of_the_fingerprint(tmp_path):
     path = SCENES["north_up"](tmp_path)
     first = open_scene(path).fingerprint
     path.with_name("scene.tif.aux.xml").write_text("<PAMDataset><GeoTransform>7,1,0,7,0,-1</GeoTransform></PAMDataset>")
@@ -824,7 +865,8 @@ def test_pickling_drops_the_handle_and_keeps_the_pixels(name, tmp_path):
     assert other.fingerprint == opened.fingerprint
 
 
-def test_r67_eight_threads_read_what_one_reads(tmp_path):
+@pytest.mark.fault("R67")
+def test_eight_threads_read_what_one_reads(tmp_path):
     array = noise(640, 640)
     profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     opened = open_scene(write_scene(tmp_path / "a.tif", array, **profile))
@@ -841,8 +883,9 @@ def test_r67_eight_threads_read_what_one_reads(tmp_path):
     assert len({thread for thread, _ in handles}) == len({handle for _, handle in handles}) == len(handles)
 
 
+@pytest.mark.fault("R68")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_r68_a_forked_child_opens_its_own_handle(tmp_path):
+def test_a_forked_child_opens_its_own_handle(tmp_path):
     array = noise(256, 256)
     profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     opened = open_scene(write_scene(tmp_path / "a.tif", array, **profile))
@@ -880,7 +923,8 @@ def test_handles_of_finished_threads_are_released(tmp_path):
     assert len(opened.reader.raster._open) <= 2
 
 
-def test_r61_nothing_is_written_beside_the_raster(tmp_path):
+@pytest.mark.fault("R61")
+def test_nothing_is_written_beside_the_raster(tmp_path):
     for name in ("four_band_uint16", "mask_band", "nodata"):
         path = SCENES[name](tmp_path)
         before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
@@ -890,7 +934,8 @@ def test_r61_nothing_is_written_beside_the_raster(tmp_path):
         assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
 
 
-def test_r69_the_block_cache_is_sized_for_strips_and_bounded(tmp_path, monkeypatch):
+@pytest.mark.fault("R69")
+def test_the_block_cache_is_sized_for_strips_and_bounded(tmp_path, monkeypatch):
     monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
     monkeypatch.setattr(raster, "_cache_bytes", 0)
     sizes = []
@@ -918,7 +963,8 @@ def test_r69_the_block_cache_is_sized_for_strips_and_bounded(tmp_path, monkeypat
     assert sizes[3:] == sizes[2:3], "a process that gets the scene sizes its own cache"
 
 
-def test_r71_a_large_window_is_read_in_calls_that_return_soon(tmp_path, monkeypatch):
+@pytest.mark.fault("R71")
+def test_a_large_window_is_read_in_calls_that_return_soon(tmp_path, monkeypatch):
     array = noise(120, 90)
     monkeypatch.setattr(raster, "_MAX_CALL_PX", 1000)
     calls = []
@@ -935,7 +981,8 @@ def test_r71_a_large_window_is_read_in_calls_that_return_soon(tmp_path, monkeypa
     assert max(calls) <= 1000
 
 
-def test_r62_r64_files_that_change_while_they_are_read_are_noticed(tmp_path):
+@pytest.mark.fault("R62", "R64")
+def test_files_that_change_while_they_are_read_are_noticed(tmp_path):
     path = SCENES["north_up"](tmp_path)
     opened = open_scene(path)
     opened.verify_unchanged()

@@ -46,8 +46,9 @@ def whole(opened):
 # Damaged files
 
 
+@pytest.mark.fault("R01", "R02")
 @pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}])
-def test_r01_r02_a_truncated_file_opens_and_fails_where_it_is_cut(profile, tmp_path):
+def test_a_truncated_file_opens_and_fails_where_it_is_cut(profile, tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (3, 512, 512), np.uint8)
     path = write_scene(tmp_path / "cut.tif", array, photometric="rgb", **profile)
     os.truncate(path, int(path.stat().st_size * 0.6))
@@ -59,7 +60,8 @@ def test_r01_r02_a_truncated_file_opens_and_fails_where_it_is_cut(profile, tmp_p
     assert isinstance(caught.value, OSError)
 
 
-def test_r01_a_file_that_is_cut_where_the_stretch_looks_is_refused_when_it_is_opened(tmp_path):
+@pytest.mark.fault("R01")
+def test_a_file_that_is_cut_where_the_stretch_looks_is_refused_when_it_is_opened(tmp_path):
     array = np.random.default_rng(0).integers(0, 9999, (1, 512, 512), np.uint16)
     path = write_scene(tmp_path / "cut.tif", array)
     os.truncate(path, path.stat().st_size // 2)
@@ -67,7 +69,8 @@ def test_r01_a_file_that_is_cut_where_the_stretch_looks_is_refused_when_it_is_op
         open_scene(path)
 
 
-def test_r63_a_file_that_is_truncated_while_it_is_open(tmp_path):
+@pytest.mark.fault("R63")
+def test_a_file_that_is_truncated_while_it_is_open(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (3, 512, 512), np.uint8)
     path = write_scene(tmp_path / "a.tif", array, photometric="rgb")
     opened = open_scene(path)
@@ -79,13 +82,15 @@ def test_r63_a_file_that_is_truncated_while_it_is_open(tmp_path):
         opened.verify_unchanged()
 
 
-def test_r03_an_empty_file(tmp_path):
+@pytest.mark.fault("R03")
+def test_an_empty_file(tmp_path):
     path = tmp_path / "z.tif"
     path.touch()
     with refused(UnreadableScene, "the file is empty", path):
         open_scene(path)
 
 
+@pytest.mark.fault("R04")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -95,7 +100,7 @@ def test_r03_an_empty_file(tmp_path):
         (bytes(range(200, 256)), ["starts with"]),
     ],
 )
-def test_r04_a_file_that_is_no_raster_is_shown_by_its_first_bytes(content, words, tmp_path):
+def test_a_file_that_is_no_raster_is_shown_by_its_first_bytes(content, words, tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(content)
     for untrusted in (False, True):
@@ -103,14 +108,16 @@ def test_r04_a_file_that_is_no_raster_is_shown_by_its_first_bytes(content, words
             open_scene(path, untrusted=untrusted)
 
 
-def test_r05_a_header_without_a_file(tmp_path):
+@pytest.mark.fault("R05")
+def test_a_header_without_a_file(tmp_path):
     path = SCENES["north_up"](tmp_path)
     os.truncate(path, 8)
     with refused(UnreadableScene, path, "directory"):
         open_scene(path)
 
 
-def test_r06_a_png_under_another_name_is_a_raster_without_crs(tmp_path):
+@pytest.mark.fault("R06")
+def test_a_png_under_another_name_is_a_raster_without_crs(tmp_path):
     image = Image.fromarray(picture().transpose(1, 2, 0))
     image.save(tmp_path / "a.png")
     path = (tmp_path / "a.png").rename(tmp_path / "a.tif")
@@ -119,6 +126,7 @@ def test_r06_a_png_under_another_name_is_a_raster_without_crs(tmp_path):
     assert (whole(open_scene(path, assume_pixels=True)).rgb == picture()).all()
 
 
+@pytest.mark.fault("R07")
 @pytest.mark.parametrize(
     ("path", "words"),
     [
@@ -129,19 +137,21 @@ def test_r06_a_png_under_another_name_is_a_raster_without_crs(tmp_path):
         ("a\0b", []),
     ],
 )
-def test_r07_nothing_there(path, words, tmp_path, monkeypatch):
+def test_nothing_there(path, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with refused(UnreadableScene, *words):
         open_scene(path)
 
 
-def test_r07_a_file_is_no_folder(tmp_path):
+@pytest.mark.fault("R07")
+def test_a_file_is_no_folder(tmp_path):
     with refused(UnreadableScene, "Not a directory"):
         open_scene(SCENES["north_up"](tmp_path) / "a.tif")
 
 
+@pytest.mark.fault("R08")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
-def test_r08_pipes_and_devices_are_refused_at_once(tmp_path):
+def test_pipes_and_devices_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "p.tif")
     start = time.monotonic()
     for path in (tmp_path / "p.tif", "/dev/zero"):
@@ -151,9 +161,10 @@ def test_r08_pipes_and_devices_are_refused_at_once(tmp_path):
 
 
 # rasterio fails to decode what GDAL says about some damaged tags, where nobody can catch it.
+@pytest.mark.fault("R10")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("compress", ["none", "lzw", "deflate", "packbits", "zstd"])
-def test_r10_damaged_bytes_never_raise_anything_but_our_own_errors(compress, tmp_path):
+def test_damaged_bytes_never_raise_anything_but_our_own_errors(compress, tmp_path):
     rng = np.random.default_rng(len(compress))
     good = write_scene(tmp_path / "good.tif", picture(), compress=compress, nodata=3, photometric="rgb").read_bytes()
     path = tmp_path / "bad.tif"
@@ -172,8 +183,9 @@ def test_r10_damaged_bytes_never_raise_anything_but_our_own_errors(compress, tmp
     assert opened, "some damage goes unnoticed; otherwise this tests nothing"
 
 
+@pytest.mark.fault("R09")
 @pytest.mark.parametrize("compress", ["none", "deflate", "lzw", "packbits"])
-def test_r09_one_damaged_byte_is_noticed_by_the_codec_or_cannot_be(compress, tmp_path):
+def test_one_damaged_byte_is_noticed_by_the_codec_or_cannot_be(compress, tmp_path):
     good = write_scene(tmp_path / "good.tif", picture(), compress=compress, photometric="rgb", tiled=True)
     data, path, rng = good.read_bytes(), tmp_path / "bad.tif", np.random.default_rng(9)
     for place in rng.integers(len(data) // 2, len(data), 20):
@@ -182,13 +194,15 @@ def test_r09_one_damaged_byte_is_noticed_by_the_codec_or_cannot_be(compress, tmp
             assert whole(open_scene(path)).rgb.shape == (3, 70, 90)
 
 
-def test_r70_thousands_of_siblings_do_not_matter(tmp_path):
+@pytest.mark.fault("R70")
+def test_thousands_of_siblings_do_not_matter(tmp_path):
     for number in range(5000):
         (tmp_path / f"{number}.tif.txt").touch()
     assert whole(open_scene(SCENES["north_up"](tmp_path))).valid.all()
 
 
-def test_r60_a_file_that_may_not_be_read():
+@pytest.mark.fault("R60")
+def test_a_file_that_may_not_be_read():
     # In a folder of its own: the folders of pytest are closed to other users.
     folder = Path(tempfile.mkdtemp())
     try:
@@ -207,7 +221,8 @@ def test_r60_a_file_that_may_not_be_read():
         shutil.rmtree(folder)
 
 
-def test_r61_a_raster_in_a_folder_that_cannot_be_written(tmp_path):
+@pytest.mark.fault("R61")
+def test_a_raster_in_a_folder_that_cannot_be_written(tmp_path):
     path = SCENES["four_band_uint16"](tmp_path)
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
@@ -216,8 +231,9 @@ def test_r61_a_raster_in_a_folder_that_cannot_be_written(tmp_path):
         tmp_path.chmod(stat.S_IRWXU)
 
 
+@pytest.mark.fault("R71")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
-def test_r71_an_interrupt_ends_one_large_read_soon(tmp_path):
+def test_an_interrupt_ends_one_large_read_soon(tmp_path):
     path = tmp_path / "large.tif"
     shape = {"width": 12_000, "height": 12_000, "count": 3, "dtype": "uint8", "tiled": True, "compress": "deflate"}
     with rasterio.open(path, "w", driver="GTiff", **shape, sparse_ok=True, crs=UTM, transform=NORTH_UP):
@@ -242,7 +258,8 @@ def test_r71_an_interrupt_ends_one_large_read_soon(tmp_path):
 # Georeference
 
 
-def test_r11_neither_crs_nor_transform(tmp_path):
+@pytest.mark.fault("R11")
+def test_neither_crs_nor_transform(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), crs=None, transform=None)
     for options in ({}, {"crs": "EPSG:32633"}):
         with refused(MissingCRS, "has no CRS and no transform", path, "--crs", "--assume-pixels") as caught:
@@ -250,7 +267,8 @@ def test_r11_neither_crs_nor_transform(tmp_path):
         assert caught.value.exit_code == 3
 
 
-def test_r11_assumed_pixels_are_the_pixels_of_the_file_with_y_upwards(tmp_path):
+@pytest.mark.fault("R11")
+def test_assumed_pixels_are_the_pixels_of_the_file_with_y_upwards(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), crs=None, transform=None)
     opened = open_scene(path, assume_pixels=True)
     assert opened.geobox.transform == Affine(1, 0, 0, 0, -1, 0)
@@ -261,14 +279,16 @@ def test_r11_assumed_pixels_are_the_pixels_of_the_file_with_y_upwards(tmp_path):
     assert whole(open_scene(path, assume_pixels=True, resolution=2)).rgb.shape == (3, 35, 45)
 
 
-def test_r11_pixels_are_not_assumed_where_the_place_is_known(tmp_path):
+@pytest.mark.fault("R11")
+def test_pixels_are_not_assumed_where_the_place_is_known(tmp_path):
     path = SCENES["north_up"](tmp_path)
     with refused(UsageError, "--assume-pixels", path, UTM) as caught:
         open_scene(path, assume_pixels=True)
     assert caught.value.exit_code == 2
 
 
-def test_r12_a_crs_without_transform(tmp_path):
+@pytest.mark.fault("R12")
+def test_a_crs_without_transform(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), transform=None)
     for options in ({}, {"crs": UTM}):
         with refused(MissingCRS, "has a CRS but no transform", path, UTM):
@@ -276,7 +296,8 @@ def test_r12_a_crs_without_transform(tmp_path):
     assert open_scene(path, assume_pixels=True).geobox.transform == Affine(1, 0, 0, 0, -1, 0)
 
 
-def test_r13_a_transform_without_crs(tmp_path):
+@pytest.mark.fault("R13")
+def test_a_transform_without_crs(tmp_path):
     path = REFUSED["no_crs"](tmp_path)
     with refused(MissingCRS, "has no CRS", path, "--crs"):
         open_scene(path)
@@ -298,7 +319,8 @@ def test_crs_is_only_for_scenes_that_have_none(tmp_path):
 WORLD_FILE = "2.0\n0\n0\n-2.0\n701\n899\n"  # the centre of the first pixel, as world files have it
 
 
-def test_r14_a_world_file_places_a_raster_without_tags(tmp_path):
+@pytest.mark.fault("R14")
+def test_a_world_file_places_a_raster_without_tags(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), crs=None, transform=None)
     path.with_suffix(".tfw").write_text(WORLD_FILE)
     with refused(MissingCRS, "has no CRS", path, "--crs"):
@@ -306,7 +328,8 @@ def test_r14_a_world_file_places_a_raster_without_tags(tmp_path):
     assert open_scene(path, crs=UTM).geobox.transform == Affine(2, 0, 700, 0, -2, 900)
 
 
-def test_r14_tags_win_over_a_world_file(tmp_path):
+@pytest.mark.fault("R14")
+def test_tags_win_over_a_world_file(tmp_path):
     path = SCENES["north_up"](tmp_path)
     path.with_suffix(".tfw").write_text(WORLD_FILE)
     assert open_scene(path).geobox.transform == NORTH_UP
@@ -315,7 +338,8 @@ def test_r14_tags_win_over_a_world_file(tmp_path):
 PAM = "<PAMDataset><SRS>EPSG:32645</SRS><GeoTransform>700,2,0,900,0,-2</GeoTransform></PAMDataset>"
 
 
-def test_r15_the_sidecar_wins_over_the_tags_as_in_qgis(tmp_path):
+@pytest.mark.fault("R15")
+def test_the_sidecar_wins_over_the_tags_as_in_qgis(tmp_path):
     path = SCENES["north_up"](tmp_path)
     path.with_name("scene.tif.aux.xml").write_text(PAM)
     opened = open_scene(path)
@@ -324,7 +348,8 @@ def test_r15_the_sidecar_wins_over_the_tags_as_in_qgis(tmp_path):
     assert opened.read(Window(0, 0, 5, 5)).geobox.crs.to_epsg() == 32645
 
 
-def test_r15_sidecars_of_untrusted_files_are_ignored(tmp_path):
+@pytest.mark.fault("R15")
+def test_sidecars_of_untrusted_files_are_ignored(tmp_path):
     path = SCENES["north_up"](tmp_path)
     path.with_name("scene.tif.aux.xml").write_text(PAM)
     opened = open_scene(path, untrusted=True)
@@ -340,14 +365,16 @@ def gcp_scene(tmp_path, array, **profile):
     return update(path, gcps=(GCPS, rasterio.CRS.from_user_input(UTM)))
 
 
-def test_r19_ground_control_points_only(tmp_path):
+@pytest.mark.fault("R19")
+def test_ground_control_points_only(tmp_path):
     path = gcp_scene(tmp_path, picture())
     for options in ({}, {"crs": UTM}):
         with refused(MissingCRS, "ground control points", path, "gdalwarp -tps", "--gcps"):
             open_scene(path, **options)
 
 
-def test_r19_ground_control_points_are_read_through_a_warp_if_asked(tmp_path):
+@pytest.mark.fault("R19")
+def test_ground_control_points_are_read_through_a_warp_if_asked(tmp_path):
     opened = open_scene(gcp_scene(tmp_path, picture()), gcps=True)
     assert opened.geobox.crs.to_epsg() == 32633
     assert opened.geobox.transform[:6] == pytest.approx(NORTH_UP[:6])
@@ -358,7 +385,8 @@ def test_r19_ground_control_points_are_read_through_a_warp_if_asked(tmp_path):
     assert (opened.read(window).rgb == full.rgb[:, *window.slices_rc]).all()
 
 
-def test_r19_a_warp_knows_which_pixels_are_valid(tmp_path):
+@pytest.mark.fault("R19")
+def test_a_warp_knows_which_pixels_are_valid(tmp_path):
     array = picture()
     array[:, :, :30] = 0
     opened = open_scene(gcp_scene(tmp_path, array, nodata=0), gcps=True)
@@ -367,12 +395,14 @@ def test_r19_a_warp_knows_which_pixels_are_valid(tmp_path):
     assert valid[1:-1, 31:-1].all()
 
 
-def test_r19_gcps_is_only_for_scenes_that_have_them(tmp_path):
+@pytest.mark.fault("R19")
+def test_gcps_is_only_for_scenes_that_have_them(tmp_path):
     with refused(UsageError, "--gcps", "no ground control points"):
         open_scene(SCENES["north_up"](tmp_path), gcps=True)
 
 
-def test_r20_rational_polynomials_only(tmp_path):
+@pytest.mark.fault("R20")
+def test_rational_polynomials_only(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), crs=None, transform=None)
     coefficients = {
         name: [1.0] + [0.0] * 19 for name in ("line_num_coeff", "line_den_coeff", "samp_num_coeff", "samp_den_coeff")
@@ -384,8 +414,9 @@ def test_r20_rational_polynomials_only(tmp_path):
         open_scene(path)
 
 
+@pytest.mark.fault("R54")
 @pytest.mark.parametrize("transform", ["nan,1,0,5,0,-1", "5,0,0,5,0,0", "5,1,1,5,1,1", "5,inf,0,5,0,-1"])
-def test_r54_a_transform_that_places_nothing(transform, tmp_path):
+def test_a_transform_that_places_nothing(transform, tmp_path):
     path = SCENES["single_band"](tmp_path)
     vrt = tmp_path / "a.vrt"
     vrt.write_text(
@@ -397,7 +428,8 @@ def test_r54_a_transform_that_places_nothing(transform, tmp_path):
         open_scene(vrt)
 
 
-def test_r24_a_local_crs_is_kept(tmp_path):
+@pytest.mark.fault("R24")
+def test_a_local_crs_is_kept(tmp_path):
     path = write_scene(tmp_path / "a.tif", picture(), crs='LOCAL_CS["local",UNIT["metre",1]]')
     opened = open_scene(path)
     assert opened.gsd_xy == (0.5, 0.5)
@@ -407,8 +439,9 @@ def test_r24_a_local_crs_is_kept(tmp_path):
 # Bands
 
 
+@pytest.mark.fault("R46")
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "complex_int16"])
-def test_r46_complex_values(dtype, tmp_path):
+def test_complex_values(dtype, tmp_path):
     array = np.ones((1, 20, 20), np.complex64)
     path = tmp_path / "a.tif"
     shape = {"width": 20, "height": 20, "count": 1, "dtype": dtype}
@@ -420,24 +453,27 @@ def test_r46_complex_values(dtype, tmp_path):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.fault("R47")
 @pytest.mark.parametrize("count", [2, 5, 8, 13])
-def test_r47_bands_that_nobody_can_choose(count, tmp_path):
+def test_bands_that_nobody_can_choose(count, tmp_path):
     path = write_scene(tmp_path / "a.tif", np.ones((count, 20, 20), np.uint16))
     with refused(UnsupportedBands, path, f"{count} bands", "--bands"):
         open_scene(path)
     assert open_scene(path, bands=(2,)).bands == (2,)
 
 
+@pytest.mark.fault("R47")
 @pytest.mark.parametrize(
     ("bands", "words"), [((1, 2, 4), ["no band 4"]), ((0,), ["no band 0"]), ((1, 2), ["2 bands"]), ((), [])]
 )
-def test_r47_bands_that_do_not_exist(bands, words, tmp_path):
+def test_bands_that_do_not_exist(bands, words, tmp_path):
     with refused(UsageError, "--bands", *words) as caught:
         open_scene(SCENES["north_up"](tmp_path), bands=bands)
     assert caught.value.exit_code == 2
 
 
-def test_r48_five_thousand_bands(tmp_path):
+@pytest.mark.fault("R48")
+def test_five_thousand_bands(tmp_path):
     path = write_scene(tmp_path / "a.tif", np.zeros((5000, 2, 2), np.uint8), photometric="minisblack")
     with refused(UnsupportedBands, "5000 bands", "--bands"):
         open_scene(path)
@@ -452,7 +488,8 @@ def test_resolutions_that_are_none(resolution, tmp_path):
 # Files that have to be the very ones
 
 
-def test_r09_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
+@pytest.mark.fault("R09")
+def test_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
     path = SCENES["north_up"](tmp_path)
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (whole(open_scene(path, sha256=right.upper())).rgb == picture()).all()
@@ -466,13 +503,15 @@ def test_r09_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.fault("R09")
 @pytest.mark.parametrize("text", ["", "abc", "g" * 64, "0" * 65])
-def test_r09_what_is_no_hash_is_refused(text, tmp_path):
+def test_what_is_no_hash_is_refused(text, tmp_path):
     with refused(UsageError, "--verify", repr(text), "64 hexadecimal digits"):
         open_scene(SCENES["north_up"](tmp_path), sha256=text)
 
 
-def test_r09_a_url_cannot_be_verified():
+@pytest.mark.fault("R09")
+def test_a_url_cannot_be_verified():
     with refused(UnreadableScene, "URL", "--verify"):
         open_scene("http://127.0.0.1:1/a.tif", sha256="0" * 64)
 
@@ -490,7 +529,8 @@ def vrt(path, source, *, relative=False, attributes=""):
     return path
 
 
-def test_r28_a_vrt_whose_source_is_missing_names_the_source(tmp_path):
+@pytest.mark.fault("R28")
+def test_a_vrt_whose_source_is_missing_names_the_source(tmp_path):
     path = vrt(tmp_path / "a.vrt", "gone.tif", relative=True)
     with refused(UnreadableScene, "missing", path, tmp_path / "gone.tif"):
         open_scene(path)
@@ -499,7 +539,8 @@ def test_r28_a_vrt_whose_source_is_missing_names_the_source(tmp_path):
         open_scene(outer)
 
 
-def test_r29_a_vrt_under_another_name_is_read_only_if_trusted(tmp_path):
+@pytest.mark.fault("R29")
+def test_a_vrt_under_another_name_is_read_only_if_trusted(tmp_path):
     path = vrt(tmp_path / "a.tif", SCENES["single_band"](tmp_path))
     assert (whole(open_scene(path)).rgb == picture()[0]).all()
     with refused(UnreadableScene, "VRT", "--untrusted", path):
@@ -515,10 +556,11 @@ def raw_vrt(path, secret, band='subClass="VRTRawRasterBand"'):
     return path
 
 
+@pytest.mark.fault("R30")
 @pytest.mark.parametrize(
     "band", ['subClass="VRTRawRasterBand"', "subclass='vrtRAWrasterband'", 'subClass="&#86;RTRawRasterBand"']
 )
-def test_r30_raw_bands_are_never_read(band, tmp_path):
+def test_raw_bands_are_never_read(band, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret of this machine")
     path = raw_vrt(tmp_path / "a.vrt", secret, band)
@@ -528,7 +570,8 @@ def test_r30_raw_bands_are_never_read(band, tmp_path):
             open_scene(name)
 
 
-def test_r30_a_vrt_that_is_no_xml_or_reads_itself(tmp_path):
+@pytest.mark.fault("R30")
+def test_a_vrt_that_is_no_xml_or_reads_itself(tmp_path):
     path = tmp_path / "a.vrt"
     path.write_text('<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand')
     with refused(UnreadableScene, "not valid XML", path):
@@ -538,6 +581,7 @@ def test_r30_a_vrt_that_is_no_xml_or_reads_itself(tmp_path):
         whole(open_scene(path))
 
 
+@pytest.mark.fault("R31")
 @pytest.mark.parametrize(
     "path",
     [
@@ -553,19 +597,21 @@ def test_r30_a_vrt_that_is_no_xml_or_reads_itself(tmp_path):
         "WMS:http://x",
     ],
 )
-def test_r31_only_files_and_http_are_opened(path, tmp_path, monkeypatch):
+def test_only_files_and_http_are_opened(path, tmp_path, monkeypatch):
     monkeypatch.chdir(SCENES["north_up"](tmp_path).parent)
     with refused(UnreadableScene):
         open_scene(path)
 
 
-def test_r31_a_file_whose_name_looks_like_a_driver_is_a_file(tmp_path, monkeypatch):
+@pytest.mark.fault("R31")
+def test_a_file_whose_name_looks_like_a_driver_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     SCENES["north_up"](tmp_path).rename(tmp_path / "GTIFF_DIR:2:a.tif")
     assert (whole(open_scene("GTIFF_DIR:2:a.tif")).rgb == picture()).all()
 
 
-def test_r31_untrusted_files_hold_everything_themselves(tmp_path):
+@pytest.mark.fault("R31")
+def test_untrusted_files_hold_everything_themselves(tmp_path):
     path = SCENES["north_up"](tmp_path)
     assert (whole(open_scene(path, untrusted=True)).rgb == picture()).all()
     with refused(UnreadableScene, "URL", "--untrusted"):
@@ -587,7 +633,8 @@ def test_a_container_of_rasters_is_no_scene(tmp_path):
         open_scene(path)
 
 
-def test_r10_whatever_escapes_from_the_library_becomes_our_error(tmp_path, monkeypatch):
+@pytest.mark.fault("R10")
+def test_whatever_escapes_from_the_library_becomes_our_error(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 

@@ -116,7 +116,8 @@ def server(cog, monkeypatch):
         yield running
 
 
-def test_r31_a_cog_is_read_over_http_in_parts(server, cog):
+@pytest.mark.fault("R31")
+def test_a_cog_is_read_over_http_in_parts(server, cog):
     opened = open_scene(server.url, stretch="0,4095")
     local = open_scene(cog[0], stretch="0,4095")
     for window in (Window(0, 0, 100, 100), Window(500, 400, 300, 250)):
@@ -134,7 +135,8 @@ def test_a_remote_scene_has_the_stretch_and_the_levels_of_the_local_one(server, 
     assert (opened.read(window).rgb == local.read(window).rgb).all()
 
 
-def test_r62_a_remote_file_that_changes_is_noticed(server, cog, tmp_path):
+@pytest.mark.fault("R62")
+def test_a_remote_file_that_changes_is_noticed(server, cog, tmp_path):
     opened = open_scene(server.url, stretch="none")
     opened.verify_unchanged()
     first = opened.fingerprint
@@ -145,6 +147,7 @@ def test_r62_a_remote_file_that_changes_is_noticed(server, cog, tmp_path):
     assert open_scene(server.url, stretch="none").fingerprint != first
 
 
+@pytest.mark.fault("R65", "R66")
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -161,7 +164,7 @@ def test_r62_a_remote_file_that_changes_is_noticed(server, cog, tmp_path):
     ],
     ids=["404", "403", "503", "login", "empty", "garbage", "silent"],
 )
-def test_r65_r66_a_server_that_fails_is_named_with_its_status(server, fault, words):
+def test_a_server_that_fails_is_named_with_its_status(server, fault, words):
     server.fault = fault
     start = time.monotonic()
     with pytest.raises(UnreadableScene) as caught:
@@ -173,7 +176,8 @@ def test_r65_r66_a_server_that_fails_is_named_with_its_status(server, fault, wor
     assert all(word in text for word in words)
 
 
-def test_r65_nobody_listens(server):
+@pytest.mark.fault("R65")
+def test_nobody_listens(server):
     url = server.url
     server.shutdown()
     server.server_close()
@@ -181,7 +185,8 @@ def test_r65_nobody_listens(server):
         open_scene(url)
 
 
-def test_r65_a_server_that_fails_now_and_then_is_asked_again(server, cog):
+@pytest.mark.fault("R65")
+def test_a_server_that_fails_now_and_then_is_asked_again(server, cog):
     server.fault = lambda handler, number: number == 1 and (handler.reply(503) or True)
     opened = open_scene(server.url, stretch="0,4095")
     assert server.requests > 1
@@ -199,8 +204,9 @@ def cut_body(handler, _):
     return True
 
 
+@pytest.mark.fault("R65")
 @pytest.mark.parametrize("fault", [cut_body, answering(503), silent])
-def test_r65_a_server_that_breaks_off_while_tiles_are_read(server, cog, fault):
+def test_a_server_that_breaks_off_while_tiles_are_read(server, cog, fault):
     opened = open_scene(server.url, stretch="0,4095")
     window = Window(600, 500, 200, 200)
     server.fault = fault
@@ -214,7 +220,8 @@ def test_r65_a_server_that_breaks_off_while_tiles_are_read(server, cog, fault):
     assert (opened.read(window).rgb == open_scene(cog[0], stretch="0,4095").read(window).rgb).all()
 
 
-def test_r65_one_body_that_is_cut_is_read_again(server, cog):
+@pytest.mark.fault("R65")
+def test_one_body_that_is_cut_is_read_again(server, cog):
     opened = open_scene(server.url, stretch="0,4095")
     asked = server.requests
     server.fault = lambda handler, number: number == asked + 1 and cut_body(handler, number)

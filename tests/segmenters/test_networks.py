@@ -63,7 +63,8 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-def test_c13_wrappers_prefixes_and_containers_make_no_difference(mobile, tmp_path):
+@pytest.mark.fault("C13")
+def test_wrappers_prefixes_and_containers_make_no_difference(mobile, tmp_path):
     plain = load(written(tmp_path / "plain.pth", mobile))
     assert plain.spec.name == "mobile_sam/plain"
     assert plain.spec.input_size == SIDE
@@ -80,8 +81,9 @@ def test_c13_wrappers_prefixes_and_containers_make_no_difference(mobile, tmp_pat
         assert other.spec.name == f"mobile_sam/{name.partition('.')[0]}"
 
 
+@pytest.mark.fault("C14")
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_c14_a_checkpoint_in_half_precision_computes_in_the_precision_asked_for(mobile, tmp_path, half):
+def test_a_checkpoint_in_half_precision_computes_in_the_precision_asked_for(mobile, tmp_path, half):
     rounded = {name: value.to(half) if value.is_floating_point() else value for name, value in mobile.items()}
     segmenter = load(written(tmp_path / "half.pth", rounded))
     found = weights(segmenter)
@@ -90,7 +92,8 @@ def test_c14_a_checkpoint_in_half_precision_computes_in_the_precision_asked_for(
     assert torch.equal(found[token], rounded[token].float())
 
 
-def test_c15_weights_that_are_not_finite_are_refused(mobile, tmp_path):
+@pytest.mark.fault("C15")
+def test_weights_that_are_not_finite_are_refused(mobile, tmp_path):
     broken = mobile["mask_decoder.iou_token.weight"].clone()
     broken[0, 7] = np.nan
     path = written(tmp_path / "nan.pth", mobile | {"mask_decoder.iou_token.weight": broken})
@@ -98,7 +101,8 @@ def test_c15_weights_that_are_not_finite_are_refused(mobile, tmp_path):
         load(path)
 
 
-def test_c11_a_file_of_another_network_is_called_by_its_name(mobile, tmp_path):
+@pytest.mark.fault("C11")
+def test_a_file_of_another_network_is_called_by_its_name(mobile, tmp_path):
     path = written(tmp_path / "mine.pth", mobile)
     with pytest.raises(CheckpointMismatch, match=r"mine\.pth: mobile_sam found, sam_vit_l wanted\. ") as refused:
         Network(Compute(), "sam_vit_l", path)()
@@ -108,7 +112,8 @@ def test_c11_a_file_of_another_network_is_called_by_its_name(mobile, tmp_path):
         load(path)
 
 
-def test_c12_a_file_with_a_tensor_too_few_is_refused_by_name(mobile, tmp_path):
+@pytest.mark.fault("C12")
+def test_a_file_with_a_tensor_too_few_is_refused_by_name(mobile, tmp_path):
     state = {name: value for name, value in mobile.items() if name != "prompt_encoder.no_mask_embed.weight"}
     with pytest.raises(CheckpointMismatch, match=r"less\.pth: prompt_encoder\.no_mask_embed\.weight is missing\. "):
         load(written(tmp_path / "less.pth", state))
@@ -121,7 +126,8 @@ def test_a_missing_official_checkpoint_comes_with_the_command_that_gets_it(folde
     assert refused.value.exit_code == 5
 
 
-def test_c08_a_file_that_is_not_there_or_no_file_is_refused(tmp_path):
+@pytest.mark.fault("C08")
+def test_a_file_that_is_not_there_or_no_file_is_refused(tmp_path):
     with pytest.raises(UnreadableCheckpoint, match=r"nowhere\.pth: No such file"):
         load(tmp_path / "nowhere.pth")
     (tmp_path / "folder.pt").mkdir()
@@ -177,7 +183,8 @@ def test_what_was_made_in_memory_cannot_go_to_another_process(mobile, tmp_path):
         pickle.dumps(made)
 
 
-def test_c09_a_file_of_the_user_is_called_unverified(mobile, tmp_path, caplog):
+@pytest.mark.fault("C09")
+def test_a_file_of_the_user_is_called_unverified(mobile, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "geosam"):
         load(written(tmp_path / "one.pth", mobile))
     assert [record.getMessage() for record in caplog.records] == [

@@ -114,7 +114,8 @@ def test_a_mask_selects_the_component_with_most_pixels_in_it(four_fields):
     assert decode(four_fields, mask=mask, box=(0, 0, 10, 10)).boxes_xyxy.tolist() == [[0, 9, 10, 10]]
 
 
-def test_p02_a_prompt_on_invalid_pixels_gives_no_row(four_fields):
+@pytest.mark.fault("P02")
+def test_a_prompt_on_invalid_pixels_gives_no_row(four_fields):
     valid = np.ones((10, 10), bool)
     valid[:, :5] = False
     assert len(decode(four_fields, valid, points=[(1.5, 1.5)])) == 0

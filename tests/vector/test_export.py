@@ -26,8 +26,9 @@ from geosam.vector.writer import FeatureWriter, read_provenance
 LOCAL = CRS('LOCAL_CS["local",UNIT["metre",1]]')
 
 
+@pytest.mark.fault("Q13")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_q13_round_trip_keeps_count_crs_area_holes_and_attributes(tmp_path, extension):
+def test_round_trip_keeps_count_crs_area_holes_and_attributes(tmp_path, extension):
     path, polygons, values = tmp_path / f"out{extension}", pixel_polygons(230), attributes(230)
     write(target_at(path), polygons)
     frame = read(path)
@@ -72,8 +73,9 @@ def test_dates_in_files_are_fixed(tmp_path):
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") is None
 
 
+@pytest.mark.fault("R24")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_r24_engineering_crs_stays_or_is_refused_before_the_model_runs(tmp_path, extension):
+def test_engineering_crs_stays_or_is_refused_before_the_model_runs(tmp_path, extension):
     from geosam.errors import ExportError
 
     path = tmp_path / f"out{extension}"
@@ -87,8 +89,9 @@ def test_r24_engineering_crs_stays_or_is_refused_before_the_model_runs(tmp_path,
         assert CRS(read(path).crs).equals(LOCAL, ignore_axis_order=True)
 
 
+@pytest.mark.fault("O13")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o13_empty_result_has_schema_and_crs(tmp_path, extension):
+def test_empty_result_has_schema_and_crs(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(0))
     none = contents(tmp_path)
@@ -104,8 +107,9 @@ def test_o13_empty_result_has_schema_and_crs(tmp_path, extension):
     assert read_provenance(path) == target_at(path).provenance
 
 
+@pytest.mark.fault("O37")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o37_provenance_comes_back(tmp_path, extension):
+def test_provenance_comes_back(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     provenance = {
         "scene": 'a "quoted" <b>ü</b>.tif',
@@ -127,7 +131,8 @@ def test_provenance_of_a_file_made_by_others_is_none(tmp_path, extension):
     assert read_provenance(path) is None
 
 
-def test_o37_geopackage_provenance_follows_the_metadata_extension(tmp_path):
+@pytest.mark.fault("O37")
+def test_geopackage_provenance_follows_the_metadata_extension(tmp_path):
     path = tmp_path / "out.gpkg"
     write(target_at(path), pixel_polygons(2))
     with sqlite3.connect(path) as database:
@@ -142,7 +147,8 @@ def test_o37_geopackage_provenance_follows_the_metadata_extension(tmp_path):
     assert "gpkg_metadata" in extensions
 
 
-def test_o14_geopackage_and_flatgeobuf_hold_multipolygons_only(tmp_path):
+@pytest.mark.fault("O14")
+def test_geopackage_and_flatgeobuf_hold_multipolygons_only(tmp_path):
     for extension in (".gpkg", ".fgb"):
         path = tmp_path / f"out{extension}"
         write(target_at(path), pixel_polygons(20))
@@ -150,7 +156,8 @@ def test_o14_geopackage_and_flatgeobuf_hold_multipolygons_only(tmp_path):
         assert set(read(path).geom_type) == {"MultiPolygon"}
 
 
-def test_o35_geoparquet_says_what_the_standard_wants(tmp_path):
+@pytest.mark.fault("O35")
+def test_geoparquet_says_what_the_standard_wants(tmp_path):
     path, polygons = tmp_path / "out.parquet", pixel_polygons(40)
     write(target_at(path), [shapely.reverse(p) for p in polygons])
     geo = json.loads(pq.read_metadata(path).metadata[b"geo"])
@@ -192,7 +199,8 @@ def test_rows_keep_their_order_where_the_format_has_one(tmp_path):
 # RFC 7946 -----------------------------------------------------------------------------------------------------------
 
 
-def test_o01_o02_geojson_is_lon_lat_without_crs_member_and_right_handed(tmp_path):
+@pytest.mark.fault("O01", "O02")
+def test_geojson_is_lon_lat_without_crs_member_and_right_handed(tmp_path):
     path, polygons = tmp_path / "out.geojson", pixel_polygons(60)
     write(target_at(path), [shapely.reverse(p) for p in polygons])
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -205,6 +213,7 @@ def test_o01_o02_geojson_is_lon_lat_without_crs_member_and_right_handed(tmp_path
     assert {f["geometry"]["type"] for f in document["features"]} == {"Polygon", "MultiPolygon"}
 
 
+@pytest.mark.fault("O03")
 @pytest.mark.parametrize(("crs", "origin", "pixel"), [
     (32633, (500000.0, 4500000.0), 0.3),
     (32633, (300000.0, 8900000.0), 10.0),
@@ -213,7 +222,7 @@ def test_o01_o02_geojson_is_lon_lat_without_crs_member_and_right_handed(tmp_path
     (2263, (980000.0, 200000.0), 0.5),  # feet
     (27700, (300000.0, 250000.0), 3.0),
 ])  # fmt: skip
-def test_o03_geojson_moves_nothing_by_a_tenth_of_a_pixel(tmp_path, crs, origin, pixel):
+def test_geojson_moves_nothing_by_a_tenth_of_a_pixel(tmp_path, crs, origin, pixel):
     path, crs = tmp_path / "out.geojson", CRS(crs)
     long = shapely.transform(shapely.box(0, -30000, 40000, -7), lambda xy: xy * pixel + origin)
     polygons = np.append(pixel_polygons(30, pixel=pixel, origin=origin), long)
@@ -229,7 +238,8 @@ def test_o03_geojson_moves_nothing_by_a_tenth_of_a_pixel(tmp_path, crs, origin, 
     assert digits < 13
 
 
-def test_o03_rounding_never_breaks_a_polygon():
+@pytest.mark.fault("O03")
+def test_rounding_never_breaks_a_polygon():
     sliver = shapely.Polygon([(0, 0), (10, 1e-7), (20, 0), (10, 2e-7)])
     assert sliver.is_valid
     (placed,) = ToWgs84(CRS(4326), 1.0)(np.array([sliver]))
@@ -259,8 +269,9 @@ AROUND = {
 }  # fmt: skip
 
 
+@pytest.mark.fault("R22", "O04")
 @pytest.mark.parametrize("case", AROUND)
-def test_r22_o04_antimeridian_and_poles_hold_the_same_points(case):
+def test_antimeridian_and_poles_hold_the_same_points(case):
     code, polygon, hemisphere = AROUND[case]
     crs, rng = CRS(code), np.random.default_rng(0)
     (placed,) = ToWgs84(crs, 100.0)(shapely.orient_polygons([polygon]))
@@ -278,15 +289,17 @@ def test_r22_o04_antimeridian_and_poles_hold_the_same_points(case):
     assert all(p.exterior.is_ccw for p in shapely.get_parts(placed))
 
 
+@pytest.mark.fault("R22")
 @pytest.mark.parametrize("west", [179.9, 190.0, -180.1, 359.9, -540.05])
-def test_r22_geographic_scene_beyond_180(west):
+def test_geographic_scene_beyond_180(west):
     scene = shapely.box(west, 9.8, west + 0.2, 10.0)
     (placed,) = ToWgs84(CRS(4326), 0.002)(np.array([scene]))
     assert -180 <= placed.bounds[0] < placed.bounds[2] <= 180
     assert placed.area == pytest.approx(scene.area, rel=1e-6)
 
 
-def test_r22_split_agrees_with_gdal(tmp_path):
+@pytest.mark.fault("R22")
+def test_split_agrees_with_gdal(tmp_path):
     import geopandas
 
     polygon = shapely.box(800000, 1e6, 850000, 1.05e6)
@@ -367,9 +380,10 @@ def measured(path: Path, count: int) -> tuple[int, float]:
     return int(megabytes), float(seconds)
 
 
+@pytest.mark.fault("L04")
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_l04_a_million_polygons_in_bounded_memory(tmp_path, extension):
+def test_a_million_polygons_in_bounded_memory(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     megabytes, seconds = measured(path, 1_000_000)
     print(f"{extension}: {seconds:.0f} s, {megabytes} MB above the imports, {path.stat().st_size / 1e6:.0f} MB")  # noqa: T201
@@ -378,8 +392,9 @@ def test_l04_a_million_polygons_in_bounded_memory(tmp_path, extension):
     assert (found or pyogrio.read_info(path, force_feature_count=True)["features"]) == 1_000_000
 
 
+@pytest.mark.fault("L04")
 @pytest.mark.parametrize("extension", [".gpkg", ".geojson", ".shp", ".parquet"])
-def test_l04_memory_does_not_grow_with_the_features(tmp_path, extension):
+def test_memory_does_not_grow_with_the_features(tmp_path, extension):
     few, _ = measured(tmp_path / f"few{extension}", 40_000)
     many, _ = measured(tmp_path / f"many{extension}", 120_000)
     assert many < few + 40

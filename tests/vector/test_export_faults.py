@@ -55,8 +55,9 @@ def fails_after(path, polygons, *, overwrite=True, error=RuntimeError):
 # Values and geometries ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("O05")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o05_nan_and_infinite_attributes_become_null_with_a_warning(tmp_path, extension):
+def test_nan_and_infinite_attributes_become_null_with_a_warning(tmp_path, extension):
     path, columns = tmp_path / f"out{extension}", (Column("id", "int"), Column("score", "float"), Column("n", "int"))
     values = {"id": [0, 1, 2, 3], "score": [0.5, np.nan, np.inf, -np.inf], "n": [1, None, np.nan, 4]}
     notes = write(target_at(path, columns=columns), pixel_polygons(4), values)
@@ -66,8 +67,9 @@ def test_o05_nan_and_infinite_attributes_become_null_with_a_warning(tmp_path, ex
     np.testing.assert_array_equal(frame["n"].astype(float), [1, np.nan, np.nan, 4])
 
 
+@pytest.mark.fault("O07")
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
-def test_o07_a_polygon_without_a_place_is_refused(tmp_path, bad):
+def test_a_polygon_without_a_place_is_refused(tmp_path, bad):
     path, polygons = tmp_path / "out.gpkg", pixel_polygons(3)
     with np.errstate(invalid="ignore"):
         polygons[2] = shapely.Polygon([(0, 0), (1, 0), (bad, bad)])
@@ -77,7 +79,8 @@ def test_o07_a_polygon_without_a_place_is_refused(tmp_path, bad):
     assert not contents(tmp_path)
 
 
-def test_o07_coordinates_that_wgs84_cannot_reach_are_refused(tmp_path):
+@pytest.mark.fault("O07")
+def test_coordinates_that_wgs84_cannot_reach_are_refused(tmp_path):
     path, crs = tmp_path / "out.geojson", CRS("+proj=ortho +lat_0=0 +lon_0=0")
     far = np.array([shapely.box(1e7, 1e7, 1.1e7, 1.1e7)])  # beside the globe
     with pytest.raises(ExportError, match=r"out\.geojson: .*outside the area"):
@@ -85,10 +88,11 @@ def test_o07_coordinates_that_wgs84_cannot_reach_are_refused(tmp_path):
     assert not contents(tmp_path)
 
 
+@pytest.mark.fault("O09")
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("shape", [shapely.Point(1, 1), shapely.Polygon(), None,
                                    shapely.GeometryCollection([shapely.box(0, 0, 1, 1)])])  # fmt: skip
-def test_o09_what_is_no_polygon_is_refused_before_anything_is_written(tmp_path, extension, shape):
+def test_what_is_no_polygon_is_refused_before_anything_is_written(tmp_path, extension, shape):
     path, polygons = tmp_path / f"out{extension}", pixel_polygons(3)
     polygons[1] = shape
     with pytest.raises(ExportError, match=r"feature 1: .*, a polygon wanted"):
@@ -127,7 +131,8 @@ def test_values_of_every_origin_are_taken(tmp_path, extension):
 # Shapefile limits ---------------------------------------------------------------------------------------------------
 
 
-def test_o08_shapefile_names_are_the_fixed_short_ones_with_a_warning(tmp_path):
+@pytest.mark.fault("O08")
+def test_shapefile_names_are_the_fixed_short_ones_with_a_warning(tmp_path):
     path = tmp_path / "out.shp"
     columns = (Column("stability_score", "float", "stab_score"), Column("stability_scope", "text"),
                Column("stability_scale", "text"), Column("größenklasse", "int"))  # fmt: skip
@@ -140,7 +145,8 @@ def test_o08_shapefile_names_are_the_fixed_short_ones_with_a_warning(tmp_path):
     assert "stability_scale -> stabilit_1" in note
 
 
-def test_o10_shapefile_beyond_2_gb_is_refused_before_it_is_written(tmp_path, monkeypatch):
+@pytest.mark.fault("O10")
+def test_shapefile_beyond_2_gb_is_refused_before_it_is_written(tmp_path, monkeypatch):
     path = tmp_path / "out.shp"
     write(target_at(path), pixel_polygons(200))
     before, size = contents(tmp_path), path.stat().st_size
@@ -158,7 +164,8 @@ def test_o10_shapefile_beyond_2_gb_is_refused_before_it_is_written(tmp_path, mon
     assert contents(tmp_path) == before
 
 
-def test_o11_shapefile_types_are_handled_and_said(tmp_path):
+@pytest.mark.fault("O11")
+def test_shapefile_types_are_handled_and_said(tmp_path):
     path = tmp_path / "out.shp"
     columns = tuple(Column(n, k) for n, k in [("text", "text"), ("big", "int"), ("small", "int"), ("yes", "bool"),
                                               ("seen", "datetime"), ("real", "float")])  # fmt: skip
@@ -185,13 +192,15 @@ def test_o11_shapefile_types_are_handled_and_said(tmp_path):
     assert dict(zip(*(pyogrio.read_info(path)[k] for k in ("fields", "ogr_types")), strict=True))["yes"] == "OFTInteger"
 
 
-def test_o11_too_many_columns_are_refused_early(tmp_path):
+@pytest.mark.fault("O11")
+def test_too_many_columns_are_refused_early(tmp_path):
     error = refused(tmp_path / "out.shp", columns=tuple(Column(f"c{i}", "int") for i in range(256)))
     assert isinstance(error, ExportError)
     assert "256, at most 255 wanted" in str(error)
 
 
-def test_o12_shapefile_is_utf8_and_says_so(tmp_path):
+@pytest.mark.fault("O12")
+def test_shapefile_is_utf8_and_says_so(tmp_path):
     path = tmp_path / "out.shp"
     write(target_at(path), pixel_polygons(4))
     assert (tmp_path / "out.cpg").read_text() == "UTF-8"
@@ -210,8 +219,9 @@ def test_a_crs_that_a_shapefile_cannot_hold_is_refused_early(tmp_path):
 # Names and paths ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("O15")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o15_reserved_and_repeated_names_are_renamed_with_a_warning(tmp_path, extension):
+def test_reserved_and_repeated_names_are_renamed_with_a_warning(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     columns = tuple(Column(name, "int") for name in ("ID", "id", "fid", "FID", "geom", "Geometry", "ogc_fid", "id_1"))
     values = {column.name: [i] for i, column in enumerate(columns)}
@@ -222,9 +232,10 @@ def test_o15_reserved_and_repeated_names_are_renamed_with_a_warning(tmp_path, ex
     assert found == list(range(8))
 
 
+@pytest.mark.fault("O24")
 @pytest.mark.parametrize("name", ["with space", "quote'\"s", "100%20", "a#b?c", "文字", "semi;colon", "ünïcode&"])
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o24_odd_paths(tmp_path, name, extension):
+def test_odd_paths(tmp_path, name, extension):
     folder = tmp_path / f"{name} folder"
     folder.mkdir()
     path = folder / f"{name}{extension}"
@@ -236,17 +247,19 @@ def test_o24_odd_paths(tmp_path, name, extension):
         assert len(read(tmp_path / f"plain{extension}")) == 3
 
 
-def test_o24_a_folder_that_gdal_takes_for_an_archive_is_refused_early(tmp_path):
+@pytest.mark.fault("O24")
+def test_a_folder_that_gdal_takes_for_an_archive_is_refused_early(tmp_path):
     folder = tmp_path / "a!b"
     folder.mkdir()
     assert "one without '!' wanted" in str(refused(folder / "out.gpkg"))
     write(target_at(folder / "out.parquet"), pixel_polygons(3))
 
 
+@pytest.mark.fault("O25", "O26")
 @pytest.mark.parametrize(
     "name", ["out.xyz", "out", "out.zip", "out.shp.zip", "out.kml", "-", "out.gpkg.bak", "out.tif"]
 )
-def test_o25_o26_unknown_formats_are_refused_with_a_list(tmp_path, name):
+def test_unknown_formats_are_refused_with_a_list(tmp_path, name):
     error = refused(tmp_path / name)
     assert isinstance(error, UnknownFormat)
     assert error.exit_code == 2
@@ -255,8 +268,9 @@ def test_o25_o26_unknown_formats_are_refused_with_a_list(tmp_path, name):
     assert not contents(tmp_path)
 
 
+@pytest.mark.fault("O16")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o16_existing_output_is_kept_without_overwrite(tmp_path, extension):
+def test_existing_output_is_kept_without_overwrite(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     before = contents(tmp_path)
@@ -271,7 +285,8 @@ def test_o16_existing_output_is_kept_without_overwrite(tmp_path, extension):
     assert contents(tmp_path).keys() == before.keys()
 
 
-def test_o16_an_output_that_appears_during_the_run_is_kept(tmp_path):
+@pytest.mark.fault("O16")
+def test_an_output_that_appears_during_the_run_is_kept(tmp_path):
     path = tmp_path / "out.gpkg"
     writer = FeatureWriter.open(target_at(path))
     writer.__enter__()
@@ -282,7 +297,8 @@ def test_o16_an_output_that_appears_during_the_run_is_kept(tmp_path):
     assert contents(tmp_path) == {"out.gpkg": b"somebody else's"}
 
 
-def test_o16_other_layers_of_a_geopackage_are_kept(tmp_path):
+@pytest.mark.fault("O16")
+def test_other_layers_of_a_geopackage_are_kept(tmp_path):
     path = tmp_path / "project.gpkg"
     mine = geopandas.GeoDataFrame({"v": [1, 2]}, geometry=shapely.points([[0, 1], [2, 3]]), crs=3857)
     mine.to_file(path, layer="my points")
@@ -305,7 +321,8 @@ def test_o16_other_layers_of_a_geopackage_are_kept(tmp_path):
         database.close()
 
 
-def test_o16_a_layer_whose_name_differs_in_case_is_the_same_layer(tmp_path):
+@pytest.mark.fault("O16")
+def test_a_layer_whose_name_differs_in_case_is_the_same_layer(tmp_path):
     path = tmp_path / "project.gpkg"
     write(target_at(path, layer="Segments"), pixel_polygons(2))
     geopandas.GeoDataFrame({"v": [1]}, geometry=[shapely.Point(0, 0)], crs=3857).to_file(path, layer="points")
@@ -315,7 +332,8 @@ def test_o16_a_layer_whose_name_differs_in_case_is_the_same_layer(tmp_path):
     assert len(read(path, layer="segments")) == 7
 
 
-def test_o16_a_raster_of_the_same_name_is_not_replaced(tmp_path):
+@pytest.mark.fault("O16")
+def test_a_raster_of_the_same_name_is_not_replaced(tmp_path):
     path = tmp_path / "project.gpkg"
     write(target_at(path, layer="other"), pixel_polygons(2))
     with sqlite3.connect(path) as database:
@@ -328,14 +346,16 @@ def test_o16_a_raster_of_the_same_name_is_not_replaced(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_o16_a_file_that_is_no_geopackage_is_replaced(tmp_path):
+@pytest.mark.fault("O16")
+def test_a_file_that_is_no_geopackage_is_replaced(tmp_path):
     for content in (b"", b"not a database" * 500):
         (tmp_path / "out.gpkg").write_bytes(content)
         write(target_at(tmp_path / "out.gpkg"), pixel_polygons(3), overwrite=True)
         assert len(read(tmp_path / "out.gpkg")) == 3
 
 
-def test_o16_a_damaged_geopackage_with_unknown_layers_is_kept(tmp_path):
+@pytest.mark.fault("O16")
+def test_a_damaged_geopackage_with_unknown_layers_is_kept(tmp_path):
     path = tmp_path / "out.gpkg"
     write(target_at(path), pixel_polygons(300))
     data = bytearray(path.read_bytes())
@@ -345,7 +365,8 @@ def test_o16_a_damaged_geopackage_with_unknown_layers_is_kept(tmp_path):
     assert contents(tmp_path) == {"out.gpkg": bytes(data)}
 
 
-def test_o19_rows_in_the_journals_of_a_killed_program_are_kept(tmp_path):
+@pytest.mark.fault("O19")
+def test_rows_in_the_journals_of_a_killed_program_are_kept(tmp_path):
     path = tmp_path / "project.gpkg"
     mine = geopandas.GeoDataFrame({"v": range(50)}, geometry=shapely.points(np.zeros((50, 2))), crs=3857)
     mine.to_file(path, layer="points")
@@ -367,7 +388,8 @@ os.kill(os.getpid(), 9)
     assert len(pyogrio.read_dataframe(path, layer="segments")) == 4
 
 
-def test_o16_a_geopackage_that_another_program_is_writing_is_refused(tmp_path, monkeypatch):
+@pytest.mark.fault("O16")
+def test_a_geopackage_that_another_program_is_writing_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "out.gpkg"
     write(target_at(path), pixel_polygons(3))
     monkeypatch.setattr("geosam.vector.geopackage.PATIENCE_S", 0.05)
@@ -380,7 +402,8 @@ def test_o16_a_geopackage_that_another_program_is_writing_is_refused(tmp_path, m
     assert list(contents(tmp_path)) == ["out.gpkg"]
 
 
-def test_o21_folders_that_cannot_take_the_file(tmp_path):
+@pytest.mark.fault("O21")
+def test_folders_that_cannot_take_the_file(tmp_path):
     error = refused(tmp_path / "none" / "out.gpkg")
     assert isinstance(error, ExportError)
     assert "folder does not exist" in str(error)
@@ -393,15 +416,17 @@ def test_o21_folders_that_cannot_take_the_file(tmp_path):
             assert isinstance(refused(Path(path)), ExportError)
 
 
+@pytest.mark.fault("O21")
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_o21_unwritable_folder(tmp_path):
+def test_unwritable_folder(tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
     assert "Permission denied" in str(refused(folder / "out.gpkg"))
 
 
+@pytest.mark.fault("O22")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o22_read_only_output_is_not_replaced(tmp_path, extension):
+def test_read_only_output_is_not_replaced(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     path.chmod(0o444)
@@ -415,8 +440,9 @@ def test_fifo_as_output_is_refused(tmp_path):
     assert "no regular file" in str(refused(tmp_path / "out.gpkg", overwrite=True))
 
 
+@pytest.mark.fault("O27")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o27_a_symlink_stays_and_its_target_is_replaced(tmp_path, extension):
+def test_a_symlink_stays_and_its_target_is_replaced(tmp_path, extension):
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     link.mkdir()
@@ -428,13 +454,15 @@ def test_o27_a_symlink_stays_and_its_target_is_replaced(tmp_path, extension):
     assert len(read(real / f"data{extension}")) == 6
 
 
-def test_o27_a_dangling_symlink_is_followed(tmp_path):
+@pytest.mark.fault("O27")
+def test_a_dangling_symlink_is_followed(tmp_path):
     (tmp_path / "out.gpkg").symlink_to(tmp_path / "new.gpkg")
     write(target_at(tmp_path / "out.gpkg"), pixel_polygons(2))
     assert len(read(tmp_path / "new.gpkg")) == 2
 
 
-def test_o28_output_equal_to_an_input_is_a_usage_error(tmp_path):
+@pytest.mark.fault("O28")
+def test_output_equal_to_an_input_is_a_usage_error(tmp_path):
     scene = tmp_path / "prompts.gpkg"
     write(target_at(scene), pixel_polygons(2))
     (tmp_path / "link.gpkg").symlink_to(scene)
@@ -447,7 +475,8 @@ def test_o28_output_equal_to_an_input_is_a_usage_error(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_o28_two_writers_of_one_output(tmp_path):
+@pytest.mark.fault("O28")
+def test_two_writers_of_one_output(tmp_path):
     path = tmp_path / "out.gpkg"
     with FeatureWriter.open(target_at(path)) as writer:
         error = refused(path)
@@ -462,9 +491,10 @@ def test_o28_two_writers_of_one_output(tmp_path):
 # Failures half-way --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("O17")
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
-def test_o17_an_exception_in_the_block_reaches_the_caller_and_changes_nothing(tmp_path, extension, error):
+def test_an_exception_in_the_block_reaches_the_caller_and_changes_nothing(tmp_path, extension, error):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     before = contents(tmp_path)
@@ -473,9 +503,10 @@ def test_o17_an_exception_in_the_block_reaches_the_caller_and_changes_nothing(tm
     assert contents(tmp_path) == before
 
 
+@pytest.mark.fault("O17")
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_o17_a_failure_while_the_file_is_made_changes_nothing(tmp_path, monkeypatch, extension, error):
+def test_a_failure_while_the_file_is_made_changes_nothing(tmp_path, monkeypatch, extension, error):
     path, batches = tmp_path / f"out{extension}", Spool.__iter__
     write(target_at(path), pixel_polygons(3))
     before = contents(tmp_path)
@@ -491,8 +522,9 @@ def test_o17_a_failure_while_the_file_is_made_changes_nothing(tmp_path, monkeypa
     assert contents(tmp_path) == before
 
 
+@pytest.mark.fault("O17")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o17_every_failing_rename_or_sync_leaves_the_old_or_the_new_file(tmp_path, monkeypatch, extension):
+def test_every_failing_rename_or_sync_leaves_the_old_or_the_new_file(tmp_path, monkeypatch, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(30))
     new = contents(tmp_path)
@@ -565,11 +597,12 @@ write(target_at(path), pixel_polygons(400), overwrite=True)
 """
 
 
+@pytest.mark.fault("O18")
 @pytest.mark.parametrize(("extension", "moment"), [
     (".gpkg", "spooling"), (".gpkg", "converting"), (".gpkg", "1"), (".fgb", "converting"), (".geojson", "converting"),
     (".parquet", "converting"), (".shp", "converting"), (".shp", "2"), (".shp", "8"), (".shp", "11"),
 ])  # fmt: skip
-def test_o18_sigkill_leaves_the_old_file_and_the_next_run_sweeps(tmp_path, extension, moment):
+def test_sigkill_leaves_the_old_file_and_the_next_run_sweeps(tmp_path, extension, moment):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     before = contents(tmp_path)
@@ -616,8 +649,9 @@ print(json.dumps([outcomes, len(read(path)), notes]))
 """
 
 
+@pytest.mark.fault("O20")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o20_writes_that_fail_at_any_size_change_nothing(tmp_path, extension):
+def test_writes_that_fail_at_any_size_change_nothing(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     done = subprocess.run(
@@ -647,8 +681,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
 
 
+@pytest.mark.fault("O20")
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_o20_full_disk_ends_in_disk_full_with_the_bytes_needed(small_disk, extension):
+def test_full_disk_ends_in_disk_full_with_the_bytes_needed(small_disk, extension):
     path = small_disk / f"out{extension}"
     write(target_at(path), pixel_polygons(3))
     before = contents(small_disk)
@@ -670,7 +705,8 @@ def test_o20_full_disk_ends_in_disk_full_with_the_bytes_needed(small_disk, exten
     assert len(read(path)) in (3, 1000)
 
 
-def test_o36_a_reader_keeps_the_old_file_until_it_opens_the_new_one(tmp_path):
+@pytest.mark.fault("O36")
+def test_a_reader_keeps_the_old_file_until_it_opens_the_new_one(tmp_path):
     path = tmp_path / "out.gpkg"
     write(target_at(path), pixel_polygons(3))
     reader = sqlite3.connect(path)

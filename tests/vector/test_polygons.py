@@ -43,10 +43,11 @@ def refusal(path, kind=PromptError, **options):
     return text
 
 
+@pytest.mark.fault("O24")
 @pytest.mark.parametrize(
     "name", ["a.gpkg", "a.shp", "a.fgb", "a.parquet", "a.geoparquet", "dört ünï/a b#1%20.gpkg", "a.geojson"]
 )
-def test_o24_every_format_and_path_reads_the_same(tmp_path, name):
+def test_every_format_and_path_reads_the_same(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     names = ["roof", "yard"]
@@ -67,18 +68,21 @@ def test_features_are_numbered_by_the_file_where_there_is_no_id(tmp_path):
     assert layer.classes is None
 
 
-def test_p05_metres_declared_as_degrees_are_refused(tmp_path):
+@pytest.mark.fault("P05")
+def test_metres_declared_as_degrees_are_refused(tmp_path):
     text = refusal(write(tmp_path / "a.gpkg", [RING], crs="EPSG:4326"), CRSMismatch)
     assert "5000009 as degrees" in text
 
 
-def test_p07_layer_without_crs_is_refused(tmp_path):
+@pytest.mark.fault("P07")
+def test_layer_without_crs_is_refused(tmp_path):
     path = write(tmp_path / "a.shp", [RING])
     path.with_suffix(".prj").unlink()
     assert "no CRS" in refusal(path, CRSMismatch)
 
 
-def test_p04_coordinates_that_are_no_numbers_are_refused(tmp_path):
+@pytest.mark.fault("P04")
+def test_coordinates_that_are_no_numbers_are_refused(tmp_path):
     path = tmp_path / "a.geojson"
     path.write_text(
         '{"type":"FeatureCollection","features":[{"type":"Feature","id":3,"properties":{},"geometry":'
@@ -87,29 +91,34 @@ def test_p04_coordinates_that_are_no_numbers_are_refused(tmp_path):
     assert "feature 3" in refusal(path)
 
 
-def test_p09_coordinates_without_a_place_in_the_other_crs_are_refused():
+@pytest.mark.fault("P09")
+def test_coordinates_without_a_place_in_the_other_crs_are_refused():
     layer = PolygonLayer.of([box(10, 91, 11, 92)], 4326)
     with pytest.raises(CRSMismatch, match="memory, feature 0"):
         layer.to_crs(CRS.from_epsg(3857))
 
 
-def test_p21_heights_are_dropped(tmp_path):
+@pytest.mark.fault("P21")
+def test_heights_are_dropped(tmp_path):
     path = write(tmp_path / "a.gpkg", [shapely.force_3d(RING, 4.0)])
     assert not shapely.has_z(read_polygons(path).polygons).any()
 
 
+@pytest.mark.fault("P22")
 @pytest.mark.parametrize("other", [Point(1, 1), LineString([(0, 0), (1, 1)])], ids=lambda g: g.geom_type)
-def test_p22_other_geometries_are_refused_by_number(tmp_path, other):
+def test_other_geometries_are_refused_by_number(tmp_path, other):
     assert "feature 2: not a polygon" in refusal(write(tmp_path / "a.gpkg", [RING, other]))
 
 
-def test_p23_null_and_empty_geometries_are_skipped_with_a_note(tmp_path):
+@pytest.mark.fault("P23")
+def test_null_and_empty_geometries_are_skipped_with_a_note(tmp_path):
     layer = read_polygons(write(tmp_path / "a.gpkg", [None, RING, Polygon()]))
     assert layer.ids.tolist() == [2]
     assert layer.notes == (f"{tmp_path / 'a.gpkg'}, layer a: 2 empty polygons were skipped, the first is feature 1",)
 
 
-def test_p24_self_crossing_polygons_are_repaired_with_a_note(tmp_path):
+@pytest.mark.fault("P24")
+def test_self_crossing_polygons_are_repaired_with_a_note(tmp_path):
     layer = read_polygons(write(tmp_path / "a.gpkg", [RING, BOWTIE]))
     assert shapely.is_valid(layer.polygons).all()
     assert shapely.area(layer.polygons).tolist() == pytest.approx([72, 8])
@@ -123,8 +132,9 @@ def test_repair_keeps_what_has_area():
     assert shapely.area(repaired)[0] == pytest.approx(100, rel=0.01)
 
 
+@pytest.mark.fault("P26")
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_p26_damaged_files_are_refused(tmp_path, share):
+def test_damaged_files_are_refused(tmp_path, share):
     for name in ("a.geojson", "a.parquet", "a.gpkg"):
         path = write(tmp_path / name, [RING] * 50)
         os.truncate(path, int(path.stat().st_size * share))
@@ -132,14 +142,16 @@ def test_p26_damaged_files_are_refused(tmp_path, share):
         path.unlink()
 
 
-def test_p25_text_that_is_not_utf8_is_refused(tmp_path):
+@pytest.mark.fault("P25")
+def test_text_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "a.geojson"
     write(path, [RING], **{"class": ["caf_"]})
     path.write_bytes(path.read_bytes().replace(b"caf_", b"caf\xe9"))
     refusal(path)
 
 
-def test_p27_several_layers_are_listed(tmp_path):
+@pytest.mark.fault("P27")
+def test_several_layers_are_listed(tmp_path):
     path = tmp_path / "a.gpkg"
     for name in ("roofs", "yards"):
         frame([RING]).to_file(path, layer=name)
@@ -160,13 +172,15 @@ def test_tables_beside_the_layer_do_not_make_it_unclear(tmp_path):
     assert len(read_polygons(path)) == 1
 
 
-def test_p28_shapefile_without_index_is_refused(tmp_path):
+@pytest.mark.fault("P28")
+def test_shapefile_without_index_is_refused(tmp_path):
     path = write(tmp_path / "a.shp", [RING])
     path.with_suffix(".shx").unlink()
     refusal(path)
 
 
-def test_p29_virtual_layers_are_refused_under_any_name(tmp_path):
+@pytest.mark.fault("P29")
+def test_virtual_layers_are_refused_under_any_name(tmp_path):
     other = write(tmp_path / "secret.gpkg", [RING])
     path = tmp_path / "a.geojson"
     path.write_text(
@@ -176,14 +190,16 @@ def test_p29_virtual_layers_are_refused_under_any_name(tmp_path):
     assert "VRT" in refusal(path)
 
 
-def test_r07_missing_files_and_directories_are_refused(tmp_path):
+@pytest.mark.fault("R07")
+def test_missing_files_and_directories_are_refused(tmp_path):
     for name in ("none.gpkg", "none.parquet"):
         assert "no such" in refusal(tmp_path / name)
         (tmp_path / name).mkdir()
         refusal(tmp_path / name)
 
 
-def test_r08_pipes_are_refused_at_once(tmp_path):
+@pytest.mark.fault("R08")
+def test_pipes_are_refused_at_once(tmp_path):
     for name in ("pipe.gpkg", "pipe.parquet"):
         os.mkfifo(tmp_path / name)
         assert "regular file" in refusal(tmp_path / name)

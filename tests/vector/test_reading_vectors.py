@@ -34,7 +34,8 @@ from geosam.prompts.layer import read_prompts
 from geosam.prompts.placement import to_scene
 
 
-def test_p25_text_in_another_encoding(tmp_path):
+@pytest.mark.fault("P25")
+def test_text_in_another_encoding(tmp_path):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(1, 2), label=1, name="naïve"), encoding="latin-1")
     refused(PromptError, path, "0xef", "utf-8", "--encoding")
     assert read_prompts(path, encoding="latin-1")[0][0].attributes == {"name": "naïve"}
@@ -42,7 +43,8 @@ def test_p25_text_in_another_encoding(tmp_path):
         read_prompts(path, encoding="klingon")
 
 
-def test_p25_a_shapefile_that_does_not_state_its_encoding(tmp_path):
+@pytest.mark.fault("P25")
+def test_a_shapefile_that_does_not_state_its_encoding(tmp_path):
     path = write_layer(tmp_path / "p.shp", shifted(Point(1, 1)), geometry_type="Point", label=[1], name=["naïve"])
     assert read_prompts(path)[0][0].attributes == {"name": "naïve"}
     (tmp_path / "p.cpg").unlink()
@@ -53,9 +55,10 @@ def test_p25_a_shapefile_that_does_not_state_its_encoding(tmp_path):
     assert read_prompts(ascii_only)[0][0].attributes == {"name": "plain"}
 
 
+@pytest.mark.fault("P26")
 @pytest.mark.parametrize("name", ["p.gpkg", "p.geojson", "p.shp", "p.fgb"])
 @pytest.mark.parametrize("share", [0, 0.1, 0.3, 0.5, 0.7, 0.9])
-def test_p26_truncated_files(tmp_path, name, share):
+def test_truncated_files(tmp_path, name, share):
     points = shifted(*[Point(i, i) for i in range(50)])
     path = write_layer(
         tmp_path / name, points, geometry_type="Point", label=[1] * 50, name=[f"tree {i}" for i in range(50)]
@@ -64,7 +67,8 @@ def test_p26_truncated_files(tmp_path, name, share):
     refused(PromptError, path)
 
 
-def test_p27_several_layers_need_a_choice(tmp_path):
+@pytest.mark.fault("P27")
+def test_several_layers_need_a_choice(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1)), layer="trees", label=[1])
     write_layer(path, shifted(Point(2, 2), Point(3, 3)), layer="roofs", append=True, label=[1, 1])
     refused(PromptError, path, "trees, roofs", "--layer")
@@ -72,8 +76,9 @@ def test_p27_several_layers_need_a_choice(tmp_path):
     assert len(read_prompts(path, layer="roofs")[0]) == 2
 
 
+@pytest.mark.fault("P28")
 @pytest.mark.parametrize("missing", [".shx", ".dbf"])
-def test_p28_an_incomplete_shapefile(tmp_path, missing):
+def test_an_incomplete_shapefile(tmp_path, missing):
     path = write_layer(tmp_path / "p.shp", shifted(Point(1, 1)), geometry_type="Point", label=[1])
     (tmp_path / f"p{missing}").unlink()
     refused(PromptError, path, f"no {missing} beside it")
@@ -84,40 +89,45 @@ PIPELINE = '{{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline
 SERVICE = "<OGRWFSDataSource><URL>http://127.0.0.1:9/{}</URL></OGRWFSDataSource>"
 
 
+@pytest.mark.fault("P29")
 @pytest.mark.parametrize("content", [VRT, PIPELINE, SERVICE, "<a/><kml>" + VRT, "﻿" + VRT])
 @pytest.mark.parametrize("name", ["v.geojson", "v.gpkg", "v.vrt", "v.gdalg.json"])
-def test_p29_files_that_lead_to_other_files(tmp_path, content, name):
+def test_files_that_lead_to_other_files(tmp_path, content, name):
     secret = write_geojson(tmp_path / "secret.geojson", feature(json_point(15, 45), label=1))
     path = tmp_path / name
     path.write_text(content.format(secret), encoding="utf-8")
     refused(PromptError, path, "starts with")
 
 
+@pytest.mark.fault("P29")
 @pytest.mark.parametrize(
     "form", ["GeoJSON:{}", "/vsicurl/http://127.0.0.1:9/{}", "/vsizip/{}", "file://{}", "{}?x", ""]
 )
-def test_p29_prefixes_and_services_are_no_paths(tmp_path, form):
+def test_prefixes_and_services_are_no_paths(tmp_path, form):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(15, 45), label=1))
     with pytest.raises(PromptError) as caught:
         read_prompts(form.format(path))
     assert "no such file" in str(caught.value) or "a directory" in str(caught.value)
 
 
-def test_p29_a_file_that_is_named_like_a_prefix_is_the_file(tmp_path, monkeypatch):
+@pytest.mark.fault("P29")
+def test_a_file_that_is_named_like_a_prefix_is_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_geojson(tmp_path / "GeoJSON:p.geojson", feature(json_point(15, 45), label=1))
     write_geojson(tmp_path / "p.geojson", feature(json_point(1, 1), label=1), feature(json_point(2, 2), label=1))
     assert len(read_prompts("GeoJSON:p.geojson")[0]) == 1
 
 
-def test_p29_a_path_that_gdal_would_split_is_refused(tmp_path):
+@pytest.mark.fault("P29")
+def test_a_path_that_gdal_would_split_is_refused(tmp_path):
     (tmp_path / "a!b").mkdir()
     path = write_geojson(tmp_path / "a!b" / "p.geojson", feature(json_point(15, 45), label=1))
     refused(PromptError, path, "Rename")
 
 
+@pytest.mark.fault("R08")
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs")
-def test_r08_a_fifo_does_not_hang(tmp_path):
+def test_a_fifo_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "p.gpkg")
     start = time.monotonic()
     refused(PromptError, tmp_path / "p.gpkg", "not a regular file")
@@ -128,14 +138,16 @@ def test_r08_a_fifo_does_not_hang(tmp_path):
     assert time.monotonic() - start < 1
 
 
-def test_r07_missing_files_and_directories(tmp_path):
+@pytest.mark.fault("R07")
+def test_missing_files_and_directories(tmp_path):
     refused(PromptError, tmp_path / "gone.gpkg", "no such file")
     refused(PromptError, tmp_path, "a directory")
     with pytest.raises(PromptError, match=r"null (byte|character)"):
         read_prompts("a\0b.gpkg")
 
 
-def test_r60_no_permission_to_read(tmp_path, monkeypatch):
+@pytest.mark.fault("R60")
+def test_no_permission_to_read(tmp_path, monkeypatch):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(15, 45)))
 
     def denied(file, *_, **__):  # played, because root may read everything
@@ -148,10 +160,11 @@ def test_r60_no_permission_to_read(tmp_path, monkeypatch):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.fault("R59")
 @pytest.mark.parametrize(
     "name", ["dört ünï 文件/a b.gpkg", "a#b%20?c.geojson", "it's.fgb", "no extension", "upper.SHP", "kommt.kml"]
 )
-def test_r59_odd_paths_and_every_format(tmp_path, name):
+def test_odd_paths_and_every_format(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     made = tmp_path / ("made" + (path.suffix.lower() or ".gpkg"))
@@ -166,8 +179,9 @@ def test_r59_odd_paths_and_every_format(tmp_path, name):
 BILLION = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10))
 
 
+@pytest.mark.fault("P30")
 @pytest.mark.parametrize("root", ["kml", "gml:FeatureCollection xmlns:gml='http://www.opengis.net/gml'"])
-def test_p30_entities_that_multiply(tmp_path, root):
+def test_entities_that_multiply(tmp_path, root):
     path = tmp_path / "p.kml"
     placemark = (
         "<Document><Placemark><name>&a9;</name><Point><coordinates>1,2</coordinates></Point></Placemark></Document>"
@@ -179,9 +193,10 @@ def test_p30_entities_that_multiply(tmp_path, root):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
+@pytest.mark.fault("P31")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.geojson", "p.gpkg"])
-def test_p31_300k_points(tmp_path, name):
+def test_300k_points(tmp_path, name):
     count = 300_000
     lonlat = np.random.default_rng(0).uniform((10, 50), (10.01, 50.01), (count, 2))
     path = write_layer(
@@ -192,8 +207,9 @@ def test_p31_300k_points(tmp_path, name):
     np.testing.assert_allclose(np.concatenate([p.points_xy for p in prompts]), lonlat, atol=1e-9)
 
 
+@pytest.mark.fault("P32")
 @pytest.mark.parametrize("name", ["p.gpkg", "p.geojson", "p.shp", "p.fgb", "p.kml"])
-def test_p32_damaged_files_give_one_kind_of_error(tmp_path, name):
+def test_damaged_files_give_one_kind_of_error(tmp_path, name):
     shapes = shifted(Point(1, 1), Point(2, 2)) if name == "p.shp" else shifted(Point(1, 1), box(0, 0, 3, 3))
     shapes = list(shapely.transform(np.array(shapes), lambda xy: xy / (X, Y) + (10, 40)))
     kind = "Point" if name == "p.shp" else "Unknown"
@@ -212,8 +228,9 @@ def test_p32_damaged_files_give_one_kind_of_error(tmp_path, name):
     assert all(str(path) in text and "\n" not in text for text in refusals)
 
 
+@pytest.mark.fault("P34")
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_p34_a_layer_that_another_program_is_editing_can_be_read(tmp_path, mode):
+def test_a_layer_that_another_program_is_editing_can_be_read(tmp_path, mode):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1)), label=[1])
     with contextlib.closing(sqlite3.connect(path)) as database:
         drop_triggers(database)
@@ -236,7 +253,8 @@ def test_p34_a_layer_that_another_program_is_editing_can_be_read(tmp_path, mode)
         editor.stdin.close()
 
 
-def test_o24_pyogrio_can_still_read_what_the_tests_wrote(tmp_path):
+@pytest.mark.fault("O24")
+def test_pyogrio_can_still_read_what_the_tests_wrote(tmp_path):
     """Guards the builders: a file that nobody can read would make every refusal above pass."""
     for name in ("p.gpkg", "p.geojson", "p.fgb"):
         path = write_layer(tmp_path / name, shifted(Point(1, 1)), geometry_type="Point", label=[1])

@@ -299,7 +299,8 @@ def test_an_accepted_object_is_one_undo_step(session):
     assert session.left["redone"]["undo_steps"] == before["undo_steps"]
 
 
-def test_f08_after_the_worker_was_killed_edits_are_there_and_the_next_click_works(session):
+@pytest.mark.fault("F08")
+def test_after_the_worker_was_killed_edits_are_there_and_the_next_click_works(session):
     before, after = session.left["revived"]["before"], session.left["revived"]["after"]
     assert after["features"] == before["features"]
     assert after["object"]

@@ -85,7 +85,8 @@ def test_a_click_gives_the_object(client, ask, tmp_path):
     assert answer["object"]["area_m2"] == pytest.approx(400, rel=0.01)
 
 
-def test_f08_the_client_survives_the_worker_and_starts_another(client, ask, wait):
+@pytest.mark.fault("F08")
+def test_the_client_survives_the_worker_and_starts_another(client, ask, wait):
     first = ask(client, "status", {})["pid"]
     reasons = []
     client.stopped.connect(reasons.append)

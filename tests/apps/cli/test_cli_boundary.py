@@ -95,7 +95,8 @@ def test_a_full_disk_ends_in_8_and_names_the_file(number, failing, geosam):
     assert "out.gpkg" in done.error()
 
 
-def test_f06_lack_of_memory_ends_in_8_with_what_to_lower(failing, geosam):
+@pytest.mark.fault("F06")
+def test_lack_of_memory_ends_in_8_with_what_to_lower(failing, geosam):
     failing(MemoryError("Unable to allocate 4.00 EiB"))
     done = geosam("fail")
     assert done.code == 8
@@ -177,7 +178,8 @@ def in_ascii(*args):
     return subprocess.run([*GEOSAM, *args], capture_output=True, env=environment, check=False, timeout=60)
 
 
-def test_r59_names_beyond_the_terminal_s_encoding(tiny):
+@pytest.mark.fault("R59")
+def test_names_beyond_the_terminal_s_encoding(tiny):
     odd = tiny.rename(tiny.with_name("dört ünï 文件 #?%' Σ.tif"))
     for args in (["info", odd], ["info", "--json", odd]):
         done = in_ascii(*args)
@@ -186,7 +188,8 @@ def test_r59_names_beyond_the_terminal_s_encoding(tiny):
     assert json.loads(done.stdout)["scene"] == str(odd)
 
 
-def test_r59_names_that_are_not_text(tiny):
+@pytest.mark.fault("R59")
+def test_names_that_are_not_text(tiny):
     odd = os.fsencode(tiny.parent) + b"/caf\xe9.tif"
     os.rename(tiny, odd)  # noqa: PTH104 - no Path holds it
     for command, code in ((["info"], 3), (["info", "--json"], 3), (["evaluate", "x"], 4), (["nonsense"], 2)):

@@ -53,7 +53,8 @@ def test_a_window_is_embedded_as_a_part_of_the_whole(scene, geosam):
     assert (whole["tiles"], whole["reused"]) == (15, part["tiles"])
 
 
-def test_q12_the_output_is_the_same_with_any_cache_and_none(scene, geosam):
+@pytest.mark.fault("Q12")
+def test_the_output_is_the_same_with_any_cache_and_none(scene, geosam):
     args = ("segment", scene, "-o", "out.gpkg", *EXACT, "--overwrite")
     out = scene.parent / "out.gpkg"
 
@@ -74,7 +75,8 @@ def test_q12_the_output_is_the_same_with_any_cache_and_none(scene, geosam):
     assert all(used > written for used, written in zip(after, before, strict=True))
 
 
-def test_q12_prompts_use_the_cache_too(scene, geosam):
+@pytest.mark.fault("Q12")
+def test_prompts_use_the_cache_too(scene, geosam):
     args = ("segment", scene, "-o", "out.gpkg", *EXACT, "--overwrite", "--point", "500020.2,4999970.3")
     files = []
     for more in ((), ("--cache", "store"), ("--cache", "store")):
@@ -84,7 +86,8 @@ def test_q12_prompts_use_the_cache_too(scene, geosam):
     assert entries(scene.parent / "store")
 
 
-def test_l11_four_jobs_on_one_cache_give_the_results_of_one(scene):
+@pytest.mark.fault("L11")
+def test_four_jobs_on_one_cache_give_the_results_of_one(scene):
     command = [*GEOSAM, "segment", str(scene), "-o", "out.gpkg", *EXACT, "--quiet"]
     folders = [scene.parent / name for name in ("alone", "a", "b", "c", "d")]
     for folder in folders:
@@ -102,7 +105,8 @@ def test_l11_four_jobs_on_one_cache_give_the_results_of_one(scene):
     assert [path.name for path in (scene.parent / "store").rglob("*.partial")] == []
 
 
-def test_c26_a_cache_that_cannot_be_made_is_warned_of(scene, geosam):
+@pytest.mark.fault("C26")
+def test_a_cache_that_cannot_be_made_is_warned_of(scene, geosam):
     done = geosam("segment", scene, "-o", "out.gpkg", *EXACT, "--cache", "/proc/nowhere", "--json")
     assert done.code == 0
     (warning,) = done.json["warnings"]
@@ -134,7 +138,8 @@ def test_usage_errors_end_in_2_and_name_what_is_wrong(args, told, scene, geosam)
     assert not (scene.parent / "scene_segments.gpkg").exists()
 
 
-def test_o28_nothing_is_made_where_the_call_is_wrong(scene, geosam):
+@pytest.mark.fault("O28")
+def test_nothing_is_made_where_the_call_is_wrong(scene, geosam):
     geosam("segment", scene.with_name("no such.tif"), "--cache", "store")
     geosam("embed", scene.with_name("no such.tif"), "-o", "store")
     assert [path.name for path in scene.parent.iterdir()] == ["scene.tif"]

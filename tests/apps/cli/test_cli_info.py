@@ -1,5 +1,6 @@
 import hashlib
 
+import pytest
 import rasterio
 
 
@@ -37,7 +38,8 @@ def test_info_of_nothing(geosam):
     assert "no such.tif" in done.error()
 
 
-def test_r09_a_scene_is_verified_where_that_is_asked_for(tiny, geosam):
+@pytest.mark.fault("R09")
+def test_a_scene_is_verified_where_that_is_asked_for(tiny, geosam):
     right = hashlib.sha256(tiny.read_bytes()).hexdigest()
     assert geosam("info", tiny, "--verify", right).code == 0
     refused = geosam("info", tiny, "--verify", "0" * 64)

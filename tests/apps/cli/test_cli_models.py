@@ -136,7 +136,8 @@ def test_what_cannot_be_verified_is_said_to_be_so(geosam, server, monkeypatch):
     assert (done.code, done.out) == (0, "tiny  not verified: no attested hash\n")
 
 
-def test_c09_verify_finds_a_flipped_bit_and_ends_in_5(geosam, server, folder, monkeypatch):
+@pytest.mark.fault("C09")
+def test_verify_finds_a_flipped_bit_and_ends_in_5(geosam, server, folder, monkeypatch):
     enter(monkeypatch, server.url, name="small")
     geosam("models", "download", "tiny", "small")
     content = bytearray(CONTENT)
@@ -155,8 +156,9 @@ def test_c09_verify_finds_a_flipped_bit_and_ends_in_5(geosam, server, folder, mo
     assert "incomplete download: 500 bytes" in done.out
 
 
+@pytest.mark.fault("C08")
 @pytest.mark.usefixtures("server")
-def test_c08_a_checkpoint_that_is_missing_ends_in_5_with_the_remedy(geosam):
+def test_a_checkpoint_that_is_missing_ends_in_5_with_the_remedy(geosam):
     for command in ("path", "verify"):
         done = geosam("models", command, "tiny")
         assert done.code == 5
@@ -176,7 +178,8 @@ def test_a_misspelt_name_is_said_before_anything_is_fetched(geosam, server):
     assert server.asked == []
 
 
-def test_c10_a_wrong_hash_ends_in_5(geosam, server, monkeypatch):
+@pytest.mark.fault("C10")
+def test_a_wrong_hash_ends_in_5(geosam, server, monkeypatch):
     enter(monkeypatch, server.url, sha256="0" * 64)
     done = geosam("models", "download", "tiny", "--json")
     assert done.code == done.json["exit_code"] == 5

@@ -154,7 +154,8 @@ def test_refusals_have_their_code_and_leave_nothing_behind(args, code, told, tin
     assert (tiny.parent / "taken.gpkg").read_text() == "the user's"
 
 
-def test_o28_the_prompt_layer_is_not_overwritten(tiny, geosam):
+@pytest.mark.fault("O28")
+def test_the_prompt_layer_is_not_overwritten(tiny, geosam):
     layer = tiny.with_name("prompts.gpkg")
     geosam("segment", tiny, *EXACT, "-o", layer)
     before = layer.read_bytes()
@@ -164,7 +165,8 @@ def test_o28_the_prompt_layer_is_not_overwritten(tiny, geosam):
     assert layer.read_bytes() == before
 
 
-def test_p12_a_warning_is_said_once_and_is_in_the_json(tiny, geosam):
+@pytest.mark.fault("P12")
+def test_a_warning_is_said_once_and_is_in_the_json(tiny, geosam):
     xmin, ymin, xmax, ymax = box(RECTANGLES[0]).split(",")
     args = ("segment", tiny, *EXACT, "--overwrite", "--box", f"{xmax},{ymin},{xmin},{ymax}")
     done = geosam(*args, "--quiet")
@@ -174,7 +176,8 @@ def test_p12_a_warning_is_said_once_and_is_in_the_json(tiny, geosam):
     assert geosam(*args, "--json").json["warnings"] == [line.removeprefix("warning: ")]
 
 
-def test_p01_prompts_outside_are_left_out_on_demand(tiny, geosam):
+@pytest.mark.fault("P01")
+def test_prompts_outside_are_left_out_on_demand(tiny, geosam):
     args = ("--box", box(RECTANGLES[0]), "--box", "0,0,10,10", "--skip-outside")
     done = geosam("segment", tiny, *EXACT, "--json", *args)
     assert (done.code, done.json["count"]) == (0, 1)
@@ -260,10 +263,11 @@ def long_run(tmp_path):
     return start
 
 
+@pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize(
     ("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 2)]
 )
-def test_f03_f04_a_run_that_is_stopped_resumes(number, code, workers, long_run, tmp_path):
+def test_a_run_that_is_stopped_resumes(number, code, workers, long_run, tmp_path):
     process = long_run(workers)
     journal = tmp_path / ".big_segments.gpkg.journal-wal"
     while not journal.exists() or journal.stat().st_size < 30_000:
@@ -287,8 +291,9 @@ def test_f03_f04_a_run_that_is_stopped_resumes(number, code, workers, long_run, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.tif", "big_segments.gpkg"]
 
 
+@pytest.mark.fault("F03")
 @pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
-def test_f03_ctrl_c_while_the_workers_start_says_one_line(wait, long_run):
+def test_ctrl_c_while_the_workers_start_says_one_line(wait, long_run):
     process = long_run(2)
     while len(psutil.Process(process.pid).children()) < 3:  # two workers and the one that tracks resources
         assert process.poll() is None
@@ -300,7 +305,8 @@ def test_f03_ctrl_c_while_the_workers_start_says_one_line(wait, long_run):
     assert len(err.splitlines()) == 1, err
 
 
-def test_o06_a_scene_without_crs_never_becomes_geojson(tmp_path, geosam):
+@pytest.mark.fault("O06")
+def test_a_scene_without_crs_never_becomes_geojson(tmp_path, geosam):
     done = geosam("segment", REFUSED["no_crs"](tmp_path), *EXACT, "-o", "out.geojson")
     assert done.code == 3
     assert "--crs" in done.error()

@@ -77,11 +77,12 @@ def busy(tmp_path):
         process.communicate()
 
 
+@pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize("how", ["in_python", "in_a_long_c_call", "in_a_worker", "swallowing"])
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_f03_f04_a_signal_ends_the_call_within_two_seconds(how, number, code, word, busy):
+def test_a_signal_ends_the_call_within_two_seconds(how, number, code, word, busy):
     process = busy(how)
     children = psutil.Process(process.pid).children(recursive=True)
     began = time.monotonic()
@@ -93,7 +94,8 @@ def test_f03_f04_a_signal_ends_the_call_within_two_seconds(how, number, code, wo
     assert alive == []
 
 
-def test_f03_a_signal_sent_again_and_again_changes_nothing(busy):
+@pytest.mark.fault("F03")
+def test_a_signal_sent_again_and_again_changes_nothing(busy):
     process = busy("in_a_worker")
     for _ in range(20):
         if process.poll() is None:
@@ -103,7 +105,8 @@ def test_f03_a_signal_sent_again_and_again_changes_nothing(busy):
     assert (process.returncode, err) == (130, "error: interrupted.\n")
 
 
-def test_f03_the_line_says_that_the_run_resumes(busy):
+@pytest.mark.fault("F03")
+def test_the_line_says_that_the_run_resumes(busy):
     process = busy("in_python", "--resumable")
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=10)

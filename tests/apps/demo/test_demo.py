@@ -141,7 +141,8 @@ def test_too_small_a_size_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_o21_a_missing_folder_is_refused(tmp_path):
+@pytest.mark.fault("O21")
+def test_a_missing_folder_is_refused(tmp_path):
     for picture, truth in (("none/s.tif", "t.gpkg"), ("s.tif", "none/t.gpkg")):
         with pytest.raises(ExportError, match="none"):
             render_scene(tmp_path / picture, tmp_path / truth)

@@ -110,6 +110,7 @@ def machine(tmp_path):
     AnyOrder.worker.stop()
 
 
+@pytest.mark.fault("Q14")
 @pytest.mark.slow
-def test_q14_an_answer_depends_on_the_raster_the_model_and_the_draft_alone(machine):
+def test_an_answer_depends_on_the_raster_the_model_and_the_draft_alone(machine):
     run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=25, deadline=None))

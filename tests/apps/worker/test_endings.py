@@ -68,8 +68,9 @@ def busy_request(tmp_path, side=2000):
     return protocol.request(2, "run", params)
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_f10_the_worker_is_gone_soon_after_its_parent_was_killed_and_leaves_no_temporary_file(busy, tmp_path):
+def test_the_worker_is_gone_soon_after_its_parent_was_killed_and_leaves_no_temporary_file(busy, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process, pid, _ = parent(environment={**ENVIRONMENT, "TMPDIR": str(temporary)})
@@ -85,8 +86,9 @@ def test_f10_the_worker_is_gone_soon_after_its_parent_was_killed_and_leaves_no_t
     assert not (tmp_path / "out.gpkg").exists()
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors are not handed on there")
-def test_f10_the_worker_leaves_even_if_another_process_holds_its_pipe():
+def test_the_worker_leaves_even_if_another_process_holds_its_pipe():
     process, pid, holder = parent("shared")
     process.stdin.write(greeting())
     process.stdin.flush()
@@ -97,8 +99,9 @@ def test_f10_the_worker_leaves_even_if_another_process_holds_its_pipe():
     process.communicate()
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_f10_the_worker_leaves_when_its_input_ends(busy, tmp_path):
+def test_the_worker_leaves_when_its_input_ends(busy, tmp_path):
     worker = Worker()
     worker.greet()
     if busy:
@@ -113,7 +116,8 @@ def test_f10_the_worker_leaves_when_its_input_ends(busy, tmp_path):
     worker.stop()
 
 
-def test_f11_nobody_who_could_read_answers_is_a_quiet_end(tmp_path):
+@pytest.mark.fault("F11")
+def test_nobody_who_could_read_answers_is_a_quiet_end(tmp_path):
     worker = Worker()
     worker.greet()
     worker.write(busy_request(tmp_path))
@@ -127,7 +131,8 @@ def test_f11_nobody_who_could_read_answers_is_a_quiet_end(tmp_path):
     worker.stop()
 
 
-def test_f08_a_crash_says_where_on_standard_error(worker):
+@pytest.mark.fault("F08")
+def test_a_crash_says_where_on_standard_error(worker):
     worker.ask("status")
     os.kill(worker.process.pid, signal.SIGSEGV)
     assert worker.process.wait(PATIENCE) == -signal.SIGSEGV
@@ -148,7 +153,8 @@ def test_a_killed_worker_is_the_end_of_its_pipe(worker):
         worker.tell("cancel", id=1)
 
 
-def test_f13_a_line_over_16_mib_is_one_error_without_id_and_the_end(worker):
+@pytest.mark.fault("F13")
+def test_a_line_over_16_mib_is_one_error_without_id_and_the_end(worker):
     with pytest.raises(BrokenPipeError):
         worker.write(b"x" * (1 << 26))
     assert worker.process.wait(GONE_S) == 2
@@ -158,13 +164,15 @@ def test_f13_a_line_over_16_mib_is_one_error_without_id_and_the_end(worker):
     assert "16777216 bytes" in refusal.error["message"]
 
 
-def test_f13_a_line_of_nearly_16_mib_is_read(worker):
+@pytest.mark.fault("F13")
+def test_a_line_of_nearly_16_mib_is_read(worker):
     line = protocol.request("long", "open", {"path": "x" * (protocol.MAX_LINE - 200)})
     worker.write(line)
     assert worker.reply("long").error["code"] == protocol.REFUSED
 
 
-def test_f15_what_is_printed_goes_to_standard_error_and_no_message_suffers(tmp_path):
+@pytest.mark.fault("F15")
+def test_what_is_printed_goes_to_standard_error_and_no_message_suffers(tmp_path):
     script = tmp_path / "noisy.py"
     script.write_text(
         "import os, sys\n"
@@ -188,7 +196,8 @@ def test_f15_what_is_printed_goes_to_standard_error_and_no_message_suffers(tmp_p
     worker.stop()
 
 
-def test_f12_a_client_that_does_not_read_makes_nothing_grow(scene_path):
+@pytest.mark.fault("F12")
+def test_a_client_that_does_not_read_makes_nothing_grow(scene_path):
     process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT)
     write = process.stdin.fileno()
     for line in (greeting(), protocol.request(2, "open", {"path": str(scene_path)})):
@@ -223,10 +232,11 @@ def test_f12_a_client_that_does_not_read_makes_nothing_grow(scene_path):
     process.stdout.close()
 
 
+@pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize(
     ("number", "code", "busy"), [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True)]
 )
-def test_f03_f04_a_signal_ends_the_worker_as_it_ends_other_commands(number, code, busy, worker, tmp_path):
+def test_a_signal_ends_the_worker_as_it_ends_other_commands(number, code, busy, worker, tmp_path):
     if busy:
         worker.write(busy_request(tmp_path))
         worker.wait_for(lambda: any(note["done"] > 5 for note in worker.of("progress")))

@@ -21,6 +21,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize(
     ("method", "params", "told"),
     [
@@ -84,7 +85,7 @@ values = st.recursive(
         ("status", {"loud": True}, "params: 'loud' is none of client, stream"),
     ],
 )
-def test_f14_wrong_parameters_are_named(method, params, told):
+def test_wrong_parameters_are_named(method, params, told):
     with pytest.raises(ParameterError) as caught:
         arguments(method, params)
     assert str(caught.value).startswith(told)
@@ -109,8 +110,9 @@ def test_the_documentation_names_every_parameter():
             assert name in signature, (method, name)
 
 
+@pytest.mark.fault("F14")
 @given(st.sampled_from(sorted(PARAMETERS)), st.data())
-def test_f14_whatever_comes_is_accepted_or_a_parameter_is_named(method, data):
+def test_whatever_comes_is_accepted_or_a_parameter_is_named(method, data):
     required, optional = PARAMETERS[method]
     names = st.sampled_from([*required, *optional, "client", "stream", "other"])
     params = data.draw(st.dictionaries(names, values | st.just(MODEL) | st.just(DRAFT) | st.just([0, 0, 1, 1])))

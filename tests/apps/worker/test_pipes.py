@@ -39,7 +39,8 @@ def test_lines_arrive_in_their_order(pipe):
     outbox.close(PATIENCE)
 
 
-def test_f12_answers_wait_for_a_client_that_does_not_read(pipe):
+@pytest.mark.fault("F12")
+def test_answers_wait_for_a_client_that_does_not_read(pipe):
     outbox = Outbox(pipe[1], lambda: None)
     line = b"x" * (1 << 20) + b"\n"
     sent = []
@@ -61,7 +62,8 @@ def test_f12_answers_wait_for_a_client_that_does_not_read(pipe):
     outbox.close(PATIENCE)
 
 
-def test_f12_notes_that_nobody_has_to_see_are_dropped_meanwhile(pipe):
+@pytest.mark.fault("F12")
+def test_notes_that_nobody_has_to_see_are_dropped_meanwhile(pipe):
     outbox = Outbox(pipe[1], lambda: None)
     for _ in range(100_000):
         outbox.offer(b"x" * 99 + b"\n")
@@ -73,7 +75,8 @@ def test_f12_notes_that_nobody_has_to_see_are_dropped_meanwhile(pipe):
     outbox.close(PATIENCE)
 
 
-def test_f12_who_waits_gives_up_when_the_answer_is_not_wanted_any_more(pipe):
+@pytest.mark.fault("F12")
+def test_who_waits_gives_up_when_the_answer_is_not_wanted_any_more(pipe):
     outbox = Outbox(pipe[1], lambda: None)
     outbox.send(b"x" * 2 * ROOM)
     wanted = [True]
@@ -89,7 +92,8 @@ def test_f12_who_waits_gives_up_when_the_answer_is_not_wanted_any_more(pipe):
     outbox.close(PATIENCE)
 
 
-def test_f11_a_broken_pipe_is_told_once_and_nobody_waits_for_it(pipe):
+@pytest.mark.fault("F11")
+def test_a_broken_pipe_is_told_once_and_nobody_waits_for_it(pipe):
     broken = threading.Event()
     outbox = Outbox(pipe[1], broken.set)
     os.close(pipe[0])
@@ -100,7 +104,8 @@ def test_f11_a_broken_pipe_is_told_once_and_nobody_waits_for_it(pipe):
     outbox.close(PATIENCE)
 
 
-def test_f13_a_line_without_end_is_refused_before_it_is_collected(pipe):
+@pytest.mark.fault("F13")
+def test_a_line_without_end_is_refused_before_it_is_collected(pipe):
     piece = b"x" * (1 << 16)
 
     def flood():

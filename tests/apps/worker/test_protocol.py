@@ -51,18 +51,20 @@ def test_texts_that_are_no_unicode_survive(text):
     assert protocol.decode(line) == Request("open", {"path": text}, text)
 
 
+@pytest.mark.fault("F14")
 @given(st.binary() | values.map(lambda value: json.dumps(value).encode()))
-def test_f14_bytes_are_a_message_or_refused_with_a_code(line):
+def test_bytes_are_a_message_or_refused_with_a_code(line):
     try:
         protocol.decode(line)
     except ProtocolError as error:
         assert error.code in (protocol.PARSE_ERROR, protocol.INVALID_REQUEST)  # noqa: PT017 - either is fine
 
 
+@pytest.mark.fault("F14")
 @given(
     st.dictionaries(st.sampled_from(["jsonrpc", "id", "method", "params", "result", "error"]), values | st.just("2.0"))
 )
-def test_f14_objects_are_a_message_or_refused_with_the_id_where_it_is_one(message):
+def test_objects_are_a_message_or_refused_with_the_id_where_it_is_one(message):
     try:
         protocol.decode(json.dumps(message).encode())
     except ProtocolError as error:
@@ -71,6 +73,7 @@ def test_f14_objects_are_a_message_or_refused_with_the_id_where_it_is_one(messag
         assert error.id == (known if is_id else None)  # noqa: PT017
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize(
     ("line", "code", "id_"),
     [
@@ -101,7 +104,7 @@ def test_f14_objects_are_a_message_or_refused_with_the_id_where_it_is_one(messag
         (b'{"jsonrpc": "2.0", "id": "a", "error": {"code": 1}}', protocol.INVALID_REQUEST, "a"),
     ],
 )
-def test_f14_what_is_no_message_is_refused(line, code, id_):
+def test_what_is_no_message_is_refused(line, code, id_):
     with pytest.raises(ProtocolError) as caught:
         protocol.decode(line)
     assert (caught.value.code, caught.value.id) == (code, id_)
@@ -124,7 +127,8 @@ def test_lines_come_whole_whatever_pieces_the_pipe_delivers(wanted, data):
     assert found == wanted
 
 
-def test_f13_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not(monkeypatch):
+@pytest.mark.fault("F13")
+def test_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not(monkeypatch):
     monkeypatch.setattr(protocol, "MAX_LINE", 100)
     assert Lines().feed(b"x" * 100 + b"\n") == [b"x" * 100]
     for pieces in ([b"x" * 101], [b"x" * 60, b"x" * 41], [b"ok\n", b"x" * 101 + b"\n"]):
@@ -133,7 +137,8 @@ def test_f13_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not(monke
             [lines.feed(piece) for piece in pieces]
 
 
-def test_f13_a_message_over_the_limit_is_not_written():
+@pytest.mark.fault("F13")
+def test_a_message_over_the_limit_is_not_written():
     with pytest.raises(ValueError, match="at most 16777216"):
         protocol.result(1, "x" * protocol.MAX_LINE)
 

@@ -44,7 +44,8 @@ def test_another_protocol_is_refused():
     assert client.stop()
 
 
-def test_f14_an_id_that_waits_cannot_be_used_again_and_one_that_is_answered_can(local):
+@pytest.mark.fault("F14")
+def test_an_id_that_waits_cannot_be_used_again_and_one_that_is_answered_can(local):
     number = hold(local)
     local.write(protocol.request(number, "status", {}))
     assert code(local.reply(number)) == protocol.INVALID_REQUEST
@@ -56,6 +57,7 @@ def test_f14_an_id_that_waits_cannot_be_used_again_and_one_that_is_answered_can(
     assert local.replies[-1].result["scenes"] == 7
 
 
+@pytest.mark.fault("F06", "F25")
 @pytest.mark.parametrize(
     ("path", "expected", "kind", "told"),
     [
@@ -69,7 +71,7 @@ def test_f14_an_id_that_waits_cannot_be_used_again_and_one_that_is_answered_can(
         (f"large:{protocol.MAX_LINE}", protocol.INTERNAL_ERROR, None, "internal error: ValueError: a message of"),
     ],
 )
-def test_f06_f25_an_error_is_an_answer_and_the_worker_goes_on(path, expected, kind, told, local):
+def test_an_error_is_an_answer_and_the_worker_goes_on(path, expected, kind, told, local):
     error = local.refused("open", path=path)
     assert error["code"] == expected
     assert error["message"].startswith(told)
@@ -78,7 +80,8 @@ def test_f06_f25_an_error_is_an_answer_and_the_worker_goes_on(path, expected, ki
     assert local.ask("open", path="next") == {"path": "next"}
 
 
-def test_f14_unknown_methods_and_parameters_are_refused_with_the_id(local):
+@pytest.mark.fault("F14")
+def test_unknown_methods_and_parameters_are_refused_with_the_id(local):
     assert local.refused("fly")["code"] == protocol.UNKNOWN_METHOD
     assert local.refused("prepare")["code"] == protocol.UNKNOWN_METHOD
     error = local.refused("open", file="a")
@@ -133,7 +136,8 @@ def test_a_cancelled_run_is_answered_when_it_has_stopped(local):
     assert local.ask("cancel", id=number) == {}
 
 
-def test_l08_more_requests_than_may_wait_are_told_so(local):
+@pytest.mark.fault("L08")
+def test_more_requests_than_may_wait_are_told_so(local):
     hold(local)
     numbers = [local.send("open", path=f"{n}", client=f"{n % 16}") for n in range(MAX_WAITING + 5)]
     busy = [local.reply(number) for number in numbers[MAX_WAITING:]]
@@ -144,7 +148,8 @@ def test_l08_more_requests_than_may_wait_are_told_so(local):
     assert local.ask("open", path="again") == {"path": "again"}
 
 
-def test_l07_clients_are_served_in_turn(local):
+@pytest.mark.fault("L07")
+def test_clients_are_served_in_turn(local):
     hold(local, client="0")
     for number in range(8):
         for client in "abc":
@@ -191,7 +196,8 @@ def test_shutdown_answers_everything_and_itself_last():
     assert [code(reply) for reply in client.replies[1:]] == [protocol.CANCELLED, protocol.CANCELLED, None]
 
 
-def test_f10_f12_the_end_does_not_wait_for_a_client_that_does_not_read():
+@pytest.mark.fault("F10", "F12")
+def test_the_end_does_not_wait_for_a_client_that_does_not_read():
     unread, outgoing = os.pipe()
     outbox = Outbox(outgoing, lambda: None)
     outbox.send(b"x" * 2 * (ROOM + RESERVE))
@@ -228,9 +234,10 @@ messages = st.fixed_dictionaries(
 ).map(lambda message: json.dumps(message).encode())
 
 
+@pytest.mark.fault("F14")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(messages | st.binary(max_size=40) | trees.map(lambda value: json.dumps(value).encode()), max_size=8))
-def test_f14_whatever_is_sent_the_next_request_is_answered(local, lines):
+def test_whatever_is_sent_the_next_request_is_answered(local, lines):
     local.replies.clear()
     for line in lines:
         local.write(line.replace(b"\n", b"") + b"\n")

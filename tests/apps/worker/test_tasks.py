@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,8 @@ def taken(queue, count):
     return [queue.take() for _ in range(count)]
 
 
-def test_l07_clients_take_turns_whoever_asked_how_often():
+@pytest.mark.fault("L07")
+def test_clients_take_turns_whoever_asked_how_often():
     queue = FairQueue()
     for number in range(5):
         queue.put(task("greedy", number))

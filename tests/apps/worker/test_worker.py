@@ -124,6 +124,7 @@ def test_what_cannot_be_used_is_refused_with_the_class_of_the_error(params, kind
     assert (error["code"], error["data"]["type"]) == (protocol.REFUSED, kind), error
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     "path",
     [
@@ -135,12 +136,13 @@ def test_what_cannot_be_used_is_refused_with_the_class_of_the_error(params, kind
         "/dev/zero",
     ],
 )
-def test_f20_what_is_no_raster_file_is_not_opened(path, shared_worker):
+def test_what_is_no_raster_file_is_not_opened(path, shared_worker):
     error = shared_worker.refused("open", path=path)
     assert (error["code"], error["data"]["exit_code"]) == (protocol.REFUSED, 3), error
 
 
-def test_f20_a_raster_that_was_not_opened_or_was_closed_is_not_read(shared_worker, scene_path):
+@pytest.mark.fault("F20")
+def test_a_raster_that_was_not_opened_or_was_closed_is_not_read(shared_worker, scene_path):
     scene = shared_worker.ask("open", path=str(scene_path), options={"bands": [1, 2, 3]})
     shared_worker.ask("close", scene=scene["scene"])
     for name in (scene["scene"], str(scene_path)):
@@ -149,7 +151,8 @@ def test_f20_a_raster_that_was_not_opened_or_was_closed_is_not_read(shared_worke
     assert shared_worker.ask("close", scene="never opened") == {}
 
 
-def test_q14_a_file_that_was_replaced_is_another_scene(shared_worker, tmp_path):
+@pytest.mark.fault("Q14")
+def test_a_file_that_was_replaced_is_another_scene(shared_worker, tmp_path):
     path = write_scene(tmp_path / "changing.tif", picture(100, 100, seed=1), photometric="rgb")
     old = shared_worker.ask("open", path=str(path))
     ask(shared_worker, old, point(*place(old, 50, 50)))
@@ -164,7 +167,8 @@ def test_q14_a_file_that_was_replaced_is_another_scene(shared_worker, tmp_path):
     assert ask(shared_worker, new, point(*place(new, 50, 50)))["object"] == expected["object"]
 
 
-def test_l08_more_scenes_than_are_held_open_are_all_answered(shared_worker, tmp_path):
+@pytest.mark.fault("L08")
+def test_more_scenes_than_are_held_open_are_all_answered(shared_worker, tmp_path):
     process = psutil.Process(shared_worker.process.pid)
     scenes = []
     for number in range(24):
@@ -320,7 +324,8 @@ def test_a_click_that_is_not_wanted_any_more_stops_at_the_next_window(worker, tm
     assert len(worker.of("looking")) < 2 * 25  # the object goes on through 25 windows
 
 
-def test_l07_sixteen_clients_share_one_embedding_and_none_waits_three_times_as_long(worker, scene_path):
+@pytest.mark.fault("L07")
+def test_sixteen_clients_share_one_embedding_and_none_waits_three_times_as_long(worker, scene_path):
     scene = worker.ask("open", path=str(scene_path))
     sent, waited = {}, {}
 
@@ -345,7 +350,8 @@ def test_l07_sixteen_clients_share_one_embedding_and_none_waits_three_times_as_l
         worker.reply(key)
 
 
-def test_l06_l09_a_thousand_clicks_are_all_answered_in_order_and_nothing_grows(worker, scene_path):
+@pytest.mark.fault("L06", "L09")
+def test_a_thousand_clicks_are_all_answered_in_order_and_nothing_grows(worker, scene_path):
     scene = worker.ask("open", path=str(scene_path))
     process = psutil.Process(worker.process.pid)
     rng = np.random.default_rng(3)
@@ -387,9 +393,10 @@ methods = st.sampled_from(
 )
 
 
+@pytest.mark.fault("F14")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(methods, params), max_size=10), st.binary(max_size=200))
-def test_f14_whatever_is_sent_the_worker_answers_and_lives(shared_worker, asked, noise):
+def test_whatever_is_sent_the_worker_answers_and_lives(shared_worker, asked, noise):
     numbers = [shared_worker.send(method, **given_) for method, given_ in asked]
     shared_worker.write(noise.replace(b"\n", b"") + b"\n")
     for number in numbers:

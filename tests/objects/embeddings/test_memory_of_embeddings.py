@@ -86,7 +86,8 @@ def test_a_copy_in_another_process_begins_empty():
     assert (copy.max_bytes, len(copy)) == (77 * KIB, 0)
 
 
-def test_l07_sixteen_threads_that_ask_for_one_window_make_it_once():
+@pytest.mark.fault("L07")
+def test_sixteen_threads_that_ask_for_one_window_make_it_once():
     memory, made, all_here = EmbeddingMemory(), [], threading.Barrier(16)
 
     def make():

@@ -209,8 +209,9 @@ DAMAGE = {
 }
 
 
+@pytest.mark.fault("C23")
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_c23_a_damaged_entry_is_a_miss_is_deleted_and_warned_of_once(store, kind):
+def test_a_damaged_entry_is_a_miss_is_deleted_and_warned_of_once(store, kind):
     for number in (1, 3):
         store.put(key(number), embedding(number))
         path = store.folder / key(number)[:2] / f"{key(number)}.safetensors"
@@ -227,8 +228,9 @@ def test_c23_a_damaged_entry_is_a_miss_is_deleted_and_warned_of_once(store, kind
     assert store.take_warnings() == []
 
 
+@pytest.mark.fault("C23")
 @given(st.data())
-def test_c23_whatever_is_flipped_or_cut_the_answer_is_right_or_none(tmp_path_factory, data):
+def test_whatever_is_flipped_or_cut_the_answer_is_right_or_none(tmp_path_factory, data):
     store = EmbeddingStore(tmp_path_factory.mktemp("flips") / "store")
     made = embedding(7, 50)
     store.put(key(1), made)
@@ -241,15 +243,17 @@ def test_c23_whatever_is_flipped_or_cut_the_answer_is_right_or_none(tmp_path_fac
     assert found is None or same(found, made)
 
 
-def test_c23_a_folder_in_the_place_of_an_entry_is_a_miss(store):
+@pytest.mark.fault("C23")
+def test_a_folder_in_the_place_of_an_entry_is_a_miss(store):
     (store.folder / key(1)[:2] / f"{key(1)}.safetensors").mkdir(parents=True)
     assert store.get(key(1)) is None
     assert not store.put(key(1), embedding(1))
     assert len(store.take_warnings()) == 2
 
 
+@pytest.mark.fault("C23")
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"what": "something else"}'])
-def test_c23_a_damaged_manifest_is_written_again(store, text):
+def test_a_damaged_manifest_is_written_again(store, text):
     store.put(key(1), embedding(1))
     (store.folder / "store.json").write_text(text)
     again = EmbeddingStore(store.folder)
@@ -286,8 +290,9 @@ def test_every_field_of_a_key_is_known_here():
     assert set(OTHERS) == {field.name for field in dataclasses.fields(EmbeddingKey)}
 
 
+@pytest.mark.fault("C24")
 @given(st.sampled_from(sorted(OTHERS)).flatmap(lambda name: st.tuples(st.just(name), OTHERS[name])))
-def test_c24_any_single_changed_field_is_a_miss(tmp_path_factory, real_key, change):
+def test_any_single_changed_field_is_a_miss(tmp_path_factory, real_key, change):
     name, value = change
     changed = dataclasses.replace(real_key, **{name: value})
     store = EmbeddingStore(tmp_path_factory.getbasetemp() / "keys")
@@ -310,8 +315,9 @@ OPENED = {
 }
 
 
+@pytest.mark.fault("C24")
 @pytest.mark.parametrize("case", OPENED)
-def test_c24_the_key_follows_what_is_read(tmp_path, case):
+def test_the_key_follows_what_is_read(tmp_path, case):
     options, equal = OPENED[case]
     path = SCENES["nodata"](tmp_path)
 
@@ -323,8 +329,9 @@ def test_c24_the_key_follows_what_is_read(tmp_path, case):
     assert (made() == made(**options)) == equal
 
 
+@pytest.mark.fault("C24")
 @pytest.mark.parametrize("kind", ["north_up", "nodata", "alpha", "mask_band", "south_up", "rotated", "single_band"])
-def test_c24_kinds_of_scenes_have_keys_of_their_own_and_windows_too(tmp_path, kind):
+def test_kinds_of_scenes_have_keys_of_their_own_and_windows_too(tmp_path, kind):
     keys = set()
     for name in {kind, "north_up"}:
         folder = tmp_path / name
@@ -376,7 +383,8 @@ def ended(process):
     return process.wait()
 
 
-def test_c25_four_writers_of_the_same_entries_and_a_reader_that_never_sees_a_torn_one(tmp_path):
+@pytest.mark.fault("C25")
+def test_four_writers_of_the_same_entries_and_a_reader_that_never_sees_a_torn_one(tmp_path):
     wanted = {number: embedding(number, 20_000) for number in range(6)}
     store = EmbeddingStore(tmp_path / "store")
     writers = [started(store.folder, 0, 6, 20, 20_000, 0) for _ in range(4)]
@@ -405,7 +413,8 @@ for number in range(10**6):
 """
 
 
-def test_c25_killed_while_it_writes_a_process_leaves_no_torn_entry(tmp_path):
+@pytest.mark.fault("C25")
+def test_killed_while_it_writes_a_process_leaves_no_torn_entry(tmp_path):
     rng = np.random.default_rng(1)
     folder = tmp_path / "store"
     left = set()
@@ -453,7 +462,8 @@ def open_folder():
     shutil.rmtree(folder)
 
 
-def test_c26_a_folder_that_cannot_be_made_is_warned_of_once_and_nothing_is_found(open_folder):
+@pytest.mark.fault("C26")
+def test_a_folder_that_cannot_be_made_is_warned_of_once_and_nothing_is_found(open_folder):
     open_folder.chmod(0o555)
     with without_rights():
         store = EmbeddingStore(open_folder / "store")
@@ -463,7 +473,8 @@ def test_c26_a_folder_that_cannot_be_made_is_warned_of_once_and_nothing_is_found
     assert f"{store.folder}: Permission denied" in warning
 
 
-def test_c26_a_store_that_may_only_be_read_is_read(open_folder):
+@pytest.mark.fault("C26")
+def test_a_store_that_may_only_be_read_is_read(open_folder):
     folder = open_folder / "store"
     EmbeddingStore(folder).put(key(1), embedding(1))
     for path in (*folder.rglob("*"), folder):
@@ -480,7 +491,8 @@ def test_c26_a_store_that_may_only_be_read_is_read(open_folder):
         path.chmod(0o700)
 
 
-def test_c26_entries_that_may_not_be_read_are_misses(open_folder):
+@pytest.mark.fault("C26")
+def test_entries_that_may_not_be_read_are_misses(open_folder):
     folder = open_folder / "store"
     EmbeddingStore(folder).put(key(1), embedding(1))
     folder.chmod(0o755)
@@ -491,7 +503,8 @@ def test_c26_entries_that_may_not_be_read_are_misses(open_folder):
     assert len(store.take_warnings()) == 1
 
 
-def test_c26_a_full_disk_is_warned_of_once_and_leaves_nothing_half_written(store):
+@pytest.mark.fault("C26")
+def test_a_full_disk_is_warned_of_once_and_leaves_nothing_half_written(store):
     store.put(key(1), embedding(1))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
@@ -505,7 +518,8 @@ def test_c26_a_full_disk_is_warned_of_once_and_leaves_nothing_half_written(store
     assert same(store.get(key(1)), embedding(1))
 
 
-def test_c26_the_temporary_folder_may_be_on_another_file_system(tmp_path, monkeypatch):
+@pytest.mark.fault("C26")
+def test_the_temporary_folder_may_be_on_another_file_system(tmp_path, monkeypatch):
     memory = Path("/dev/shm")  # noqa: S108 - it is there to be another one
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second file system here")
@@ -515,7 +529,8 @@ def test_c26_the_temporary_folder_may_be_on_another_file_system(tmp_path, monkey
     assert same(store.get(key(1)), embedding(1))
 
 
-def test_c26_a_file_or_a_folder_of_other_things_is_refused(tmp_path):
+@pytest.mark.fault("C26")
+def test_a_file_or_a_folder_of_other_things_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match="found a file"):
@@ -530,7 +545,8 @@ def test_c26_a_file_or_a_folder_of_other_things_is_refused(tmp_path):
 # C27: the limit
 
 
-def test_c27_the_entries_used_longest_ago_go_first(tmp_path):
+@pytest.mark.fault("C27")
+def test_the_entries_used_longest_ago_go_first(tmp_path):
     store = EmbeddingStore(tmp_path / "store")
     for number in range(10):
         store.put(key(number), embedding(number))
@@ -546,7 +562,8 @@ def test_c27_the_entries_used_longest_ago_go_first(tmp_path):
     assert small.take_warnings() == []
 
 
-def test_c27_the_limit_holds_after_every_entry_and_the_newest_is_never_given_up(tmp_path):
+@pytest.mark.fault("C27")
+def test_the_limit_holds_after_every_entry_and_the_newest_is_never_given_up(tmp_path):
     limit = 12_000
     store = EmbeddingStore(tmp_path / "store", max_bytes=limit)
     for number in range(60):
@@ -555,7 +572,8 @@ def test_c27_the_limit_holds_after_every_entry_and_the_newest_is_never_given_up(
         assert sum(path.stat().st_size for path in entries(store.folder)) <= limit
 
 
-def test_c27_an_embedding_larger_than_the_limit_is_not_kept(tmp_path):
+@pytest.mark.fault("C27")
+def test_an_embedding_larger_than_the_limit_is_not_kept(tmp_path):
     store = EmbeddingStore(tmp_path / "store", max_bytes=4000)
     store.put(key(1), embedding(1, 10))
     assert not store.put(key(2), embedding(2, 4000))
@@ -565,7 +583,8 @@ def test_c27_an_embedding_larger_than_the_limit_is_not_kept(tmp_path):
     assert len(entries(store.folder)) == 1
 
 
-def test_c27_nothing_but_entries_is_deleted(tmp_path):
+@pytest.mark.fault("C27")
+def test_nothing_but_entries_is_deleted(tmp_path):
     store = EmbeddingStore(tmp_path / "store", max_bytes=4000)
     store.put(key(1), embedding(1))
     mine = [store.folder / "notes.txt", store.folder / key(1)[:2] / "a.tif", store.folder / "mine" / "b.safetensors"]
@@ -578,7 +597,8 @@ def test_c27_nothing_but_entries_is_deleted(tmp_path):
     assert all(path.exists() for path in mine)
 
 
-def test_c27_the_limit_stays_with_the_folder_until_another_is_asked_for(tmp_path):
+@pytest.mark.fault("C27")
+def test_the_limit_stays_with_the_folder_until_another_is_asked_for(tmp_path):
     assert EmbeddingStore(tmp_path / "store", max_bytes=5000).max_bytes == 5000
     assert EmbeddingStore(tmp_path / "store").max_bytes == 5000
     assert EmbeddingStore(tmp_path / "store", max_bytes=6000).max_bytes == 6000
@@ -587,7 +607,8 @@ def test_c27_the_limit_stays_with_the_folder_until_another_is_asked_for(tmp_path
         EmbeddingStore(tmp_path / "store", max_bytes=0)
 
 
-def test_c27_entries_may_be_given_up_by_others_while_they_are_used(tmp_path):
+@pytest.mark.fault("C27")
+def test_entries_may_be_given_up_by_others_while_they_are_used(tmp_path):
     folder = tmp_path / "store"
     processes = [started(folder, 100 * number, 100, 1, 2000, 100_000) for number in range(4)]
     assert [ended(process) for process in processes] == [0] * 4
@@ -606,8 +627,9 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.fault("Q14")
 @given(STEPS)
-def test_q14_whatever_happens_to_a_store_it_answers_right_or_not_at_all(tmp_path_factory, steps):
+def test_whatever_happens_to_a_store_it_answers_right_or_not_at_all(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("steps") / "store"
     store = EmbeddingStore(folder, max_bytes=10_000)
     for what, number, size in steps:

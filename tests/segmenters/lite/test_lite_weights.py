@@ -99,16 +99,18 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["taken.safetensors"]
 
 
+@pytest.mark.fault("C20")
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
-def test_c20_a_truncated_file_is_refused(path, content, share):
+def test_a_truncated_file_is_refused(path, content, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(UnreadableCheckpoint, match=r"tuned\.safetensors: ") as refused:
         load_segmenter(str(path), "cpu")
     assert refused.value.exit_code == 5
 
 
+@pytest.mark.fault("C09")
 @pytest.mark.parametrize("place", [0.3, 0.7, 1.0])
-def test_c09_one_flipped_bit_in_a_tensor_is_noticed(path, content, place):
+def test_one_flipped_bit_in_a_tensor_is_noticed(path, content, place):
     (header,) = struct.unpack("<Q", content[:8])
     at = 8 + header + int(place * (len(content) - 9 - header))
     path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
@@ -122,7 +124,8 @@ def test_metadata_that_describe_no_network_are_refused(path, shape):
         weights.load(rewritten(path, shape=shape))
 
 
-def test_c12_tensors_that_do_not_fit_the_shape_are_refused_by_name(path):
+@pytest.mark.fault("C12")
+def test_tensors_that_do_not_fit_the_shape_are_refused_by_name(path):
     shape = {**asdict(SHAPE), "stem": 4}
     with pytest.raises(CheckpointMismatch, match=r"encoder\.stem\.conv\.weight: \(8, 4, 3, 3\) found, \(4, 4, 3, 3\)"):
         weights.load(rewritten(path, shape=shape))
@@ -133,7 +136,8 @@ def test_a_file_of_a_later_version_is_refused_with_the_remedy(path):
         weights.load(rewritten(path, format=2))
 
 
-def test_c11_files_of_other_networks_are_called_by_their_names(path, tmp_path):
+@pytest.mark.fault("C11")
+def test_files_of_other_networks_are_called_by_their_names(path, tmp_path):
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": torch.zeros(3, 3)}, other)
     with pytest.raises(CheckpointMismatch, match=r"other\.safetensors: geosam_lite wanted"):

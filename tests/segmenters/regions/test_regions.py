@@ -213,8 +213,9 @@ def test_prompts_are_answered_in_order_and_independently(embedding):
     assert np.array_equal(found.full(1), only(embedding, box=boxes[2]))
 
 
+@pytest.mark.fault("P02")
 @pytest.mark.parametrize("asked", [{"points": [(50, 60)]}, {"box": (30, 40, 70, 80)}, {"mask": DISC}])
-def test_p02_a_prompt_on_invalid_pixels_gives_no_row(asked):
+def test_a_prompt_on_invalid_pixels_gives_no_row(asked):
     valid = X > 100
     assert len(ask(embed(yard(), valid), **asked)) == 0
 
@@ -228,8 +229,9 @@ def test_points_and_boxes_outside_the_window_give_no_row(embedding):
         assert len(ask(embedding, **asked)) == 0
 
 
+@pytest.mark.fault("R25")
 @pytest.mark.parametrize("shape_hw", [(1, 1), (1, 50), (50, 1), (2, 3), (5, 5)])
-def test_r25_tiles_smaller_than_the_filters(shape_hw):
+def test_tiles_smaller_than_the_filters(shape_hw):
     rgb = np.random.default_rng(0).integers(0, 255, (3, *shape_hw), dtype=np.uint8)
     tile = embed(rgb)
     assert sum(REGIONS.propose(tile, KeepRule()).areas_px) == shape_hw[0] * shape_hw[1]

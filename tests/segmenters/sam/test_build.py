@@ -81,8 +81,9 @@ def test_every_official_checkpoint_has_a_network_and_a_name_for_the_command_line
     assert set(VARIANTS) < set(registry)
 
 
+@pytest.mark.fault("C12")
 @pytest.mark.parametrize("name", ["sam_vit_b", "sam2.1_hiera_tiny", "sam_hq_vit_tiny"])
-def test_c12_a_missing_tensor_is_named_and_the_others_counted(name):
+def test_a_missing_tensor_is_named_and_the_others_counted(name):
     state = weightless(name)
     first = next(name for name in state if "mask_decoder" in name)
     del state[first]
@@ -94,15 +95,17 @@ def test_c12_a_missing_tensor_is_named_and_the_others_counted(name):
     assert refused.value.exit_code == 5
 
 
+@pytest.mark.fault("C12")
 @pytest.mark.parametrize("extra", ["image_encoder.extra.weight", "extra"])
-def test_c12_a_tensor_too_many_is_named(extra):
+def test_a_tensor_too_many_is_named(extra):
     state = weightless("mobile_sam") | {extra: torch.zeros(2, 3)}
     with pytest.raises(CheckpointMismatch, match=rf"file\.pt: \S*{extra} \(2, 3\) is unknown\. ") as refused:
         load(VARIANTS["mobile_sam"], state, "file.pt")
     assert "more" not in str(refused.value)
 
 
-def test_c12_a_tensor_of_another_shape_is_named_with_both():
+@pytest.mark.fault("C12")
+def test_a_tensor_of_another_shape_is_named_with_both():
     state = weightless("sam_vit_b") | {"mask_decoder.iou_token.weight": torch.zeros(1, 7)}
     with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight \(1, 7\) found, \(1, 256\) wanted\. "):
         load(VARIANTS["sam_vit_b"], state, "file.pth")
@@ -114,7 +117,8 @@ def test_a_tensor_of_whole_numbers_is_not_taken_for_another():
         load(VARIANTS["mobile_sam"], state, "file.pth")
 
 
-def test_c11_the_tensors_of_one_network_do_not_make_another():
+@pytest.mark.fault("C11")
+def test_the_tensors_of_one_network_do_not_make_another():
     state = weightless("sam_vit_b")
     with pytest.raises(CheckpointMismatch, match=r"found, \(\S.*\) wanted and \d+ more\. ") as refused:
         load(VARIANTS["sam_vit_l"], state, "file.pth")

@@ -113,7 +113,8 @@ def test_a_mask_does_not_depend_on_the_other_rows():
         assert alone.stability[0] == together.stability[number]
 
 
-def test_p02_masks_are_confined_to_valid_pixels_after_their_stability_is_known():
+@pytest.mark.fault("P02")
+def test_masks_are_confined_to_valid_pixels_after_their_stability_is_known():
     logits = smooth(20, 64, 9)
     valid = np.random.default_rng(9).random((300, 300)) > 0.4
     valid[:, 100:] = False

@@ -99,7 +99,8 @@ def test_nothing_is_printed(server, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_f03_an_interrupted_download_goes_on_where_it_stopped(server, folder, monkeypatch):
+@pytest.mark.fault("F03")
+def test_an_interrupted_download_goes_on_where_it_stopped(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     with pytest.raises(KeyboardInterrupt):
         download.download("tiny", stop_at(0.5))
@@ -201,7 +202,8 @@ def test_a_part_whose_origin_is_not_known_is_not_gone_on_with(note, server, fold
     assert server.asked[-1][1] is None
 
 
-def test_c10_a_wrong_hash_is_kept_as_corrupt_and_the_previous_file_stays(server, folder, monkeypatch):
+@pytest.mark.fault("C10")
+def test_a_wrong_hash_is_kept_as_corrupt_and_the_previous_file_stays(server, folder, monkeypatch):
     enter(monkeypatch, server.url, sha256="0" * 64)
     folder.mkdir()
     (folder / "tiny.pth").write_bytes(b"PKprevious")
@@ -220,7 +222,8 @@ def test_c10_a_wrong_hash_is_kept_as_corrupt_and_the_previous_file_stays(server,
     assert files(folder) == ["tiny.pth", "tiny.pth.corrupt"]
 
 
-def test_c10_a_damaged_file_is_replaced_and_kept_as_corrupt(server, folder, monkeypatch):
+@pytest.mark.fault("C10")
+def test_a_damaged_file_is_replaced_and_kept_as_corrupt(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     folder.mkdir()
     (folder / "tiny.pth").write_bytes(b"PKprevious")
@@ -229,9 +232,10 @@ def test_c10_a_damaged_file_is_replaced_and_kept_as_corrupt(server, folder, monk
     assert files(folder) == [".tiny.pth.verified", "tiny.pth", "tiny.pth.corrupt"]
 
 
+@pytest.mark.fault("F03")
 @pytest.mark.parametrize("there", [None, b"PKprevious"], ids=["nothing there", "a damaged file there"])
 @pytest.mark.parametrize("step", ["sha256_of", "replace"])
-def test_f03_what_has_arrived_whole_is_not_fetched_again(step, there, server, folder, monkeypatch):
+def test_what_has_arrived_whole_is_not_fetched_again(step, there, server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     if there is not None:
         folder.mkdir()
@@ -257,6 +261,7 @@ def test_f03_what_has_arrived_whole_is_not_fetched_again(step, there, server, fo
         assert (folder / "tiny.pth.corrupt").read_bytes() == there
 
 
+@pytest.mark.fault("C07")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -266,7 +271,7 @@ def test_f03_what_has_arrived_whole_is_not_fetched_again(step, there, server, fo
     ],
 )
 @pytest.mark.parametrize("sha256", [None, False], ids=["hash", "no hash"])
-def test_c07_text_in_place_of_the_file_is_called_what_it_is(text, words, sha256, server, monkeypatch):
+def test_text_in_place_of_the_file_is_called_what_it_is(text, words, sha256, server, monkeypatch):
     enter(monkeypatch, server.url, sha256=sha256)
     server.content = text
     with pytest.raises(UnreadableCheckpoint, match=words):
@@ -276,8 +281,9 @@ def test_c07_text_in_place_of_the_file_is_called_what_it_is(text, words, sha256,
     assert download.download("tiny").read_bytes() == CONTENT
 
 
+@pytest.mark.fault("C22")
 @pytest.mark.parametrize("known", [True, False])
-def test_c22_free_space_is_looked_at_first(known, server, folder, monkeypatch):
+def test_free_space_is_looked_at_first(known, server, folder, monkeypatch):
     enter(monkeypatch, server.url, size=len(CONTENT) if known else None)
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     with pytest.raises(DiskFull, match=rf"{folder}.*: 1\.0 MB free, 3\.0 MB wanted") as caught:
@@ -287,7 +293,8 @@ def test_c22_free_space_is_looked_at_first(known, server, folder, monkeypatch):
     assert len(server.asked) == (0 if known else 1)
 
 
-def test_c22_what_is_there_already_needs_no_space(server, monkeypatch):
+@pytest.mark.fault("C22")
+def test_what_is_there_already_needs_no_space(server, monkeypatch):
     enter(monkeypatch, server.url, size=len(CONTENT))
     with pytest.raises(KeyboardInterrupt):
         download.download("tiny", stop_at(0.5))
@@ -295,7 +302,8 @@ def test_c22_what_is_there_already_needs_no_space(server, monkeypatch):
     assert download.download("tiny").read_bytes() == CONTENT
 
 
-def test_c22_a_disk_that_fills_up_meanwhile(server, folder, monkeypatch):
+@pytest.mark.fault("C22")
+def test_a_disk_that_fills_up_meanwhile(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
 
     def full(_):
@@ -310,8 +318,9 @@ def test_c22_a_disk_that_fills_up_meanwhile(server, folder, monkeypatch):
     assert download.download("tiny").read_bytes() == CONTENT
 
 
+@pytest.mark.fault("C22")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_c22_a_write_that_fails_is_no_network_failure(server, folder, monkeypatch):
+def test_a_write_that_fails_is_no_network_failure(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     monkeypatch.setattr(transfer, "_begin", lambda part, *_: part.symlink_to("/dev/full"))
     with pytest.raises(DiskFull):
@@ -357,7 +366,8 @@ def start(server, monkeypatch):
         process.communicate()
 
 
-def test_c21_three_processes_at_once_end_with_one_good_file(start, server, folder):
+@pytest.mark.fault("C21")
+def test_three_processes_at_once_end_with_one_good_file(start, server, folder):
     server.gate.clear()
     processes = [start() for _ in range(3)]
     assert server.halfway.wait(20)
@@ -371,7 +381,8 @@ def test_c21_three_processes_at_once_end_with_one_good_file(start, server, folde
     assert len(server.asked) == 1
 
 
-def test_c21_without_working_locks_a_download_under_way_may_be_taken_over(server, folder, monkeypatch):
+@pytest.mark.fault("C21")
+def test_without_working_locks_a_download_under_way_may_be_taken_over(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     monkeypatch.setattr(download, "_only_one", lambda _: contextlib.nullcontext())
     server.gate.clear()
@@ -399,7 +410,8 @@ def test_c21_without_working_locks_a_download_under_way_may_be_taken_over(server
     assert (folder / "tiny.pth").read_bytes() == CONTENT
 
 
-def test_c21_a_download_that_fails_leaves_what_another_one_has_nearly_ready(tmp_path):
+@pytest.mark.fault("C21")
+def test_a_download_that_fails_leaves_what_another_one_has_nearly_ready(tmp_path):
     work = tmp_path / ".tiny.pth.download"
     work.mkdir()
     (work / "lock").touch()
@@ -414,7 +426,8 @@ def test_c21_a_download_that_fails_leaves_what_another_one_has_nearly_ready(tmp_
     assert not work.exists()
 
 
-def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(server, folder, monkeypatch):
+@pytest.mark.fault("C21")
+def test_without_working_locks_two_at_once_still_end_with_one_good_file(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     monkeypatch.setattr(download, "_only_one", lambda _: contextlib.nullcontext())
     server.gate.clear()
@@ -439,7 +452,8 @@ def test_c21_without_working_locks_two_at_once_still_end_with_one_good_file(serv
     assert download.download("tiny").read_bytes() == CONTENT
 
 
-def test_c21_without_working_locks_what_another_one_has_finished_meanwhile_stays(server, folder, monkeypatch):
+@pytest.mark.fault("C21")
+def test_without_working_locks_what_another_one_has_finished_meanwhile_stays(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     fetch = download.fetch
 
@@ -453,7 +467,8 @@ def test_c21_without_working_locks_what_another_one_has_finished_meanwhile_stays
     assert files(folder) == [".tiny.pth.verified", "tiny.pth"]
 
 
-def test_c21_without_working_locks_a_second_good_file_does_not_turn_the_first_one_into_a_corrupt_one(
+@pytest.mark.fault("C21")
+def test_without_working_locks_a_second_good_file_does_not_turn_the_first_one_into_a_corrupt_one(
     server, folder, monkeypatch
 ):
     enter(monkeypatch, server.url)
@@ -468,7 +483,8 @@ def test_c21_without_working_locks_a_second_good_file_does_not_turn_the_first_on
     assert files(folder) == [".tiny.pth.verified", "tiny.pth"]
 
 
-def test_c21_without_working_locks_a_download_taken_over_says_so_and_leaves_what_was_there(server, folder, monkeypatch):
+@pytest.mark.fault("C21")
+def test_without_working_locks_a_download_taken_over_says_so_and_leaves_what_was_there(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     folder.mkdir()
     (folder / "tiny.pth").write_bytes(b"old")
@@ -486,7 +502,8 @@ def test_c21_without_working_locks_a_download_taken_over_says_so_and_leaves_what
     assert (folder / ".tiny.pth.download" / "other.part").read_bytes() == CONTENT
 
 
-def test_c21_what_somebody_puts_there_during_the_download_is_kept(server, folder, monkeypatch):
+@pytest.mark.fault("C21")
+def test_what_somebody_puts_there_during_the_download_is_kept(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     fetch = download.fetch
 
@@ -499,8 +516,9 @@ def test_c21_what_somebody_puts_there_during_the_download_is_kept(server, folder
     assert (folder / "tiny.pth.corrupt").read_bytes() == b"mine"
 
 
+@pytest.mark.fault("F03")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
-def test_f03_a_signal_leaves_a_part_that_the_same_command_goes_on_with(number, code, start, server, folder):
+def test_a_signal_leaves_a_part_that_the_same_command_goes_on_with(number, code, start, server, folder):
     server.gate.clear()
     process = start()
     assert server.halfway.wait(20)
@@ -620,7 +638,8 @@ def test_a_proxy_that_does_not_answer_is_named(server, folder, monkeypatch):
     assert_clear(caught.value, "http://checkpoints.invalid", folder)
 
 
-def test_c26_a_folder_that_cannot_be_written_is_named(server, folder, monkeypatch):
+@pytest.mark.fault("C26")
+def test_a_folder_that_cannot_be_written_is_named(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     folder.write_text("a file")
     with pytest.raises(DownloadFailed, match=rf"cannot be written: {folder}.*GEOSAM_CHECKPOINTS") as caught:
@@ -628,7 +647,8 @@ def test_c26_a_folder_that_cannot_be_written_is_named(server, folder, monkeypatc
     assert caught.value.exit_code == 5
 
 
-def test_c26_a_folder_that_may_only_be_read_serves_what_is_in_it(server, folder, monkeypatch):
+@pytest.mark.fault("C26")
+def test_a_folder_that_may_only_be_read_serves_what_is_in_it(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     folder.mkdir()
     (folder / "tiny.pth").write_bytes(CONTENT)
@@ -642,7 +662,8 @@ def test_c26_a_folder_that_may_only_be_read_serves_what_is_in_it(server, folder,
     assert files(folder) == ["tiny.pth"]
 
 
-def test_c21_where_no_lock_can_be_had_it_goes_on_without(server, monkeypatch, caplog):
+@pytest.mark.fault("C21")
+def test_where_no_lock_can_be_had_it_goes_on_without(server, monkeypatch, caplog):
     enter(monkeypatch, server.url)
 
     def lockless(*_args, **_options):
@@ -669,7 +690,8 @@ def test_a_body_that_ends_early_without_saying_so_is_not_taken_for_whole(server,
     assert not (folder / "tiny.pth").exists()
 
 
-def test_f05_what_a_killed_run_left_is_swept_with_the_next_success(server, folder, monkeypatch):
+@pytest.mark.fault("F05")
+def test_what_a_killed_run_left_is_swept_with_the_next_success(server, folder, monkeypatch):
     enter(monkeypatch, server.url)
     work = folder / ".tiny.pth.download"
     work.mkdir(parents=True)

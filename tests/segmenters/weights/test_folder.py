@@ -93,8 +93,9 @@ def test_a_memo_of_another_hash_is_not_trusted(monkeypatch):
         checkpoint_path("tiny")
 
 
+@pytest.mark.fault("C09")
 @pytest.mark.usefixtures("tiny")
-def test_c09_a_bit_that_flips_in_place_is_found_by_a_fresh_look(folder):
+def test_a_bit_that_flips_in_place_is_found_by_a_fresh_look(folder):
     path = folder / "tiny.pth"
     checkpoint_path("tiny")
     facts = path.stat()
@@ -117,7 +118,8 @@ def test_outside_the_folder_nothing_is_left_beside_a_file(tiny, tmp_path_factory
     assert list(elsewhere.parent.iterdir()) == [elsewhere]
 
 
-def test_c08_a_missing_file_is_named_with_both_remedies(folder, monkeypatch):
+@pytest.mark.fault("C08")
+def test_a_missing_file_is_named_with_both_remedies(folder, monkeypatch):
     enter(monkeypatch, "http://unused.invalid")
     with pytest.raises(CheckpointNotFound) as caught:
         checkpoint_path("tiny")
@@ -128,15 +130,17 @@ def test_c08_a_missing_file_is_named_with_both_remedies(folder, monkeypatch):
     )
 
 
-def test_c08_a_folder_of_that_name_is_refused(folder, monkeypatch):
+@pytest.mark.fault("C08")
+def test_a_folder_of_that_name_is_refused(folder, monkeypatch):
     enter(monkeypatch, "http://unused.invalid")
     (folder / "tiny.pth").mkdir()
     with pytest.raises(UnreadableCheckpoint, match=r"is a folder: .*tiny\.pth"):
         checkpoint_path("tiny")
 
 
+@pytest.mark.fault("C08")
 @pytest.mark.usefixtures("tiny")
-def test_c08_an_unreadable_file_is_refused(monkeypatch):
+def test_an_unreadable_file_is_refused(monkeypatch):
     def denied(*_args, **_options):
         raise PermissionError(13, "Permission denied")
 
@@ -145,15 +149,17 @@ def test_c08_an_unreadable_file_is_refused(monkeypatch):
         checkpoint_path("tiny")
 
 
+@pytest.mark.fault("C06")
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 @pytest.mark.usefixtures("tiny")
-def test_c06_a_truncated_file_names_the_bytes(share, folder):
+def test_a_truncated_file_names_the_bytes(share, folder):
     some = CONTENT[: int(share * len(CONTENT))]
     (folder / "tiny.pth").write_bytes(some)
     with pytest.raises(UnreadableCheckpoint, match=rf"incomplete download: {len(some)} of {len(CONTENT)} bytes"):
         checkpoint_path("tiny")
 
 
+@pytest.mark.fault("C07")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -165,7 +171,7 @@ def test_c06_a_truncated_file_names_the_bytes(share, folder):
     ],
 )
 @pytest.mark.usefixtures("tiny")
-def test_c07_text_in_place_of_the_file_is_called_what_it_is(text, words, folder):
+def test_text_in_place_of_the_file_is_called_what_it_is(text, words, folder):
     (folder / "tiny.pth").write_bytes(text)
     with pytest.raises(UnreadableCheckpoint, match=words):
         checkpoint_path("tiny")

@@ -52,32 +52,37 @@ def sam2(family, size):
     return shapes_of(lambda: instantiate(config.model, _recursive_=True))
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize("size", ["b", "l", "h"])
-def test_c11_sam_is_told_by_its_encoder(size):
+def test_sam_is_told_by_its_encoder(size):
     assert identify(shapes_of(sam_model_registry[f"vit_{size}"])) == (f"sam_vit_{size}", "official")
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize("size", ["b", "l", "h", "tiny"])
-def test_c11_hq_sam_is_told_by_its_token(size):
+def test_hq_sam_is_told_by_its_token(size):
     assert identify(shapes_of(hq_registry[f"vit_{size}"])) == (f"sam_hq_vit_{size}", "official")
 
 
-def test_c11_mobile_sam_is_light_hq_sam_without_its_token():
+@pytest.mark.fault("C11")
+def test_mobile_sam_is_light_hq_sam_without_its_token():
     tensors = shapes_of(hq_registry["vit_tiny"])
     tensors = {name: shape for name, shape in tensors.items() if not name.startswith(HQ)}
     assert len(tensors) == 439
     assert identify(tensors) == ("mobile_sam", "official")
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
 @pytest.mark.parametrize("size", list(SIZES))
-def test_c11_sam_2_and_2_1_are_told_apart(family, size):
+def test_sam_2_and_2_1_are_told_apart(family, size):
     assert identify(sam2(family, size)) == (f"{family}_hiera_{SIZES[size]}", "official")
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize(("size", "width", "depth"), [("b", 768, 12), ("l", 1024, 24), ("h", 1280, 32)])
 @pytest.mark.parametrize("name", ["sam", "sam_hq"])
-def test_c11_sam_in_the_layout_of_transformers(name, size, width, depth):
+def test_sam_in_the_layout_of_transformers(name, size, width, depth):
     config, model = {"sam": (SamConfig, SamModel), "sam_hq": (SamHQConfig, SamHQModel)}[name]
     encoder = {"hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": width // 64}
     found = identify(shapes_of(lambda: model(config(vision_config=encoder))))
@@ -100,8 +105,9 @@ def vision(size):
     return Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=list(widths[::-1]))
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize("size", list(BACKBONES))
-def test_c11_sam_2_in_the_layout_of_transformers(size):
+def test_sam_2_in_the_layout_of_transformers(size):
     tensors = shapes_of(lambda: Sam2VideoModel(Sam2VideoConfig(vision_config=vision(size))))
     assert identify(tensors) == (f"sam2.1_hiera_{size}", "huggingface")
     first = {name: shape for name, shape in tensors.items() if name != "occlusion_spatial_embedding_parameter"}
@@ -113,7 +119,8 @@ def test_an_image_only_sam_2_of_transformers_is_called_2_1():
     assert identify(tensors) == ("sam2.1_hiera_tiny", "huggingface")
 
 
-def test_c12_a_tensor_too_many_or_too_few_does_not_hide_the_model():
+@pytest.mark.fault("C12")
+def test_a_tensor_too_many_or_too_few_does_not_hide_the_model():
     tensors = shapes_of(sam_model_registry["vit_b"])
     del tensors["mask_decoder.iou_token.weight"]
     assert identify(tensors | {"more": (1,)}) == Identity("sam_vit_b", "official")

@@ -110,9 +110,10 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("C01", "C02", "C03")
 @pytest.mark.parametrize("kind", list(HOSTILE))
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".safetensors"])
-def test_c01_c02_c03_code_is_refused_and_never_run(kind, suffix, tmp_path, monkeypatch):
+def test_code_is_refused_and_never_run(kind, suffix, tmp_path, monkeypatch):
     path = tmp_path / f"evil{suffix}"
     HOSTILE[kind](path)
     for variable in (None, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
@@ -125,13 +126,15 @@ def test_c01_c02_c03_code_is_refused_and_never_run(kind, suffix, tmp_path, monke
         assert ("posix.system" in text) == (suffix != ".safetensors" and kind in ("zip", "legacy", "pickle protocol 2"))
 
 
+@pytest.mark.fault("C02")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-def test_c02_torchscript_is_code(tmp_path):
+def test_torchscript_is_code(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
     refused(tmp_path / "script.pt", "contains code", "TorchScript")
 
 
-def test_c03_the_reader_is_safe_whatever_the_environment_says(tmp_path):
+@pytest.mark.fault("C03")
+def test_the_reader_is_safe_whatever_the_environment_says(tmp_path):
     path = saved(tmp_path / "evil.pth", {"a": Evil(tmp_path / "pwned")})
     code = f"from geosam.segmenters.weights.reading import read_state_dict; read_state_dict({str(path)!r})"
     environment = {
@@ -147,7 +150,8 @@ def test_c03_the_reader_is_safe_whatever_the_environment_says(tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_c04_there_is_no_unsafe_way_to_load_in_the_code_base():
+@pytest.mark.fault("C04")
+def test_there_is_no_unsafe_way_to_load_in_the_code_base():
     sources = {path: path.read_text(encoding="utf-8") for path in pathlib.Path(geosam.__file__).parent.rglob("*.py")}
     loads = [line for text in sources.values() for line in text.splitlines() if "torch.load(" in line]
     assert len(loads) == 1
@@ -164,9 +168,10 @@ def test_c04_there_is_no_unsafe_way_to_load_in_the_code_base():
             assert banned not in text, path
 
 
+@pytest.mark.fault("C06")
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_c06_a_truncated_file_names_the_bytes(share, suffix, tmp_path):
+def test_a_truncated_file_names_the_bytes(share, suffix, tmp_path):
     path = tmp_path / f"tiny{suffix}"
     save_file(dict(TENSORS), path) if suffix == ".safetensors" else saved(path)
     whole = path.read_bytes()
@@ -181,7 +186,8 @@ def test_c06_a_truncated_file_names_the_bytes(share, suffix, tmp_path):
             assert f"of {len(whole)} bytes" in text
 
 
-def test_c06_the_manifest_knows_how_many_bytes_are_wanted(tmp_path, monkeypatch):
+@pytest.mark.fault("C06")
+def test_the_manifest_knows_how_many_bytes_are_wanted(tmp_path, monkeypatch):
     path = saved(tmp_path / "tiny.pth")
     whole = path.read_bytes()
     enter(monkeypatch, "http://unused.invalid", whole, size=len(whole))
@@ -189,6 +195,7 @@ def test_c06_the_manifest_knows_how_many_bytes_are_wanted(tmp_path, monkeypatch)
     refused(path, f"incomplete download: 999 of {len(whole)} bytes", "geosam models download tiny")
 
 
+@pytest.mark.fault("C07")
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -197,13 +204,14 @@ def test_c06_the_manifest_knows_how_many_bytes_are_wanted(tmp_path, monkeypatch)
         ("<!DOCTYPE html><html><body>404</body></html>", "it is a web page"),
     ],
 )
-def test_c07_text_in_place_of_the_file_is_called_what_it_is(text, words, suffix, tmp_path):
+def test_text_in_place_of_the_file_is_called_what_it_is(text, words, suffix, tmp_path):
     path = tmp_path / f"tiny{suffix}"
     path.write_text(text)
     refused(path, words)
 
 
-def test_c08_a_folder_a_missing_file_and_an_unreadable_one_are_named(tmp_path, monkeypatch):
+@pytest.mark.fault("C08")
+def test_a_folder_a_missing_file_and_an_unreadable_one_are_named(tmp_path, monkeypatch):
     refused(tmp_path, "is a folder")
     refused(tmp_path / "missing.pth", "No such file")
     path = saved(tmp_path / "tiny.pth")
@@ -220,7 +228,8 @@ def flipped(path):
     path.write_bytes(content)
 
 
-def test_c09_a_flipped_bit_in_an_official_file_is_found(tmp_path, monkeypatch, caplog):
+@pytest.mark.fault("C09")
+def test_a_flipped_bit_in_an_official_file_is_found(tmp_path, monkeypatch, caplog):
     path = saved(tmp_path / "tiny.pth")
     enter(monkeypatch, "http://unused.invalid", path.read_bytes())
     with caplog.at_level(logging.WARNING, "geosam"):
@@ -230,13 +239,15 @@ def test_c09_a_flipped_bit_in_an_official_file_is_found(tmp_path, monkeypatch, c
     refused(path, "SHA-256", "attested by this test")
 
 
-def test_c09_a_file_of_the_users_own_is_called_unverified(tmp_path, caplog):
+@pytest.mark.fault("C09")
+def test_a_file_of_the_users_own_is_called_unverified(tmp_path, caplog):
     path = saved(tmp_path / "own.pth")
     with caplog.at_level(logging.WARNING, "geosam"):
         read_state_dict(path)
     assert caplog.messages == [f"the checkpoint is not verified: {path}: no attested hash"]
 
 
+@pytest.mark.fault("C13")
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -247,20 +258,22 @@ def test_c09_a_file_of_the_users_own_is_called_unverified(tmp_path, caplog):
         lambda tensors: {"model": {f"module.{name}": tensor for name, tensor in tensors.items()}, "lr": 0.1},
     ],
 )
-def test_c13_wrappers_and_prefixes_are_removed_and_logged(wrap, tmp_path, caplog):
+def test_wrappers_and_prefixes_are_removed_and_logged(wrap, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "geosam"):
         same(read_state_dict(saved(tmp_path / "tiny.pth", wrap(TENSORS))))
     assert any("took the entry" in text or "removed the prefix" in text for text in caplog.messages)
 
 
-def test_c13_a_prefix_that_only_some_names_have_belongs_to_them(tmp_path):
+@pytest.mark.fault("C13")
+def test_a_prefix_that_only_some_names_have_belongs_to_them(tmp_path):
     mixed = {"module.a": torch.ones(2), "b": torch.ones(2)}
     assert list(read_state_dict(saved(tmp_path / "tiny.pth", mixed))) == ["module.a", "b"]
 
 
+@pytest.mark.fault("C14")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_c14_other_floating_point_types_become_float32(dtype, suffix, tmp_path):
+def test_other_floating_point_types_become_float32(dtype, suffix, tmp_path):
     tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in TENSORS.items()}
     path = tmp_path / f"tiny{suffix}"
     save_file(tensors, path) if suffix == ".safetensors" else saved(path, tensors)
@@ -269,15 +282,17 @@ def test_c14_other_floating_point_types_become_float32(dtype, suffix, tmp_path):
     assert all(torch.equal(found[name], tensor.to(found[name].dtype)) for name, tensor in tensors.items())
 
 
+@pytest.mark.fault("C15")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_c15_values_that_are_not_finite_are_refused(value, dtype, tmp_path):
+def test_values_that_are_not_finite_are_refused(value, dtype, tmp_path):
     tensor = torch.ones(10, 10, dtype=dtype)
     tensor[3, 4] = value
     path = saved(tmp_path / "tiny.pth", {"fine": torch.ones(2), "bad": tensor})
     refused(path, 'tensor "bad": 1 of 100 values are not finite')
 
 
+@pytest.mark.fault("C16")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -295,10 +310,11 @@ def test_c15_values_that_are_not_finite_are_refused(value, dtype, tmp_path):
         ({"weight": torch.ones(3, device="meta")}, 'tensor "weight" is of an unusual kind'),
     ],
 )
-def test_c16_what_is_no_state_dictionary_is_refused(content, words, tmp_path):
+def test_what_is_no_state_dictionary_is_refused(content, words, tmp_path):
     refused(saved(tmp_path / "tiny.pth", content), words)
 
 
+@pytest.mark.fault("C16")
 @pytest.mark.parametrize(
     ("thing", "name"),
     [
@@ -309,7 +325,7 @@ def test_c16_what_is_no_state_dictionary_is_refused(content, words, tmp_path):
         (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
     ],
 )
-def test_c16_other_things_beside_the_tensors_are_named(thing, name, tmp_path):
+def test_other_things_beside_the_tensors_are_named(thing, name, tmp_path):
     path = saved(tmp_path / "tiny.pth", {"model": dict(TENSORS), "args": thing})
     refused(path, "contains code, refused", f"it calls for {name}", "torch.save(model.state_dict(), PATH)")
 
@@ -325,7 +341,8 @@ def rewritten(path, edit, compression=zipfile.ZIP_STORED):
     return path
 
 
-def test_c17_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path):
+@pytest.mark.fault("C17")
+def test_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path):
     path = saved(tmp_path / "tiny.pth")
 
     def on_gpu(name, content):
@@ -352,7 +369,8 @@ def peak_memory(path):
     return float(done.stdout)
 
 
-def test_c18_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
+@pytest.mark.fault("C18")
+def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     path = saved(tmp_path / "bomb.pth", {"a": torch.zeros(2**25)})
     rewritten(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1e6
@@ -360,7 +378,8 @@ def test_c18_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     assert peak_memory(path) < 64
 
 
-def test_c18_records_that_overlap_are_refused(tmp_path):
+@pytest.mark.fault("C18")
+def test_records_that_overlap_are_refused(tmp_path):
     path = saved(tmp_path / "bomb.pth", {"a": torch.randn(1000), "b": torch.randn(1000)})
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
@@ -375,13 +394,15 @@ def test_c18_records_that_overlap_are_refused(tmp_path):
     refused(path, "claims to unpack to")
 
 
+@pytest.mark.fault("C18")
 @pytest.mark.parametrize("count", [10**4, 10**12])
-def test_c18_a_tensor_that_repeats_one_number_does_not_take_its_size_in_memory(count, tmp_path):
+def test_a_tensor_that_repeats_one_number_does_not_take_its_size_in_memory(count, tmp_path):
     path = saved(tmp_path / "tiny.pth", {"a": torch.ones(1).expand(count)})
     refused(path, f"its tensors claim {4 * count} bytes")
 
 
-def test_c18_a_legacy_file_that_claims_much_is_refused(tmp_path):
+@pytest.mark.fault("C18")
+def test_a_legacy_file_that_claims_much_is_refused(tmp_path):
     path = saved(tmp_path / "tiny.pth", {"a": torch.ones(1000)}, _use_new_zipfile_serialization=False)
     content = path.read_bytes()
     assert b"M\xe8\x03" in content
@@ -390,8 +411,9 @@ def test_c18_a_legacy_file_that_claims_much_is_refused(tmp_path):
         read_state_dict(path)
 
 
+@pytest.mark.fault("C19")
 @pytest.mark.parametrize("later", [10, 10**5])
-def test_c19_a_record_shorter_than_its_tensor_is_refused(later, tmp_path):
+def test_a_record_shorter_than_its_tensor_is_refused(later, tmp_path):
     """With much behind it, a mapped file would lend bytes of the next record."""
     path = saved(tmp_path / "tiny.pth", {"a": torch.randn(1000), "b": torch.randn(later)})
     rewritten(path, lambda name, content: content[:8] if name.endswith("data/0") else content)
@@ -439,8 +461,9 @@ SAFETENSORS = {
 }
 
 
+@pytest.mark.fault("C20")
 @pytest.mark.parametrize("damage", list(SAFETENSORS))
-def test_c20_a_damaged_safetensors_header_is_refused(damage, tmp_path):
+def test_a_damaged_safetensors_header_is_refused(damage, tmp_path):
     edit, words = SAFETENSORS[damage]
     path = tmp_path / "tiny.safetensors"
     save_file({"a": torch.ones(100), "b": torch.zeros(100)}, path)
@@ -448,6 +471,7 @@ def test_c20_a_damaged_safetensors_header_is_refused(damage, tmp_path):
     refused(path, words)
 
 
+@pytest.mark.fault("C20")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -457,13 +481,14 @@ def test_c20_a_damaged_safetensors_header_is_refused(damage, tmp_path):
         (struct.pack("<Q", 100) + b"{}", "incomplete download"),
     ],
 )
-def test_c20_an_impossible_safetensors_header_is_refused(content, words, tmp_path):
+def test_an_impossible_safetensors_header_is_refused(content, words, tmp_path):
     path = tmp_path / "tiny.safetensors"
     path.write_bytes(content)
     refused(path, words)
 
 
-def test_c20_trailing_bytes_and_a_renamed_pickle_are_refused(tmp_path):
+@pytest.mark.fault("C20")
+def test_trailing_bytes_and_a_renamed_pickle_are_refused(tmp_path):
     path = tmp_path / "tiny.safetensors"
     save_file(dict(TENSORS), path)
     path.write_bytes(path.read_bytes() + b"x")
@@ -479,8 +504,9 @@ def test_tied_tensors_and_parameters_are_read(tmp_path):
     assert not found["a"].requires_grad
 
 
+@pytest.mark.fault("C06", "C19", "C20")
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".legacy"])
-def test_c06_c19_c20_random_damage_never_ends_in_anything_but_a_clean_refusal(suffix, tmp_path):
+def test_random_damage_never_ends_in_anything_but_a_clean_refusal(suffix, tmp_path):
     path = tmp_path / f"tiny{suffix}"
     if suffix == ".safetensors":
         save_file(dict(TENSORS), path)
