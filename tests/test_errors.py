@@ -63,7 +63,7 @@ def test_an_error_carries_what_its_sentences_are_made_of_into_another_process():
         code="too-far",
         reach=3,
     )
-    copy = pickle.loads(pickle.dumps(error))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert str(copy) == "the scene is too far away: a.tif: `reach`: found 3, expected 1. Use `reach=1`."
     assert (copy.code, copy.remedy, copy.values) == ("too-far", "Use `reach=1`.", {"reach": 3})
 
