@@ -44,7 +44,7 @@ def test_another_identity_is_refused_naming_the_fields(tmp_path):
         assert len(journal) == 0
 
 
-@pytest.mark.fault("O28")
+@pytest.mark.fault("F21", "O28")
 def test_the_lock_is_held_by_the_process_and_vanishes_with_it(tmp_path):
     out = tmp_path / "out.gpkg"
     code = """
