@@ -322,11 +322,6 @@ def _unwatched(window: Window, state: str) -> None:
 
 def _origin(scene: Scene, segmenter: Segmenter) -> str:
     """What embeddings of a scene depend on beside their window, for as long as this process lives."""
-    reader, spec = scene.reader, segmenter.spec
-    source, plan = reader.raster.source, reader.plan
-    file = (source.uri, source.driver, source.alone, source.version, scene.stamps)
-    bands = (plan.indexes, plan.nodata, plan.alpha, plan.mask_bands, scene.stretch)
-    level = (reader.raster.gcps, reader.raster.overview, reader.flip_x, reader.flip_y, scene.axes)
-    grid = (scene.geobox.width, scene.geobox.height, *scene.geobox.transform[:6])
-    facts = repr((file, bands, level, grid, spec.fingerprint, spec.input_size))
+    spec = segmenter.spec
+    facts = repr((scene.recipe_as_opened, spec.fingerprint, spec.input_size))
     return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()

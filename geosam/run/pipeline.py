@@ -185,10 +185,7 @@ class _Run:
         region = self.scene.region
         return {
             "version": __version__,
-            "scene content": self.scene.fingerprint,
-            "scene": {**self.scene.provenance(), "scene": None},
-            "grid": [self.scene.geobox.width, self.scene.geobox.height, *self.scene.geobox.transform[:6]],
-            "crs": self.scene.geobox.crs.to_wkt(),
+            **self.scene.recipe.to_json(),
             "window": [region.col_off, region.row_off, region.width, region.height],
             "model": self.segmenter.spec.fingerprint,
             **more,
@@ -248,7 +245,7 @@ class _Run:
         options = {name: value for name, value in asdict(self.options).items() if name in _RECORDED}
         return {
             **self.scene.provenance(),
-            "source_fingerprint": self.scene.fingerprint,
+            "source_fingerprint": self.scene.recipe.source,
             "model": self.segmenter.spec.name,
             "model_fingerprint": self.segmenter.spec.fingerprint,
             "software": f"geosam {__version__}",

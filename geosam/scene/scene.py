@@ -16,6 +16,7 @@ from geosam.geometry.geobox import GeoBox, Window
 from geosam.scene.fingerprint import FileStamp, content_fingerprint
 from geosam.scene.georeference import crs_name
 from geosam.scene.preflight import check_source
+from geosam.scene.recipe import Recipe, digest_of
 from geosam.scene.resample import AxisScale, resample
 
 if TYPE_CHECKING:
@@ -100,6 +101,21 @@ class Scene:
             return hashlib.sha256(f"{source.uri}|{source.version}".encode()).hexdigest()
         return content_fingerprint(stamp.path for stamp in self.stamps)
 
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Everything the picture of a window depends on; equal in every process that opens the same content."""
+        return Recipe.of(self.fingerprint, self.geobox, self.reader, self.axes, self.stretch)
+
+    @cached_property
+    def recipe_as_opened(self) -> Recipe:
+        """Recipe whose `source` names the files as they were opened, so that no content needs to be read.
+
+        Use it for what lives as long as this process; a copy of the file has another one.
+        """
+        source = self.reader.raster.source
+        opened = (source.uri, source.driver, source.alone, source.version, self.stamps)
+        return Recipe.of(digest_of(repr(opened)), self.geobox, self.reader, self.axes, self.stretch)
+
     def verify_unchanged(self) -> None:
         """Check that every file of the scene is the one that was opened.
 
@@ -119,10 +135,11 @@ class Scene:
 
     def provenance(self) -> dict[str, Any]:
         """What a result must say about its scene."""
+        low, high = self.recipe.stretch
         return {
             "scene": self.path,
-            "bands": list(self.bands),
-            "stretch": self.stretch.to_json(),
+            "bands": list(self.recipe.bands),
+            "stretch": {"low": list(low), "high": list(high)},
             "resolution": self.resolution or list(self.gsd_xy),
         }
 
