@@ -13,6 +13,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import click
@@ -24,9 +25,10 @@ from geosam.apps.cli.finetune import finetune
 from geosam.apps.cli.info import info
 from geosam.apps.cli.models import models
 from geosam.apps.cli.preview import preview
-from geosam.apps.cli.report import Report
+from geosam.apps.cli.report import Failure, Report
 from geosam.apps.cli.segment import segment
 from geosam.apps.cli.signals import Signals
+from geosam.apps.cli.wording import Wording
 from geosam.apps.cli.worker import worker
 from geosam.errors import DiskFull, GeosamError, Interrupted, OutOfMemory, Terminated, UsageError
 
@@ -57,19 +59,25 @@ def main() -> None:
     sys.exit(run(sys.argv[1:], report, signals))
 
 
+def _reworded(report: Report, text: str) -> str:
+    """Word a text of the library, if it names a parameter at all, for the command that runs."""
+    return Wording(cli, report.running).text(text) if "`" in text else text
+
+
 def run(args: Sequence[str], report: Report, signals: Signals) -> int:
     """One call of the command: whatever happens is one exit code, at most one error line and one JSON object."""
     report.command = shlex.join(["geosam", *args])
+    report.reworded = partial(_reworded, report)
     error = _call(args, report)
     error = signals.received or error
     signals.settle()
     if isinstance(error, click.UsageError) and "--json" in args:
         report.json = True
-    exit_code, text = _outcome(error, report)
+    exit_code, failure = _outcome(error, report)
     if report.debug and error is not None:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     try:
-        report.close(exit_code, text)
+        report.close(exit_code, failure)
         sys.stdout.flush()
     except OSError as closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,30 +103,34 @@ def _call(args: Sequence[str], report: Report) -> BaseException | None:
     return None
 
 
-def _outcome(error: BaseException | None, report: Report) -> tuple[int, str | None]:
-    """Exit code and text of an error."""
-    outcome: tuple[int, str | None]
+def _outcome(error: BaseException | None, report: Report) -> tuple[int, Failure | None]:
+    """Return the exit code of an error, and what is said about it."""
+    outcome: tuple[int, Failure | None]
     match error:
         case None:
             outcome = 0, None
         case BrokenPipeError():  # nobody reads stdout
             outcome = BROKEN_PIPE, None
         case Interrupted():
-            outcome = error.exit_code, _stopped(error, report)
+            outcome = error.exit_code, Failure(_stopped(error, report), error.code)
         case GeosamError():
-            outcome = error.exit_code, str(error)
+            text = Wording(cli, report.running).error(error)
+            outcome = error.exit_code, Failure(text, error.code, error.values)
         case click.UsageError(ctx=ctx):
             place = ctx.command_path if ctx else "geosam"
-            outcome = UsageError.exit_code, f"{error.format_message()} Try '{place} --help'."
+            text = f"{error.format_message()} Try '{place} --help'."
+            outcome = UsageError.exit_code, Failure(text, UsageError().code)
         case MemoryError():
             found = str(error) or "an allocation failed"
-            outcome = OutOfMemory.exit_code, f"out of memory: {found}. Lower --workers or --tile-size."
+            text = f"out of memory: {found}. Lower --workers or --tile-size."
+            outcome = OutOfMemory.exit_code, Failure(text, OutOfMemory().code)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             full = error.filename or "the disk of the output or of temporary files"
-            outcome = DiskFull.exit_code, f"no space left on device: {full}. Free some space and run again."
+            text = f"no space left on device: {full}. Free some space and run again."
+            outcome = DiskFull.exit_code, Failure(text, DiskFull().code, {"path": full})
         case _:
-            found = f"{type(error).__name__}: {error}"
-            outcome = GeosamError.exit_code, f"internal error: {found}. {_where(error, report)}"
+            text = f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
+            outcome = GeosamError.exit_code, Failure(text, "internal-error", {"type": type(error).__name__})
     return outcome
 
 

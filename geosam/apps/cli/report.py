@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import click
+
+from geosam.apps.json_values import json_value
+
+
+class Failure(NamedTuple):
+    """Why a call ended in an error."""
+
+    text: str
+    """The sentences for the user."""
+    code: str
+    """Name of the error, as in :class:`~geosam.errors.GeosamError`."""
+    values: Mapping[str, Any] = MappingProxyType({})
+    """Values that the sentences are made of."""
 
 
 class Report:
@@ -27,13 +40,17 @@ class Report:
         """Whether an error shows its traceback."""
         self.resumable = False
         """Whether the call goes on where it stopped when it is made again."""
+        self.running: click.Command | None = None
+        """The sub-command that runs, once its options are read."""
+        self.reworded: Callable[[str], str] = str
+        """Words a text of the library for this command line."""
         self._warnings: list[str] = []
         self._facts: dict[str, Any] = {}
         self._lines: list[str] = []
 
     def warn(self, texts: Iterable[str]) -> None:
         """Say each warning once, however many modules repeat it."""
-        for text in texts:
+        for text in map(self.reworded, texts):
             if text not in self._warnings:
                 self._warnings.append(text)
                 click.echo(f"warning: {_one_line(text)}", err=True)
@@ -62,25 +79,25 @@ class Report:
     def note(self, text: str) -> None:
         """Say something in passing that ``--quiet`` and ``--json`` drop."""
         if not (self.quiet or self.json):
-            click.echo(_one_line(text), err=True)
+            click.echo(_one_line(self.reworded(text)), err=True)
 
     def result(self, facts: Mapping[str, Any], lines: Iterable[str] = ()) -> None:
         """What the call was made for: `facts` for the JSON object, `lines` for people."""
         self._facts |= facts
-        self._lines += lines
+        self._lines += map(self.reworded, lines)
 
-    def close(self, exit_code: int, error: str | None) -> None:
+    def close(self, exit_code: int, failure: Failure | None) -> None:
         """Say how the call ended, and its result.
 
         Raises:
             OSError: nobody reads stdout, or it cannot be written.
         """
-        if error is not None:
-            click.echo(f"error: {_one_line(error)}", err=True)
+        if failure is not None:
+            click.echo(f"error: {_one_line(failure.text)}", err=True)
         if self.json:
-            failure = {} if error is None else {"error": error}
-            outcome = {**self._facts, "warnings": self._warnings, **failure, "exit_code": exit_code}
-            self._lines = [json.dumps(_plain(outcome), default=str, allow_nan=False)]
+            error = {} if failure is None else {"error": failure.text, "code": failure.code, "values": failure.values}
+            outcome = {**self._facts, "warnings": self._warnings, **error, "exit_code": exit_code}
+            self._lines = [json.dumps(json_value(outcome), allow_nan=False)]
         for line in self._lines:
             click.echo(line)
 
@@ -98,12 +115,3 @@ class Report:
 
 def _one_line(text: str) -> str:
     return " ".join(text.splitlines())
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON knows it: a number that is not finite has no JSON form and becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

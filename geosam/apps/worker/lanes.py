@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from geosam.apps.json_values import json_value
 from geosam.apps.worker.parameters import ParameterError
 from geosam.apps.worker.protocol import INTERNAL_ERROR, INVALID_PARAMS, REFUSED, failure, result
 from geosam.apps.worker.tasks import FairQueue, Stopped
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Id
     from geosam.apps.worker.tasks import Task
 
-#: Most characters of a message and of a traceback: they may quote what was sent.
+#: Most characters of a message (or of its values) and of a traceback: they may quote what was sent.
 _MAX_TEXT, _MAX_TRACE = 2000, 20_000
 
 logger = logging.getLogger(__name__)
@@ -127,14 +129,16 @@ def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
         case ParameterError():
             line = failure(id, INVALID_PARAMS, str(error)[:_MAX_TEXT])
         case GeosamError():
-            line = _refused(id, type(error), str(error))
+            line = _refused(id, error)
         case MemoryError():
-            line = _refused(id, OutOfMemory, f"out of memory: {error or 'an allocation failed'}. Close other programs.")
+            found = f"out of memory: {error or 'an allocation failed'}."
+            line = _refused(id, OutOfMemory(found, remedy="Close other programs."))
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            line = _refused(id, DiskFull, f"no space left on device: {error}. Free some space.")
+            line = _refused(id, DiskFull(f"no space left on device: {error}.", remedy="Free some space."))
         case RuntimeError() if "CUDA error" in str(error):
-            why = str(error).splitlines()[0]
-            line = _refused(id, DeviceUnavailable, f"the device failed: {why}. Start the worker again, or use the cpu.")
+            found = f"the device failed: {str(error).splitlines()[0]}."
+            remedy = "Start the worker again, or use the cpu."
+            line = _refused(id, DeviceUnavailable(found, remedy=remedy, code="device-failed"))
         case _:
             logger.error("internal error: %s", type(error).__name__)
             trace = "".join(traceback.format_exception(error))[-_MAX_TRACE:]
@@ -143,5 +147,9 @@ def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
     return line
 
 
-def _refused(id: Id | None, kind: type[GeosamError], text: str) -> bytes:  # noqa: A002
-    return failure(id, REFUSED, text[:_MAX_TEXT], {"type": kind.__name__, "exit_code": kind.exit_code})
+def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002
+    values = json_value(error.values)
+    if len(json.dumps(values)) > _MAX_TEXT:
+        values = {}
+    data = {"type": type(error).__name__, "exit_code": error.exit_code, "code": error.code, "values": values}
+    return failure(id, REFUSED, str(error)[:_MAX_TEXT], data)

@@ -201,8 +201,11 @@ class Server:
     def _initialize(self, _: Id | None, *, protocol: int, model: Message | None = None) -> Message:
         if protocol != _VERSION:
             raise UsageError(
-                f"the client speaks another protocol: protocol: {protocol}, {_VERSION} wanted. "
-                "Install versions of geosam and of the client that belong together."
+                f"the client speaks another protocol: found {protocol}, expected {_VERSION}.",
+                remedy="Install versions of geosam and of the client that belong together.",
+                code="protocol-mismatch",
+                protocol=protocol,
+                expected=_VERSION,
             )
         if not self._initialized:
             self._wait(Task(None, "prepare", {"model": model}, self._outbox, rank=IDLE))

@@ -49,6 +49,45 @@ def test_every_error_of_the_tree_ends_in_its_exit_code(cls, failing, geosam):
         assert done.error() == "something is wrong: a.tif: found 1, wanted 2. Do this."
 
 
+def test_an_error_is_worded_and_its_code_and_values_are_json(failing, geosam):
+    message = "something is wrong: a.tif: `tile_size`: found 2."
+    values = {"path": Path("a.tif"), "tile_size": 2, "ratio": float("nan")}
+    failing(errors.SceneError(message, remedy="Use `tile_size=4`.", code="too-small", **values))
+    done = geosam("fail", "--json")
+    assert done.error() == done.json["error"] == "something is wrong: a.tif: --tile-size: found 2. Use --tile-size 4."
+    assert (done.json["code"], done.json["values"]) == ("too-small", {"path": "a.tif", "tile_size": 2, "ratio": None})
+
+
+def test_warnings_and_lines_for_people_are_worded_and_facts_are_not(geosam, monkeypatch):
+    @click.command()
+    @report_options
+    @click.pass_obj
+    def warn(report):
+        report.warn(["given: `crs`"])
+        report.result({"source": "given by `crs`"}, ["given by `crs`"])
+
+    monkeypatch.setitem(boundary.cli.commands, "warn", warn)
+    done = geosam("warn")
+    assert (done.out, done.err) == ("given by --crs\n", "warning: given: --crs\n")
+    assert geosam("warn", "--json").json["source"] == "given by `crs`"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out-of-memory"),
+        (OSError(errno.ENOSPC, "full", "out.gpkg"), "disk-full"),
+        (KeyError("lost"), "internal-error"),
+        (errors.Terminated(), "terminated"),
+        (errors.MissingCRS("no CRS."), "missing-crs"),
+    ],
+)
+def test_every_failure_has_a_code(error, code, failing, geosam, monkeypatch):
+    monkeypatch.setattr(boundary, "_where", lambda *_: "")
+    failing(error)
+    assert geosam("fail", "--json").json["code"] == code
+
+
 def test_success_ends_in_0_with_warnings_said_once(failing, geosam):
     failing(None)
     done = geosam("fail")
@@ -151,6 +190,7 @@ def test_a_usage_error_is_json_as_well(geosam):
     done = geosam("segment", "--json", "a.tif", "--layout", "flat")
     assert done.json["exit_code"] == done.code == 2
     assert done.json["error"] == done.error()
+    assert (done.json["code"], done.json["values"]) == ("usage-error", {})
 
 
 def test_stdout_that_nobody_reads_is_no_error():

@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict
+from pathlib import Path
 
 from geosam.errors import PromptOutsideScene
 
@@ -38,6 +39,9 @@ class Fake:
             raise {"geosam": PromptOutsideScene, "memory": MemoryError, "bug": KeyError, "exit": SystemExit}[rest](
                 "why"
             )
+        if kind == "code":
+            place = Path("a.tif" if rest == "short" else "a" * 10_000)
+            raise PromptOutsideScene("far away.", code="far-away", path=place, reach=float("inf"))
         if kind == "cuda":
             raise RuntimeError("CUDA error: unspecified launch failure\nmore")
         if kind == "full":

@@ -39,7 +39,9 @@ def test_the_worker_says_who_it_is_and_which_models_there_are(local):
 
 def test_another_protocol_is_refused():
     client = LocalServer()
-    assert client.refused("initialize", protocol=2)["data"] == {"type": "UsageError", "exit_code": 2}
+    error = client.refused("initialize", protocol=2)
+    values = {"protocol": 2, "expected": 1}
+    assert error["data"] == {"type": "UsageError", "exit_code": 2, "code": "protocol-mismatch", "values": values}
     assert client.refused("status")["code"] == protocol.INVALID_REQUEST  # still not greeted
     assert client.stop()
 
@@ -81,6 +83,12 @@ def test_an_error_is_an_answer_and_the_worker_goes_on(path, expected, kind, told
 
 
 @pytest.mark.fault("F14")
+def test_an_error_carries_its_code_and_the_values_it_is_made_of(local):
+    data = local.refused("open", path="code:short")["data"]
+    assert (data["code"], data["values"]) == ("far-away", {"path": "a.tif", "reach": None})
+    assert local.refused("open", path="code:long")["data"]["values"] == {}
+
+
 def test_unknown_methods_and_parameters_are_refused_with_the_id(local):
     assert local.refused("fly")["code"] == protocol.UNKNOWN_METHOD
     assert local.refused("prepare")["code"] == protocol.UNKNOWN_METHOD

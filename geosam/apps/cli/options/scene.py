@@ -144,5 +144,7 @@ def report_options(command: Command) -> Command:
 
 
 def _into_report(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    report = ctx.ensure_object(Report)
+    report.running = ctx.command
     if value:
-        setattr(ctx.ensure_object(Report), str(param.name), True)
+        setattr(report, str(param.name), True)
