@@ -10,10 +10,9 @@ import warnings
 import numpy as np
 import rasterio
 from affine import Affine
+from known_answers import flat_scene
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
-
-from geosam.testing import flat_scene
 
 UTM = "EPSG:32633"
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)

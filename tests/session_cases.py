@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import geopandas
 import numpy as np
 import shapely
+from known_answers import RefiningSegmenter
 from pyproj import Transformer
 from scenes import SCENES
 
@@ -12,7 +13,6 @@ from geosam import Draft, RunOptions, open_scene, prompt_of, segment_prompts
 from geosam.objects.session import Session
 from geosam.objects.windows import WindowRule
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import RefiningSegmenter
 
 TILE, OVERLAP = 32, 8
 OPTIONS = RunOptions(tile_size=TILE, overlap=OVERLAP, overwrite=True)

@@ -26,7 +26,7 @@ LAYERS = (
     {"geometry"},
     {"scene", "vector"},
     {"segmenters"},
-    {"prompts", "testing"},
+    {"prompts"},
     {"objects", "evaluation"},
     {"run"},
     {"training"},

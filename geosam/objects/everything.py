@@ -20,6 +20,7 @@ from scipy import ndimage
 from geosam.geometry.geobox import Window
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.pixel_prompts import PixelPrompts
+from geosam.segmenters.segmenter import Proposes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geosam._arrays import BoolArray
-    from geosam.segmenters.segmenter import Embedding, KeepRule, Segmenter
+    from geosam.segmenters.segmenter import Embedding, KeepRule, Prompted
 
     Floats = NDArray[np.float64]
     Rows = NDArray[np.intp]
@@ -63,7 +64,7 @@ class AutomaticRule:
 
 
 def segment_tile(
-    segmenter: Segmenter,
+    segmenter: Proposes | Prompted,
     embedding: Embedding,
     window: Window,
     valid: BoolArray,
@@ -86,9 +87,8 @@ def segment_tile(
         enlarge: embeds a part of the tile (scene pixels) as large as the segmenter takes it, so that decoding answers
             in pixels of that part; needed for crops.
     """
-    proposed = segmenter.propose(embedding, keep)
-    if proposed is not None:
-        return proposed
+    if isinstance(segmenter, Proposes):
+        return segmenter.propose(embedding, keep)
     rule = AutomaticRule() if rule is None else rule
     rule = rule if spacing_px is None else replace(rule, spacing_px=spacing_px)
     parts, crop_areas = [], []
@@ -154,7 +154,7 @@ def _lattice(begin: int, length: int, spacing: int) -> Floats:
 
 
 def _prompted(
-    segmenter: Segmenter, embedding: Embedding, points: Floats, shape_hw: tuple[int, int], keep: KeepRule
+    segmenter: Prompted, embedding: Embedding, points: Floats, shape_hw: tuple[int, int], keep: KeepRule
 ) -> MaskSet:
     """The good masks at the points, with duplicates; they answer to no prompt of the user."""
     starts = range(0, len(points), _BATCH)

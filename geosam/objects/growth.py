@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from geosam.geometry.tiles import TileGrid
     from geosam.prompts.prompt import ScenePrompt
     from geosam.segmenters.masks import MaskSet
-    from geosam.segmenters.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Prompted
 
 __all__ = ["Embedder", "View", "WindowRule", "refine", "segment_prompted"]
 
@@ -53,7 +53,7 @@ class Embedder(Protocol):
     """Where windows of the scene become embeddings."""
 
     @property
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> Prompted:
         """The model that made the embeddings and decodes them."""
 
     def __call__(self, window: Window) -> Embedding | None:

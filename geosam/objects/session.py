@@ -25,6 +25,7 @@ from geosam.objects.windows import WindowRule
 from geosam.prompts.from_draft import known_crs, prompt_of
 from geosam.prompts.placement import in_region, to_scene
 from geosam.prompts.prompt import Prompt
+from geosam.segmenters.segmenter import as_prompted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from geosam.prompts.draft import Draft
     from geosam.prompts.prompt import ScenePrompt
     from geosam.scene import Scene
-    from geosam.segmenters.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Prompted, Segmenter
 
     #: Told about every window that is used: it was known, or looking at it begins, and then ends. What it raises at
     #: the first two ends the call it was given to.
@@ -135,9 +136,9 @@ class _Sight:
     """Whether any was not."""
 
     @property
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> Prompted:
         """The model that is asked."""
-        return self.windows.embedder.segmenter
+        return as_prompted(self.windows.embedder.segmenter)
 
     def __call__(self, window: Window) -> Embedding | None:
         """The embedding of a window; None where no pixel is valid, and where looking is not allowed."""
@@ -173,7 +174,7 @@ class Session:
         memory: EmbeddingMemory | None = None,
     ) -> None:
         self.scene = scene
-        self.segmenter = segmenter
+        self.segmenter = as_prompted(segmenter)
         self.rule = WindowRule(scene.region) if rule is None else rule
         self.memory = EmbeddingMemory() if memory is None else memory
         self._windows = _Windows(TileEmbedder(scene, segmenter, store), self.memory, _origin(scene, segmenter))

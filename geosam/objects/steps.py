@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray
     from geosam.prompts.prompt import ScenePrompt
     from geosam.segmenters.pixel_prompts import Logits
-    from geosam.segmenters.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Prompted
 
 #: What an answer takes beside its arrays (bytes).
 _ANSWER_BYTES = 1024
@@ -28,7 +28,7 @@ _ANSWER_BYTES = 1024
 class View(NamedTuple):
     """A window as a model sees it."""
 
-    segmenter: Segmenter
+    segmenter: Prompted
     """Made the embedding and reads it."""
     embedding: Embedding
     """Of the window, which may have been padded at the right and at the bottom."""

@@ -23,7 +23,7 @@ from geosam.objects.growth import segment_prompted
 from geosam.objects.scene_object import pack_objects
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import ScenePrompt
-from geosam.segmenters.segmenter import Enlarger
+from geosam.segmenters.segmenter import Enlarger, as_automatic, as_prompted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geosam.objects.windows import WindowRule
     from geosam.prompts.prompt import Prompt, ScenePrompt
     from geosam.scene import Tile
-    from geosam.segmenters.segmenter import Embedding, KeepRule, Segmenter
+    from geosam.segmenters.segmenter import Embedding, KeepRule, Prompted
 
 #: Bytes of embeddings a prompt job keeps for prompts to come.
 _EMBEDDINGS_IN_MEMORY = 256 << 20
@@ -76,7 +76,7 @@ class TileJob(_GridJob):
     rule: AutomaticRule
 
     def __post_init__(self) -> None:
-        spec = self.embedder.segmenter.spec
+        spec = as_automatic(self.embedder.segmenter).spec
         if self.rule.crop_layers and not isinstance(self.embedder.segmenter, Enlarger):
             raise UsageError(
                 f"the model {spec.name} does not look at enlarged crops: --crop-layers: {self.rule.crop_layers}, "
@@ -92,7 +92,7 @@ class TileJob(_GridJob):
     def _segment(self, tile: Tile, embedding: Embedding | None) -> bytes:
         if embedding is None:
             return b""
-        segmenter = self.embedder.segmenter
+        segmenter = as_automatic(self.embedder.segmenter)
 
         def enlarge(crop: Window) -> Embedding:
             assert isinstance(segmenter, Enlarger)  # noqa: S101 - checked when the job was made
@@ -150,10 +150,13 @@ class PromptJob:
     groups: Sequence[tuple[Window, Sequence[ScenePrompt]]]
     memory: EmbeddingMemory = field(default_factory=partial(EmbeddingMemory, _EMBEDDINGS_IN_MEMORY))
 
+    def __post_init__(self) -> None:
+        as_prompted(self.embedder.segmenter)
+
     @property
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> Prompted:
         """The model that is prompted."""
-        return self.embedder.segmenter
+        return as_prompted(self.embedder.segmenter)
 
     @property
     def batch_size(self) -> int:

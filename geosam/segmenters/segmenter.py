@@ -1,14 +1,18 @@
-"""The seam between the product and the networks: a segmenter knows pixels and nothing else.
+"""The protocols between geosam and its models: a segmenter knows pixels and nothing else.
 
-It never sees a CRS, a file or a tile grid, and it keeps no state between calls: :meth:`Segmenter.embed` returns a
-value that the caller holds and hands back to :meth:`Segmenter.decode`.
+A segmenter never sees a CRS, a file or a tile grid. :meth:`Embeds.embed` returns a value that the caller keeps and
+passes to the other methods. Every segmenter embeds. A class declares each further capability by having its methods:
+:class:`Prompted`, :class:`Proposes`, :class:`Classifies`, :class:`Enlarger`. The caller tests for a capability with
+`isinstance`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from geosam.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,69 +24,135 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeepRule:
-    """Which masks are worth keeping; handed to the decoder so that it can act before upsampling."""
+    """Thresholds for the masks that are kept. The decoder receives them, so that it upsamples no other mask."""
 
     min_predicted_iou: float = 0.88
     """Least predicted IoU."""
     min_stability: float = 0.95
     """Least stability score."""
     max_duplicate_iou: float = 0.7
-    """Of two masks of one tile whose boxes agree more than this, the better one stays."""
+    """Largest IoU between the boxes of two masks of one tile. Above it, only the better mask is kept."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the rest of geosam may know about a segmenter."""
+    """Facts about a segmenter that the rest of geosam may use."""
 
     name: str
-    """The name it is registered under; written into every result."""
+    """Name of the model in the registry. It is written into every result."""
     fingerprint: str
-    """Changes whenever the same pixels could give another answer (weights, version, options)."""
+    """Identity of the arithmetic. It changes if the same pixels may give another answer (weights, version, options)."""
     input_size: int | None = None
-    """Side in pixels that tiles are padded to before `embed`; None takes any size."""
+    """Side in pixels to which tiles are padded before `embed`. None: tiles of any size."""
     batch_size: int = 1
-    """Tiles that `embed` likes to get in one call; an embedding never depends on the tiles beside it."""
+    """Best number of tiles in one call of `embed`. An embedding never depends on the other tiles of the call."""
     keep: KeepRule = KeepRule()
-    """Which masks are worth keeping unless the caller knows better: what scores mean differs between models."""
+    """Default thresholds of the model. Scores of different models are not comparable."""
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What a segmenter remembers of one tile; opaque except to the segmenter that made it."""
+    """Features of one tile. Only the segmenter that made them can read them."""
 
     arrays: Mapping[str, NDArray[Any]]
-    """Named feature arrays, layout known to their segmenter."""
+    """Feature arrays by name, in a layout that their segmenter knows."""
     input_hw: tuple[int, int]
-    """(height, width) of the tile it was made from."""
+    """(height, width) of the tile in pixels."""
     fingerprint: str
-    """Fingerprint of the model that made it."""
+    """Fingerprint of the model that made the embedding."""
 
 
 @runtime_checkable
-class Segmenter(Protocol):
-    """A promptable model. Stateless, picklable, deterministic for one machine, device and precision."""
+class Embeds(Protocol):
+    """A model that turns tiles into embeddings.
+
+    A segmenter is picklable, so that other processes can load it. It is deterministic for one machine, device and
+    precision.
+
+    Threads: several threads may call the methods of one segmenter at the same time, and every call returns what it
+    returns alone. A segmenter may keep caches between calls (the decoder state of the last tiles, for example). It
+    guards them itself, and no result depends on them.
+    """
 
     @property
     def spec(self) -> ModelSpec:
-        """Name, fingerprint and input size."""
+        """Name, fingerprint, input size and default thresholds."""
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
-        """Look at a batch of tiles once: `rgb` (B, 3, H, W), `valid` (B, H, W) -> one embedding a tile."""
-
-    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
-        """Masks for prompts in corner-based tile pixels.
-
-        `multimask` asks for up to three masks a prompt (part, whole, group), else there is at most one. A prompt
-        on no object gives no row. Rows are ordered by prompt; masks are confined to valid pixels.
-        """
-
-    def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet | None:
-        """All objects of the tile, or None from a segmenter that has to be prompted for them."""
+        """Encode a batch of tiles: `rgb` (B, 3, H, W) and `valid` (B, H, W) -> one embedding for each tile."""
 
 
 @runtime_checkable
-class Enlarger(Protocol):
-    """A segmenter that can look at a part of a tile enlarged to its whole input, to find smaller objects."""
+class Prompted(Embeds, Protocol):
+    """A segmenter that finds the object that a prompt means."""
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Return masks for prompts in corner-based pixels of the tile.
+
+        With `multimask` a prompt gives up to three masks (part, whole, group), otherwise at most one. A prompt on no
+        object gives no row. Rows are in the order of the prompts. Masks contain valid pixels only.
+        """
+
+
+@runtime_checkable
+class Proposes(Embeds, Protocol):
+    """A segmenter that finds all objects of a tile without prompts.
+
+    To find all objects with a segmenter that only takes prompts, geosam prompts it with a grid of points.
+    """
+
+    def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
+        """Return all objects of the tile."""
+
+
+@runtime_checkable
+class Classifies(Embeds, Protocol):
+    """A segmenter whose masks have a class: each :class:`MaskSet` that it returns has the column `class_id`."""
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """Name of each class by its `class_id`."""
+
+
+@runtime_checkable
+class Enlarger(Embeds, Protocol):
+    """A segmenter that can enlarge a part of a tile to its whole input, to find smaller objects."""
 
     def embed_enlarged(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Embedding:
-        """Embedding of one picture (3, h, w) with valid pixels (h, w); it is decoded in pixels of that picture."""
+        """Encode one picture (3, h, w) with valid pixels (h, w). Its masks are in pixels of that picture."""
+
+
+#: Any model. Every segmenter embeds; what else it can do, its capabilities declare.
+Segmenter: TypeAlias = Embeds
+
+
+def as_prompted(segmenter: Segmenter) -> Prompted:
+    """Return the segmenter if prompts can be used with it.
+
+    Raises:
+        UsageError: the model takes no prompts.
+    """
+    if isinstance(segmenter, Prompted):
+        return segmenter
+    raise UsageError(
+        f"the model {segmenter.spec.name} takes no prompts.",
+        remedy="Run it without prompts, or choose another `model`.",
+        code="model-takes-no-prompts",
+        model=segmenter.spec.name,
+    )
+
+
+def as_automatic(segmenter: Segmenter) -> Proposes | Prompted:
+    """Return the segmenter if it can find all objects of a tile, by itself or prompted with a grid of points.
+
+    Raises:
+        UsageError: the model neither proposes objects nor takes prompts.
+    """
+    if isinstance(segmenter, Proposes | Prompted):
+        return segmenter
+    raise UsageError(
+        f"the model {segmenter.spec.name} finds no objects: it neither proposes them nor takes prompts.",
+        remedy="Choose another `model`.",
+        code="model-finds-no-objects",
+        model=segmenter.spec.name,
+    )

@@ -30,6 +30,7 @@ from geosam.prompts.prompt import Prompt, ScenePrompt, Steps
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
+from geosam.segmenters.segmenter import as_prompted
 from geosam.training.data.clicks import Click
 from geosam.training.data.targets import Target, burnt, outlines, targets_of_picture, targets_of_scene
 from geosam.vector.polygons import PolygonLayer, read_polygons
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from geosam.scene import Scene
     from geosam.segmenters.masks import MaskSet
     from geosam.segmenters.pixel_prompts import PixelPrompts
-    from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Prompted, Segmenter
     from geosam.training.samples import LabelledPicture
 
     Floats = NDArray[np.float64]
@@ -139,7 +140,7 @@ def measure(
         ious: dict[Mode, Floats] = {}
         prompts_s = everything_s = 0.0
         if set(modes) - {"everything"}:
-            ious, prompts_s = _prompted(replace(runs, segmenter=_Remembering(segmenter)), targets, modes)
+            ious, prompts_s = _prompted(replace(runs, segmenter=_Remembering(as_prompted(segmenter))), targets, modes)
         if "everything" in modes:
             ious["everything"], everything_s = runs.everything(targets)
     return Quality({mode: ious[mode] for mode in MODES if mode in modes}, left_out, prompts_s, everything_s)
@@ -241,7 +242,7 @@ class _Runs:
 class _Remembering:
     """A segmenter that knows the pictures it has seen last: a run finds the embeddings of the one before."""
 
-    inner: Segmenter
+    inner: Prompted
     seen: OrderedDict[bytes, Embedding] = field(default_factory=OrderedDict)
 
     @property
@@ -262,9 +263,6 @@ class _Remembering:
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         return self.inner.decode(embedding, prompts, multimask=multimask, keep=keep)
-
-    def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet | None:
-        return self.inner.propose(embedding, keep)
 
 
 def _size(embedding: Embedding) -> int:
@@ -303,7 +301,7 @@ class QuickIou(NamedTuple):
     """How many were asked for."""
 
 
-def quick_iou(segmenter: Segmenter, pictures: Sequence[LabelledPicture], *, windows: int = 1) -> QuickIou:
+def quick_iou(segmenter: Prompted, pictures: Sequence[LabelledPicture], *, windows: int = 1) -> QuickIou:
     """A quick look at pictures in memory: no files, no growth, and of each picture the windows with most objects.
 
     Args:
@@ -335,7 +333,7 @@ def _homes(picture: LabelledPicture) -> dict[Window, list[Target]]:
     return homes
 
 
-def _looked_at(segmenter: Segmenter, picture: LabelledPicture, window: Window) -> View:
+def _looked_at(segmenter: Prompted, picture: LabelledPicture, window: Window) -> View:
     """A window of a picture as a segmenter sees it, padded to the size that it wants."""
     rgb, valid = picture.rgb[:, *window.slices_rc], picture.valid[window.slices_rc]
     size = segmenter.spec.input_size

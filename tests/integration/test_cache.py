@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_answers import flat_scene
 from scenes import write_scene
 
 from geosam.errors import DiskFull, ExportError, OutOfMemory, UnreadableScene, UsageError
@@ -22,7 +23,6 @@ from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import fingerprint, open_scene
 from geosam.segmenters.registry import load_segmenter
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import flat_scene
 
 SMALL = {"tile_size": 64, "overlap": 16}
 TILES = 15

@@ -13,6 +13,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_answers import flat_scene
 from rasterio.features import rasterize
 from scenes import NORTH_UP, SCENES, UTM, rotated, write_scene
 from scipy import ndimage
@@ -26,7 +27,6 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import flat_scene
 
 ONE = np.ones(1, np.int8)
 

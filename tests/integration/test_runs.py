@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+from known_answers import flat_scene
 from scenes import write_scene
 
 from geosam.errors import JournalMismatch, LockHeld, OutOfMemory, OutputExists, UnreadableScene, WorkerDied
@@ -21,7 +22,6 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import flat_scene
 
 SMALL = {"tile_size": 64, "overlap": 16}
 
@@ -321,7 +321,7 @@ import resource, sys
 from pathlib import Path
 from geosam.run.pipeline import RunOptions, segment_scene
 from geosam.scene import open_scene
-from geosam.testing import ThresholdSegmenter
+from geosam.segmenters.threshold import ThresholdSegmenter
 options = RunOptions(tile_size=1024, overlap=256)
 print(segment_scene(open_scene(sys.argv[1]), ThresholdSegmenter(), Path(sys.argv[2]), options).count)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // {1 if sys.platform == "darwin" else 1024})

@@ -2,22 +2,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from known_answers import PromptedOnly, flat_scene
 
 from geosam.geometry.geobox import Window
 from geosam.objects.everything import AutomaticRule, segment_tile
 from geosam.segmenters.masks import Granularity, MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import flat_scene
 
 EXACT = ThresholdSegmenter()
-
-
-class PromptedOnly(ThresholdSegmenter):
-    """The exact segmenter, but it has to be prompted for its objects."""
-
-    def propose(self, embedding, keep):
-        del embedding, keep
 
 
 @dataclass(frozen=True)
@@ -35,9 +28,6 @@ class Candidates:
         count = len(self.masks)
         everything = self.masks.select(np.tile(np.arange(count), len(prompts)))
         return replace(everything, prompt_index=np.repeat(np.arange(len(prompts), dtype=np.int32), count))
-
-    def propose(self, embedding, keep):
-        del embedding, keep
 
 
 def pixels(masks):
@@ -171,9 +161,6 @@ class Magnifier:
         return MaskSet.of(
             (height, width), [np.ones((y1 - y0, x1 - x0), bool)], [[x0, y0, x1, y1]], predicted_iou=[score]
         )
-
-    def propose(self, embedding, keep):
-        del embedding, keep
 
 
 def magnified(box, valid=None, scores=None, **rule):

@@ -12,6 +12,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from known_answers import RefiningSegmenter
 from pyproj import CRS
 from scenes import SCENES, picture
 from session_cases import (
@@ -47,7 +48,6 @@ from geosam.objects.windows import WindowRule
 from geosam.prompts.draft import GRANULARITIES
 from geosam.prompts.prompt import Steps
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import RefiningSegmenter
 
 MODELS = (ThresholdSegmenter(), RefiningSegmenter())
 KINDS = ("north_up", "south_up", "rotated", "sheared", "geographic", "nodata")

@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from known_answers import RefiningSegmenter
 from scenes import SCENES, picture
 from session_cases import clicks, session_of, state_of
 
@@ -17,7 +18,6 @@ from geosam import Draft, EmbeddingMemory, open_scene
 from geosam.errors import EmptyPrompt, UnreadableScene
 from geosam.prompts.draft import History
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import RefiningSegmenter
 
 MODELS = (ThresholdSegmenter(), RefiningSegmenter())
 PLACES = st.tuples(st.integers(0, 89), st.integers(0, 69))

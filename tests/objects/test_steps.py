@@ -16,6 +16,7 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from known_answers import RefiningSegmenter
 from prompt_files import UTM, X, Y, write_layer
 from pyproj import CRS
 
@@ -29,7 +30,6 @@ from geosam.prompts.placement import to_scene
 from geosam.prompts.prompt import ScenePrompt, Steps
 from geosam.segmenters.segmenter import Segmenter
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import RefiningSegmenter
 
 STRIPES = np.tile(np.repeat(np.arange(5) * 50, 16), (24, 1)).astype(np.uint8)
 REGION = Window(0, 0, 80, 24)

@@ -2,12 +2,12 @@ import pickle
 
 import numpy as np
 import pytest
+from known_answers import PALETTE, NullSegmenter, flat_scene
 from scipy import ndimage
 
 from geosam.segmenters.pixel_prompts import PixelPrompts
 from geosam.segmenters.segmenter import KeepRule, Segmenter
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import PALETTE, NullSegmenter, flat_scene
 
 EXACT = ThresholdSegmenter()
 

@@ -4,6 +4,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from known_answers import RefiningSegmenter
 from scenes import SCENES, write_scene
 from scipy import ndimage
 from shapely.affinity import scale
@@ -14,7 +15,6 @@ from geosam.run.options import RunOptions
 from geosam.scene import open_scene
 from geosam.segmenters.registry import load_segmenter
 from geosam.segmenters.threshold import ThresholdSegmenter
-from geosam.testing import RefiningSegmenter
 from geosam.training import quality
 from geosam.training.quality import MODES, measure, pooled, quick_iou
 from geosam.training.samples import LabelledPicture

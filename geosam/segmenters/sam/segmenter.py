@@ -130,10 +130,6 @@ class SamSegmenter:
         masks = MaskSet.concatenate(embedding.input_hw, found)
         return masks.select(np.argsort(masks.prompt_index, kind="stable"))
 
-    def propose(self, embedding: Embedding, keep: KeepRule) -> None:
-        """None: the networks have to be prompted."""
-        del embedding, keep
-
     def _decode(
         self, context: TileContext, prompts: PromptTensors, *, multimask: bool, keep: KeepRule | None
     ) -> Decoded:

@@ -21,7 +21,7 @@ from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.embedder import embed, within
 from geosam.scene import open_scene
 from geosam.segmenters.masks import MaskSet
-from geosam.segmenters.segmenter import KeepRule
+from geosam.segmenters.segmenter import KeepRule, Proposes
 from geosam.training.data.cached import kept
 from geosam.training.samples import LabelledPicture
 from geosam.vector.polygons import read_polygons
@@ -90,10 +90,9 @@ def _masks(tile: Tile, segmenter: Segmenter, *, mirrored: bool = False) -> MaskS
     turned = slice(None, None, -1 if mirrored else 1)
     shown = replace(tile, rgb=tile.rgb[:, :, turned], valid=tile.valid[:, turned])
     (embedding,) = embed(segmenter, [shown])
-    found = segmenter.propose(embedding, _KEEP)
-    if found is None:
+    if not isinstance(segmenter, Proposes):
         raise UsageError(f"the model {segmenter.spec.name} finds nothing by itself. Name a network that proposes.")
-    found = within(found, tile)
+    found = within(segmenter.propose(embedding, _KEEP), tile)
     masks = [found.full(row)[:, turned] for row in range(len(found))]
     return MaskSet.from_full(masks, found.shape_hw, predicted_iou=found.predicted_iou)
 

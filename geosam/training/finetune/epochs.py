@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from geosam.geometry.geobox import Window
     from geosam.run.jobs import PromptJob
-    from geosam.segmenters.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Prompted
     from geosam.training.data.targets import Target
     from geosam.training.finetune.trainable import Pupil
 
@@ -60,7 +60,7 @@ class _Received:
     windows: PromptJob
 
     @cached_property
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> Prompted:
         return self.pupil.segmenter()
 
     def __call__(self, window: Window) -> Embedding | None:

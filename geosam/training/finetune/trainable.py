@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from geosam.segmenters.pixel_prompts import PixelPrompts
-    from geosam.segmenters.segmenter import Embedding, Segmenter
+    from geosam.segmenters.segmenter import Embedding, Prompted
 
 #: Pixels of a cell, along a side: masks are learnt at the resolution of the logits.
 STRIDE = 4
@@ -48,7 +48,7 @@ class Pupil(Protocol):
     def received(self, embedding: Embedding) -> Embedding:
         """An embedding of the untuned network in the precision in which this one learns."""
 
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> Prompted:
         """What has been learnt so far, behind geosam's protocol; it takes received embeddings."""
 
     def attempts(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from calls import ENVIRONMENT, GEOSAM
 from click import BadParameter
+from known_answers import flat_scene
 from scenes import write_scene
 
 from geosam.apps.cli.options.run import Size, recorded_command
-from geosam.testing import flat_scene
 
 EXACT = ("--model", "threshold", "--tile-size", "64", "--overlap", "16")
 

@@ -3,8 +3,7 @@
 import geopandas
 import pytest
 from calls import RECTANGLES, centre
-
-from geosam.testing import RefiningSegmenter
+from known_answers import RefiningSegmenter
 
 #: Areas in pixels of the first rectangle, of it with the background that touches it, and of the whole scene.
 PART = 20 * 10

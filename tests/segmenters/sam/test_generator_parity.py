@@ -142,9 +142,6 @@ class PaintingSegmenter:
             granularity=levels[found.rows],
         )
 
-    def propose(self, embedding, keep):
-        del embedding, keep
-
 
 def grid(shape_hw, size, spacing):
     """geosam's points of a crop that begins on its lattice, as the official generator wants them: in 0 .. 1."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from known_answers import flat_scene
 
-from geosam.testing import flat_scene
 from geosam.training.data import augment as module
 from geosam.training.data.augment import augment
 

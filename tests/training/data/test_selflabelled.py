@@ -2,6 +2,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from known_answers import PromptedOnly
 
 from geosam.errors import UsageError
 from geosam.segmenters.threshold import ThresholdSegmenter
@@ -16,13 +17,6 @@ class OneSided(ThresholdSegmenter):
         found = super().propose(embedding, keep)
         right = found.boxes_xyxy[:, 0] >= embedding.input_hw[1] // 2
         return found.select(right)
-
-
-class Silent(ThresholdSegmenter):
-    """Has to be asked."""
-
-    def propose(self, embedding, keep):
-        del embedding, keep
 
 
 @pytest.fixture
@@ -63,5 +57,5 @@ def test_tiles_with_better_labels_are_left_out(scene, tmp_path):
 
 
 def test_a_model_that_has_to_be_asked_is_refused(scene, tmp_path):
-    with pytest.raises(UsageError, match="threshold finds nothing by itself"):
-        list(self_labelled_pictures(scene, None, Silent(), tmp_path / "pool"))
+    with pytest.raises(UsageError, match="prompted finds nothing by itself"):
+        list(self_labelled_pictures(scene, None, PromptedOnly(), tmp_path / "pool"))

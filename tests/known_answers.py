@@ -1,7 +1,7 @@
 """Segmenters and pictures with known answers: everything downstream of a network can be tested to the byte.
 
-:class:`ThresholdSegmenter` is exact, :class:`RefiningSegmenter` goes on from its answers, :class:`NullSegmenter` costs
-nothing, :func:`flat_scene` draws pictures whose objects are awkward to stitch. None of them needs weights.
+`ThresholdSegmenter` of the library is exact, `PromptedOnly` is too but proposes nothing, `RefiningSegmenter` continues
+from its earlier masks, `NullSegmenter` costs nothing. `flat_scene` draws pictures whose objects are hard to stitch.
 """
 
 from __future__ import annotations
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 
 #: Side in pixels of a cell of the logits of :class:`RefiningSegmenter`.
 CELL_PX = 4
+
+
+@dataclass(frozen=True)
+class PromptedOnly:
+    """The exact segmenter without the capability to propose: it finds objects at prompts only."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Any input size."""
+        return ModelSpec("prompted", "prompted-1")
+
+    def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
+        """Label the components of every tile."""
+        return ThresholdSegmenter().embed(rgb, valid)
+
+    def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
+        """Return the components that each prompt selects."""
+        return ThresholdSegmenter().decode(embedding, prompts, multimask=multimask, keep=keep)
 
 
 @dataclass(frozen=True)
