@@ -22,7 +22,8 @@ from geosam.objects.growth import segment_prompted
 from geosam.objects.shaping import Shaping, features
 from geosam.objects.steps import Answers
 from geosam.objects.windows import WindowRule
-from geosam.prompts.from_draft import known_crs, prompt_of
+from geosam.prompts.from_draft import prompt_of
+from geosam.prompts.parts import known_crs
 from geosam.prompts.placement import in_region, to_scene
 from geosam.prompts.prompt import Prompt
 from geosam.segmenters.segmenter import as_prompted
@@ -276,7 +277,7 @@ class Session:
 
     def _placed(self, draft: Draft) -> tuple[ScenePrompt, list[str]]:
         """The draft in scene pixels, and warnings."""
-        placed, warnings = to_scene([prompt_of(draft)], self.scene.geobox)
+        placed, warnings = to_scene([prompt_of(draft, crs=self.scene.geobox.crs)], self.scene.geobox)
         inside, _ = in_region(placed, self.rule.region)
         if not inside:
             region = self.rule.region

@@ -1,8 +1,8 @@
-"""Drafts: what a user has said so far about one object, step by step, with undo and redo.
+"""Drafts: the steps in which a user describes one object, with undo and redo.
 
-A draft is a plain value in map coordinates. A session answers it, the worker takes it as JSON, and a polygon that was
-accepted can carry it, to be gone on with later. The QGIS plugin has a copy of this module, so it needs nothing but the
-standard library, and no newer syntax than Python 3.9.
+A draft is a plain value in map coordinates. A session answers it and the worker takes it as JSON. An accepted polygon
+can carry its draft, so that a user can continue it later. The QGIS plugin has a copy of this module, so it needs only
+the standard library, and no newer syntax than Python 3.9.
 """
 
 from __future__ import annotations
@@ -12,64 +12,76 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-#: Which of the masks of an ambiguous click is wanted, in the order in which a key goes through them.
+#: Levels of detail, which choose a mask for an ambiguous click, in the order in which a key goes through them.
 GRANULARITIES = ("auto", "part", "whole", "group")
+
+#: Number of steps that a printed draft lists.
+_SHOWN = 8
 
 XY = tuple[float, float]
 Ring = tuple[XY, ...]
 
 
 class DraftError(ValueError):
-    """Data that is no draft; the message names the field."""
+    """Signal data that is no draft; the message names the field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
-    """One thing that was said."""
+    """One step of a draft: a click, a box or a drawn polygon."""
 
     kind: str
     """`point`, `box` or `mask`."""
     label: int
     """1 includes, 0 excludes; 1 for boxes and masks."""
     rings: tuple[Ring, ...]
-    """Of a point: one ring of one vertex. Of a box: one ring of its four corners, turned however the map was turned.
-    Of a mask: the rings of polygons, whose inner rings are holes by being inside."""
+    """Vertices (x, y). A point has one ring of one vertex. A box has one ring of its four corners, which need not be
+    parallel to the axes. A mask has the rings of its polygons; a ring inside another one is a hole."""
+
+    def __repr__(self) -> str:
+        return "Step({}{}, {} vertices)".format(self.kind, "+" if self.label else "-", sum(map(len, self.rings)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Draft:
-    """Steps in the order they were said; at most one is a box and at most one a mask."""
+    """Steps in the order in which they were taken; at most one is a box and at most one a mask."""
 
-    crs: str
-    """CRS of all coordinates: `EPSG:32633`, or WKT; x is easting or longitude."""
+    crs: str = ""
+    """CRS of all coordinates: `EPSG:32633`, or WKT; x is easting or longitude. Empty: the CRS of the scene."""
     steps: tuple[Step, ...] = ()
     granularity: str = "auto"
-    """One of GRANULARITIES."""
+    """Level of detail, one of GRANULARITIES."""
+
+    def __repr__(self) -> str:
+        # A drawn polygon may have 100,000 vertices, and a CRS may be a page of WKT.
+        steps = ", ".join(step.kind + ("+" if step.label else "-") for step in self.steps[:_SHOWN])
+        more = f" and {len(self.steps) - _SHOWN} more" if len(self.steps) > _SHOWN else ""
+        return f"Draft({self.crs[:40]!r}, [{steps}{more}], {self.granularity!r})"
 
     @property
     def selects(self) -> bool:
-        """Whether anything in it includes, so that there is something to look for."""
+        """Return True if at least one step includes, so that there is something to find."""
         return any(step.label for step in self.steps)
 
     def with_point(self, x: float, y: float, label: int) -> Draft:
-        """With one more point."""
+        """Add a point."""
         return self._with(Step("point", label, (((x, y),),)))
 
     def with_box(self, corners: Sequence[XY]) -> Draft:
-        """With a box of four corners, instead of an earlier one."""
+        """Add a box of four corners; it replaces an earlier one."""
         return self._with(Step("box", 1, (tuple(corners),)))
 
     def with_mask(self, rings: Sequence[Sequence[XY]]) -> Draft:
-        """With a polygon that was drawn, instead of an earlier one."""
+        """Add a drawn polygon; it replaces an earlier one."""
         return self._with(Step("mask", 1, tuple(tuple(ring) for ring in rings)))
 
     def with_next_granularity(self) -> Draft:
-        """With the next level of detail."""
+        """Change to the next level of detail."""
         place = GRANULARITIES.index(self.granularity)
         return replace(self, granularity=GRANULARITIES[(place + 1) % len(GRANULARITIES)])
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; the inverse of :meth:`from_json`."""
+        """Return plain data; the inverse of :meth:`from_json`."""
         steps = [
             {"kind": step.kind, "label": step.label, "rings": [[list(xy) for xy in ring] for ring in step.rings]}
             for step in self.steps
@@ -78,21 +90,21 @@ class Draft:
 
     @classmethod
     def from_json(cls, data: Any) -> Draft:
-        """Read what :meth:`to_json` gave.
+        """Read the data of :meth:`to_json`. Its CRS must be named: a client and a scene may have different ones.
 
         Raises:
-            DraftError: it is not that.
+            DraftError: the data is no draft.
         """
-        known = _mapping(data, "draft")
-        crs, granularity, steps = known.get("crs"), known.get("granularity", "auto"), known.get("steps")
+        fields = _mapping(data, "draft")
+        crs, granularity, steps = fields.get("crs"), fields.get("granularity", "auto"), fields.get("steps")
         if not isinstance(crs, str) or not crs:
-            raise DraftError("draft.crs: a text wanted")
+            raise DraftError("draft.crs: expected a text")
         if granularity not in GRANULARITIES:
-            raise DraftError("draft.granularity: one of {} wanted".format(", ".join(GRANULARITIES)))
+            raise DraftError("draft.granularity: expected one of {}".format(", ".join(GRANULARITIES)))
         draft = cls(crs, tuple(_step(step, number) for number, step in enumerate(_sequence(steps, "draft.steps"))))
         for kind in ("box", "mask"):
             if sum(step.kind == kind for step in draft.steps) > 1:
-                raise DraftError(f"draft.steps: at most one {kind} wanted")
+                raise DraftError(f"draft.steps: expected at most one {kind}")
         return replace(draft, granularity=granularity)
 
     def _with(self, step: Step) -> Draft:
@@ -101,7 +113,7 @@ class Draft:
 
 
 class History:
-    """A draft that can be changed, and changed back."""
+    """A draft with undo and redo."""
 
     def __init__(self, draft: Draft) -> None:
         self._past: list[Draft] = []
@@ -110,32 +122,32 @@ class History:
 
     @property
     def draft(self) -> Draft:
-        """As it is now."""
+        """The present draft."""
         return self._present
 
     @property
     def can_undo(self) -> bool:
-        """Whether there was anything before."""
+        """Return True if a change can be undone."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
-        """Whether anything was undone that has not been changed since."""
+        """Return True if an undone change can be repeated."""
         return bool(self._future)
 
     def change(self, draft: Draft) -> None:
-        """Go on with another draft; what was undone is gone."""
+        """Replace the draft; undone changes are forgotten."""
         if draft != self._present:
             self._past.append(self._present)
             self._future.clear()
             self._present = draft
 
     def undo(self) -> bool:
-        """Go back to what it was before the last change; False if there was none."""
+        """Undo the last change; return False if there is none."""
         return self._move(self._past, self._future)
 
     def redo(self) -> bool:
-        """Take the last undo back; False if there was none."""
+        """Repeat the last undone change; return False if there is none."""
         return self._move(self._future, self._past)
 
     def _move(self, source: list[Draft], target: list[Draft]) -> bool:
@@ -146,22 +158,22 @@ class History:
         return True
 
 
-#: Fewest and most vertices of each of the rings of a step, and most rings.
+#: Fewest and most vertices of every ring of a step, and the largest number of rings.
 _SHAPES = {"point": (1, 1, 1), "box": (4, 4, 1), "mask": (3, 100_000, 10_000)}
 
 
 def _step(data: Any, number: int) -> Step:
     place = f"draft.steps[{number}]"
-    known = _mapping(data, place)
-    kind, label = known.get("kind"), known.get("label", 1)
+    fields = _mapping(data, place)
+    kind, label = fields.get("kind"), fields.get("label", 1)
     if not isinstance(kind, str) or kind not in _SHAPES:
-        raise DraftError("{}.kind: one of {} wanted".format(place, ", ".join(_SHAPES)))
+        raise DraftError("{}.kind: expected one of {}".format(place, ", ".join(_SHAPES)))
     if type(label) is not int or label not in ((0, 1) if kind == "point" else (1,)):
-        raise DraftError("{}.label: 1 (include){} wanted".format(place, " or 0 (exclude)" if kind == "point" else ""))
-    rings = tuple(_ring(ring, place) for ring in _sequence(known.get("rings"), place + ".rings"))
+        raise DraftError("{}.label: expected 1 (include){}".format(place, " or 0 (exclude)" if kind == "point" else ""))
+    rings = tuple(_ring(ring, place) for ring in _sequence(fields.get("rings"), place + ".rings"))
     fewest, most, rings_at_most = _SHAPES[kind]
     if not 1 <= len(rings) <= rings_at_most or not all(fewest <= len(ring) <= most for ring in rings):
-        raise DraftError(f"{place}.rings: {fewest} to {most} vertices a ring wanted for a {kind}")
+        raise DraftError(f"{place}.rings: expected {fewest} to {most} vertices a ring for a {kind}")
     return Step(kind, label, rings)
 
 
@@ -172,23 +184,23 @@ def _ring(data: Any, place: str) -> Ring:
 def _xy(data: Any, place: str) -> XY:
     numbers = _sequence(data, place + ".rings")
     if len(numbers) != 2 or not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
-        raise DraftError(f"{place}.rings: vertices of two numbers wanted")
+        raise DraftError(f"{place}.rings: expected vertices of two numbers")
     try:
         x, y = float(numbers[0]), float(numbers[1])
     except OverflowError:
         x = y = math.inf
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise DraftError(f"{place}.rings: finite numbers wanted")
+        raise DraftError(f"{place}.rings: expected finite numbers")
     return x, y
 
 
 def _mapping(data: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
-        raise DraftError(f"{place}: an object wanted")
+        raise DraftError(f"{place}: expected an object")
     return data
 
 
 def _sequence(data: Any, place: str) -> Sequence[Any]:
     if not isinstance(data, (list, tuple)):
-        raise DraftError(f"{place}: an array wanted")
+        raise DraftError(f"{place}: expected an array")
     return data

@@ -1,18 +1,16 @@
-"""Drafts as prompts and prompts as drafts: what was said on a map, and what a prompt layer keeps of it."""
+"""Drafts as prompts, which a prompt layer can hold, and prompts as drafts, which a user can continue."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from pyproj.exceptions import CRSError
 
-from geosam.errors import EmptyPrompt, PromptError
-from geosam.geometry.geobox import map_crs
+from geosam.errors import EmptyPrompt
 from geosam.prompts.draft import Draft, Step
+from geosam.prompts.parts import not_finite, stated_crs
 from geosam.prompts.prompt import Prompt, Steps
 
 if TYPE_CHECKING:
@@ -25,89 +23,74 @@ if TYPE_CHECKING:
 
 def prompt_of(
     draft: Draft,
-    id: str | int = 1,  # noqa: A002 - its name everywhere
+    id: str | int = 1,  # noqa: A002 - the name of the field and of the column
     attributes: Mapping[str, Any] | None = None,
     *,
     source: str = "the draft",
+    crs: CRS | None = None,
 ) -> Prompt:
-    """The prompt that a draft is; written to a prompt layer and replayed, it gives the polygon the session showed.
+    """Turn a draft into a prompt. Replayed from a prompt layer, it gives the polygon that the session showed.
 
     Args:
-        draft: every step of it becomes one of the prompt's.
-        id: the object's name.
+        draft: the draft; each of its steps becomes a step of the prompt.
+        id: name of the object.
         attributes: columns that travel to the result.
-        source: what to call it in messages.
+        source: name of the draft in messages.
+        crs: CRS of a draft that names none, usually that of the scene.
 
     Raises:
         EmptyPrompt: nothing in it includes anything, or its box or mask has no area.
+        CRSMismatch: the draft names no CRS and `crs` is not given.
         PromptError: its CRS is unknown, or see :class:`~geosam.prompts.prompt.Prompt`.
     """
     for ring in (ring for step in draft.steps for ring in step.rings):
         if not np.isfinite(ring).all():
-            raise PromptError(f"coordinates are not finite: {source}: {ring}, finite numbers wanted. Correct them.")
-    at: dict[str, float] = {}
+            raise not_finite(source, ring[:2])
+    numbers: dict[str, float] = {}
     areas: dict[str, Any] = {}
     for number, step in enumerate(draft.steps):
         if step.kind != "point":
-            at[step.kind] = number
+            numbers[step.kind] = number
             areas[step.kind] = (_hull if step.kind == "box" else _polygon)(step.rings, source)
     clicks = [(number, step) for number, step in enumerate(draft.steps) if step.kind == "point"]
     outline = areas.get("box")
     return Prompt(
         id,
-        known_crs(draft.crs, source),
+        stated_crs(draft.crs or crs, source),
         np.array([step.rings[0][0] for _, step in clicks], np.float64).reshape(-1, 2),
         np.array([step.label for _, step in clicks], np.int8),
-        None if outline is None else outline.bounds,
-        areas.get("mask"),
-        draft.granularity,  # type: ignore[arg-type]  # checked by Prompt
-        attributes or {},
-        source,
-        outline,
-        Steps.ranked(np.array([number for number, _ in clicks]), at.get("box"), at.get("mask")),
+        box_xyxy=None if outline is None else outline.bounds,
+        mask=areas.get("mask"),
+        granularity=draft.granularity,  # type: ignore[arg-type]  # checked by Prompt
+        attributes=attributes,
+        source=source,
+        outline=outline,
+        steps=Steps.ranked(np.array([number for number, _ in clicks]), numbers.get("box"), numbers.get("mask")),
     )
 
 
 def draft_of(prompt: Prompt) -> Draft:
-    """The draft to go on with from a prompt, of a prompt layer for instance; the inverse of :func:`prompt_of`.
+    """Turn a prompt, for example of a prompt layer, into a draft that a user can continue.
 
-    A draft says one thing after another: what a prompt was given at once becomes the box, the mask and the points, in
-    that order. A box whose outline has other than four corners becomes its envelope.
+    This is the inverse of :func:`prompt_of`. The steps of a draft follow each other: parts of a prompt that were given
+    at once become the box, the mask and the points, in this order. A box whose outline has other than four corners
+    becomes its envelope.
     """
-    given = prompt.steps or Steps(np.zeros(len(prompt.labels), np.int64))
+    order = prompt.steps or Steps(np.zeros(len(prompt.labels), np.int64))
     parts: list[tuple[int, Step]] = []
     if prompt.box_xyxy is not None:
         corners = shapely.get_coordinates(prompt.outline)[:-1]
         if len(corners) != 4:
             corners = shapely.get_coordinates(shapely.box(*prompt.box_xyxy))[:-1]
-        parts.append((given.box, Step("box", 1, (_ring(corners),))))
-    if prompt.polygon is not None:
-        rings = shapely.get_rings(prompt.polygon)
-        parts.append((given.polygon, Step("mask", 1, tuple(_ring(shapely.get_coordinates(r)[:-1]) for r in rings))))
-    for number, label, place in zip(given.points.tolist(), prompt.labels.tolist(), prompt.points_xy, strict=True):
+        parts.append((order.box, Step("box", 1, (_ring(corners),))))
+    if prompt.mask is not None:
+        rings = shapely.get_rings(prompt.mask)
+        parts.append((order.polygon, Step("mask", 1, tuple(_ring(shapely.get_coordinates(r)[:-1]) for r in rings))))
+    for number, label, place in zip(order.points.tolist(), prompt.labels.tolist(), prompt.points_xy, strict=True):
         parts.append((number, Step("point", label, (_ring(place[None]),))))
-    known = prompt.crs.to_authority(min_confidence=100)
-    crs = ":".join(known) if known is not None else prompt.crs.to_wkt()
+    authority = prompt.crs.to_authority(min_confidence=100)
+    crs = ":".join(authority) if authority is not None else prompt.crs.to_wkt()
     return Draft(crs, tuple(step for _, step in sorted(parts, key=itemgetter(0))), prompt.granularity)
-
-
-def known_crs(crs: CRS | str, source: str) -> CRS:
-    """A CRS that is one, or is named as a draft names it.
-
-    Raises:
-        PromptError: PROJ does not know it.
-    """
-    try:
-        return _of_text(crs) if isinstance(crs, str) else crs
-    except CRSError:
-        raise PromptError(
-            f"unknown CRS: {source}: {str(crs)[:80]!r}, EPSG:... or WKT wanted. Choose another."
-        ) from None
-
-
-@lru_cache(maxsize=64)
-def _of_text(text: str) -> CRS:
-    return map_crs(text)
 
 
 def _ring(xy: Any) -> Ring:
@@ -115,12 +98,12 @@ def _ring(xy: Any) -> Ring:
 
 
 def _hull(rings: Sequence[Ring], source: str) -> Any:
-    """The box with these corners, as it comes back from a prompt layer."""
+    """Return the box with these corners, as it comes back from a prompt layer."""
     return _area(shapely.convex_hull(shapely.multipoints(rings[0])), f"the box has no area: {source}")
 
 
 def _polygon(rings: Sequence[Ring], source: str) -> Any:
-    """The area that lies within an odd number of rings."""
+    """Return the area that lies within an odd number of rings."""
     drawn = shapely.polygons([shapely.linearrings(ring) for ring in rings])
     if len(drawn) == 1 and drawn[0].is_valid:
         return drawn[0]
@@ -132,5 +115,7 @@ def _polygon(rings: Sequence[Ring], source: str) -> Any:
 
 def _area(shape: Any, what: str) -> Any:
     if shape.area <= 0:
-        raise EmptyPrompt(f"{what}: all on one line, an area wanted. Draw it again.")
+        raise EmptyPrompt(
+            f"{what}: found all on one line, expected an area.", remedy="Draw it again.", code="drawing-without-area"
+        )
     return shape

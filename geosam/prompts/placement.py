@@ -92,7 +92,7 @@ class _Parts:
     def of(cls, prompts: Sequence[Prompt]) -> _Parts:
         """Collect the parts."""
         boxed = [i for i, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
-        masked = [i for i, prompt in enumerate(prompts) if prompt.polygon is not None]
+        masked = [i for i, prompt in enumerate(prompts) if prompt.mask is not None]
         counts = np.array([len(prompt.labels) for prompt in prompts])
         points = shapely.points(np.concatenate([prompt.points_xy for prompt in prompts]))
         begins = np.repeat(np.cumsum(counts) - counts, counts)
@@ -103,7 +103,7 @@ class _Parts:
             np.concatenate([np.repeat(np.arange(len(prompts)), counts), np.array(boxed + masked, np.intp)]),
             np.concatenate([np.arange(len(points)) - begins, np.zeros(len(boxed + masked), np.intp)]),
             np.concatenate([*(prompt.labels for prompt in prompts), np.ones(len(boxed + masked), np.int8)]),
-            np.array([*points, *boxes, *(prompts[i].polygon for i in masked)], object),
+            np.array([*points, *boxes, *(prompts[i].mask for i in masked)], object),
         )
 
 
@@ -159,8 +159,11 @@ class _Way:
             return cls(geobox, _transformer(crs, geobox.crs))
         except ProjError as error:
             raise CRSMismatch(
-                f"no way between two CRSs: {crs.name} of the prompts, {geobox.crs.name} of the scene. "
-                "Pass the CRS of the prompts with --prompt-crs, or of the scene with --crs."
+                f"no way between two CRSs: found {crs.name} of the prompts and {geobox.crs.name} of the scene, "
+                "expected a pair that PROJ can transform.",
+                remedy="Give the CRS of the prompts, `prompt_crs`, or of the scene, `crs`.",
+                code="prompt-crs-unreachable",
+                crs=crs.name,
             ) from error
 
     def curved(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -276,20 +279,27 @@ def _outside(
     others = len(np.unique(owners)) - 1
     return PromptOutsideScene(
         f"prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
-        f"{distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
-        f"0 <= x < {size[0]} and 0 <= y < {size[1]} wanted. "
-        "Check the CRS of the prompts, or leave them out with --skip-outside."
+        f"found {distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
+        f"expected 0 <= x < {size[0]} and 0 <= y < {size[1]}.",
+        remedy="Check the CRS of the prompts, or leave out those outside with `skip_outside`.",
+        code="prompt-outside-scene",
+        count=others + 1,
+        distance=distance,
+        unit=unit,
     )
 
 
 def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
     if beyond_degrees(prompt.crs, xy[None]).any():
-        wanted = "longitude in -180..180 and latitude in -90..90 wanted"
+        expected = "longitude in -180..180 and latitude in -90..90"
     else:
-        wanted = f"what {geobox.crs.name} can express to {ROUND_TRIP_PX} px wanted"
+        expected = f"coordinates that {geobox.crs.name} can express to {ROUND_TRIP_PX} px"
     return CRSMismatch(
-        f"coordinates do not fit their CRS: {prompt.source}: {xy[0]:.10g}, {xy[1]:.10g} as {prompt.crs.name}, "
-        f"{wanted}. Pass the right CRS with --prompt-crs."
+        f"coordinates do not fit their CRS: {prompt.source}: found {xy[0]:.10g}, {xy[1]:.10g} as {prompt.crs.name}, "
+        f"expected {expected}.",
+        remedy="Give the right CRS, `prompt_crs`.",
+        code="prompt-crs-mismatch",
+        crs=prompt.crs.name,
     )
 
 

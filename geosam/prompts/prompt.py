@@ -1,23 +1,22 @@
-"""Prompts: from map coordinates (`Prompt`) to scene pixels (`ScenePrompt`) to pixels of one window (`PixelPrompts`).
+"""Prompts: one object to find, in map coordinates (`Prompt`) and in pixels of a scene (`ScenePrompt`).
 
-A prompt describes one object by points that include or exclude, a box, or a polygon that serves as a mask. Pixel
-coordinates are corner-based and pixels are half-open: a point on the right or lower edge of the scene is outside.
+A prompt describes one object by points that include or exclude, a box, or a polygon that serves as a mask.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 import numpy as np
-import shapely
 
 from geosam.errors import EmptyPrompt, PromptError
+from geosam.prompts.parts import box_of, check_mask, crs_name, labels_of, points_of, stated_crs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from pyproj import CRS
 
     from geosam._arrays import Floats
@@ -28,98 +27,189 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 #: Granularities a prompt may ask for.
 DETAILS: tuple[Detail, ...] = get_args(Detail)
-#: Most points one object may have: the memory of a network's attention grows with the square of their number.
+#: Most points of one object: the memory of a network's attention grows with the square of their number.
 MAX_POINTS_PER_OBJECT = 1000
-#: How many prompts a message names before it only counts.
+#: Number of prompts that a message names before it only counts.
 NAMED = 5
 
 
 class Steps(NamedTuple):
-    """When the parts of a prompt were given, 0 first; equal numbers were given together."""
+    """Order in which the parts of a prompt were given, 0 first; equal numbers were given together."""
 
     points: NDArray[np.int64]
-    """(K,) of each point, never decreasing."""
+    """(K,) step of each point, never decreasing."""
     box: int = 0
-    """Of the box; 0 without one."""
+    """Step of the box; 0 without one."""
     polygon: int = 0
-    """Of the polygon; 0 without one."""
+    """Step of the polygon; 0 without one."""
 
     @classmethod
     def ranked(cls, points: NDArray[Any], box: float | None, polygon: float | None) -> Steps | None:
-        """Steps from numbers that only order the parts, None for a part that is not there; None if all are equal."""
+        """Make steps from numbers that only order the parts.
+
+        Args:
+            points: (K,) numbers of the points.
+            box: number of the box, None without one.
+            polygon: number of the polygon, None without one.
+
+        Returns:
+            The steps from 0 up; None if all numbers are equal, because then the parts have no order.
+        """
         numbers = sorted({*points.tolist(), box, polygon} - {None})
         if len(numbers) < 2:
             return None
-        place = {number: rank for rank, number in enumerate(numbers)}
-        ranks = np.array([place[number] for number in points.tolist()], np.int64)
-        return cls(ranks, place.get(box, 0), place.get(polygon, 0))
+        rank_of = {number: rank for rank, number in enumerate(numbers)}
+        ranks = np.array([rank_of[number] for number in points.tolist()], np.int64)
+        return cls(ranks, rank_of.get(box, 0), rank_of.get(polygon, 0))
 
     @property
     def latest(self) -> int:
-        """The last one."""
+        """The last step."""
         return max(self.box, self.polygon, int(self.points[-1]) if len(self.points) else 0)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, init=False, repr=False)
 class Prompt:
     """One object to find, in map coordinates.
 
+    `Prompt.point`, `Prompt.box` and `Prompt.polygon` make the usual ones::
+
+        Prompt.point(13.37, 52.52, crs="EPSG:4326")
+        Prompt(crs="EPSG:32633", points_xy=[[500120, 4649880], [500131, 4649880]], labels=[1, 0])
+
+    The CRS may be a text, an EPSG number, or a CRS of pyproj or rasterio; the coordinates may be lists.
+
     Raises:
-        EmptyPrompt: nothing in it includes anything, or its box or polygon has no area.
-        PromptError: coordinates that are not finite, labels other than 0 and 1, too many points, ...
+        EmptyPrompt: nothing in it includes anything, or its box or mask has no area.
+        CRSMismatch: no CRS is given.
+        PromptError: an unknown CRS, coordinates that are not finite, labels other than 0 and 1, too many points, ...
     """
 
     id: str | int
-    """The object's name in the prompt layer; `prompt_id` of the result."""
+    """Name of the object in the prompt layer; `prompt_id` of the result."""
     crs: CRS
-    """The CRS of all its coordinates."""
-    points_xy: Floats = field(default_factory=lambda: np.empty((0, 2)))
-    """(K, 2) points, in the order they were given."""
-    labels: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
-    """(K,) 1 includes, 0 excludes."""
-    box_xyxy: Box | None = None
+    """CRS of all its coordinates."""
+    points_xy: Floats
+    """(K, 2) points (x, y), in the order in which they were given."""
+    labels: NDArray[np.int8]
+    """(K,) 1 includes, 0 excludes; by default all points include."""
+    box_xyxy: Box | None
     """(xmin, ymin, xmax, ymax)."""
-    polygon: Any = None
-    """A shapely Polygon or MultiPolygon that serves as a mask, or None."""
-    granularity: Detail = "auto"
-    """Which of the masks of an ambiguous prompt is wanted."""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    mask: Any
+    """Shapely Polygon or MultiPolygon that serves as a mask, or None."""
+    granularity: Detail
+    """Level of detail: the mask to take where a prompt is ambiguous."""
+    attributes: Mapping[str, Any]
     """Columns of the user that travel to the result."""
-    source: str = "prompt"
-    """Where it was given, for messages: file, layer and feature, or the option."""
-    outline: Any = None
-    """A shapely polygon that the box was drawn around, or None: on a rotated grid its envelope is the tighter box."""
-    steps: Steps | None = None
-    """When its parts were given, which replay follows; None: all at once."""
+    source: str
+    """Place where it was given, for messages: file, layer and feature, or the name of a parameter."""
+    outline: Any
+    """Shapely polygon that the box was drawn around, or None: on a rotated grid its envelope is the tighter box."""
+    steps: Steps | None
+    """Order in which its parts were given, which replay follows; None if they were given at once."""
 
-    def __post_init__(self) -> None:
-        count = len(self.labels)
-        if self.points_xy.shape != (count, 2):
-            raise ValueError(f"points (K, 2) and labels (K,) expected, got {self.points_xy.shape} and {count} labels")
+    def __init__(
+        self,
+        id: str | int = 1,  # noqa: A002 - the name of the field and of the column
+        crs: Any = None,
+        points_xy: ArrayLike = (),
+        labels: ArrayLike | None = None,
+        *,
+        box_xyxy: Sequence[float] | None = None,
+        mask: Any = None,
+        granularity: Detail = "auto",
+        attributes: Mapping[str, Any] | None = None,
+        source: str = "prompt",
+        outline: Any = None,
+        steps: Steps | None = None,
+    ) -> None:
+        xy = points_of(points_xy, source)
+        values = {
+            "id": id,
+            "crs": stated_crs(crs, source),
+            "points_xy": xy,
+            "labels": np.ones(len(xy), np.int8) if labels is None else labels_of(labels, source),
+            "box_xyxy": None if box_xyxy is None else box_of(box_xyxy, source),
+            "mask": mask,
+            "granularity": granularity,
+            "attributes": {} if attributes is None else attributes,
+            "source": source,
+            "outline": outline,
+            "steps": steps,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # the only place that writes fields of a frozen value
+        self._check()
+
+    @classmethod
+    def point(cls, x: float, y: float, *, crs: Any, id: str | int = 1, label: int = 1, **fields: Any) -> Self:  # noqa: A002
+        """Make a prompt of one point (x, y): easting or longitude first."""
+        return cls(id, crs, [[x, y]], [label], **fields)
+
+    @classmethod
+    def box(
+        cls,
+        xmin: float,
+        ymin: float,
+        xmax: float,
+        ymax: float,
+        *,
+        crs: Any,
+        id: str | int = 1,  # noqa: A002
+        **fields: Any,
+    ) -> Self:
+        """Make a prompt of one box."""
+        return cls(id, crs, box_xyxy=(xmin, ymin, xmax, ymax), **fields)
+
+    @classmethod
+    def polygon(cls, geometry: Any, *, crs: Any, id: str | int = 1, **fields: Any) -> Self:  # noqa: A002
+        """Make a prompt of a shapely Polygon or MultiPolygon that serves as a mask."""
+        return cls(id, crs, mask=geometry, **fields)
+
+    def __repr__(self) -> str:
+        included = int(np.count_nonzero(self.labels))
+        counts = {"including points": included, "excluding points": len(self.labels) - included}
+        parts = [f"{count} {name}" for name, count in counts.items() if count]
+        parts += [name for name, part in (("a box", self.box_xyxy), ("a mask", self.mask)) if part is not None]
+        return f"Prompt(id={self.id!r}, crs={crs_name(self.crs)!r}, {', '.join(parts)}, source={self.source[:60]!r})"
+
+    def _check(self) -> None:
+        count, source = len(self.labels), self.source
+        if len(self.points_xy) != count:
+            raise PromptError(
+                f"points and labels do not go together: {source}: found {len(self.points_xy)} points and {count} "
+                "labels, expected one label for each point.",
+                remedy="Write 1 to include and 0 to exclude, or leave `labels` out to include all.",
+                code="labels-do-not-fit",
+                points=len(self.points_xy),
+                labels=count,
+            )
         if self.steps is not None and (
             len(self.steps.points) != count or (np.diff(self.steps.points, prepend=0) < 0).any()
         ):
             raise ValueError(f"steps (K,) from 0 up expected for {count} points, got {self.steps.points}")
         if count > MAX_POINTS_PER_OBJECT:
             raise PromptError(
-                f"too many points for one object: {self.source}: {count}, at most {MAX_POINTS_PER_OBJECT} wanted. "
-                "Give every object its own object_id, or thin its points out."
+                f"too many points for one object: {source}: found {count}, expected at most {MAX_POINTS_PER_OBJECT}.",
+                remedy="Give every object its own object_id, or thin its points out.",
+                code="too-many-points",
+                points=count,
+                most=MAX_POINTS_PER_OBJECT,
             )
-        if not np.isfinite(self.points_xy).all():
-            bad = self.points_xy[~np.isfinite(self.points_xy).all(axis=1)][0].tolist()
-            raise PromptError(f"coordinates are not finite: {self.source}: {bad}, finite numbers wanted. Correct them.")
-        if ((self.labels != 0) & (self.labels != 1)).any():
-            raise PromptError(f"unknown label: {self.source}: {self.labels.max()}, 1 (include) or 0 (exclude) wanted.")
         if self.granularity not in DETAILS:
-            raise PromptError(f"unknown granularity: {self.source}: {self.granularity!r}, one of {DETAILS} wanted.")
-        if self.box_xyxy is not None:
-            _check_box(self.box_xyxy, self.source)
-        if self.polygon is not None:
-            _check_polygon(self.polygon, self.source)
-        if self.box_xyxy is None and self.polygon is None and not self.labels.any():
+            raise PromptError(
+                f"unknown granularity: {source}: found {self.granularity!r}, expected one of {', '.join(DETAILS)}.",
+                code="unknown-granularity",
+                granularity=self.granularity,
+            )
+        if self.mask is not None:
+            check_mask(self.mask, source)
+        if self.box_xyxy is None and self.mask is None and not self.labels.any():
             raise EmptyPrompt(
-                f"nothing to select: {self.source}: {count} excluding points only, at least one including point "
-                "or a box wanted. Add one (label 1); points of one object share its object_id."
+                f"nothing to select: {source}: found {count} excluding points only, expected at least one including "
+                "point or a box.",
+                remedy="Add one (label 1); points of one object share its object_id.",
+                code="nothing-to-select",
             )
 
 
@@ -183,19 +273,3 @@ def with_granularity(prompts: Iterable[Prompt], granularity: Detail) -> list[Pro
     """The prompts, with `granularity` in those that say nothing of their own."""
     silent = {"auto"} - {granularity}
     return [replace(p, granularity=granularity) if p.granularity in silent else p for p in prompts]
-
-
-def _check_box(box: Box, source: str) -> None:
-    if not np.isfinite(box).all():
-        raise PromptError(f"coordinates are not finite: {source}: box {box}, finite numbers wanted. Correct them.")
-    xmin, ymin, xmax, ymax = box
-    if not (xmin < xmax and ymin < ymax):
-        raise EmptyPrompt(f"the box has no area: {source}: {box}, XMIN < XMAX and YMIN < YMAX wanted. Correct it.")
-
-
-def _check_polygon(polygon: Any, source: str) -> None:
-    if shapely.get_type_id(polygon) not in {shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON}:
-        raise PromptError(f"not a mask: {source}: {polygon.geom_type}, Polygon or MultiPolygon wanted.")
-    if not (shapely.is_valid(polygon) and shapely.area(polygon) > 0):
-        reason = shapely.is_valid_reason(polygon)
-        raise EmptyPrompt(f"the polygon has no area or is not valid: {source}: {reason}. Repair the polygon.")

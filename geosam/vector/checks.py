@@ -52,11 +52,7 @@ def check_output(
                 f"the output is an input: {path}: same file as {source}, another wanted. Rename the output"
             )
     check_existing(final, overwrite=overwrite)
-    if not final.parent.is_dir():
-        raise ExportError(
-            f"the output's folder does not exist: {path}: no folder {final.parent}, an existing one wanted. "
-            "Create it first"
-        )
+    check_folder(final)
     _check_fit(form, path, crs, columns)
     form.kept(final, final.stem)
     _try_empty(form, Target(final, crs, tuple(columns), final.stem, {}, 1.0))
@@ -82,6 +78,21 @@ def check_existing(path: Path, *, overwrite: bool) -> None:
         raise ExportError(
             f"the output is read-only: {path}: mode {stat.filemode(mode)}, a writable file wanted. "
             "Change its permissions or choose another output"
+        )
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output whose folder does not exist.
+
+    Raises:
+        ExportError: there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise ExportError(
+            f"the output's folder does not exist: {path}: found no folder {path.parent}, expected an existing one.",
+            remedy="Create it first.",
+            code="output-folder-missing",
+            folder=str(path.parent),
         )
 
 

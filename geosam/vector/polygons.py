@@ -13,7 +13,8 @@ from pyproj import CRS, Transformer
 
 from geosam.errors import CRSMismatch, PromptError
 from geosam.geometry.geobox import map_crs
-from geosam.vector.reading import VectorTable, read_vector
+from geosam.vector.reading import read_vector
+from geosam.vector.table import VectorTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""VectorTable: one layer of a vector file, read with every precaution a stranger's file deserves.
+"""Reading one layer of a vector file, with every precaution that a stranger's file needs.
 
 GDAL opens far more than files: network services, drivers behind a prefix, and virtual layers that read any file of
 the machine. Here a layer is an existing regular file that starts like a format which holds its own data.
@@ -12,7 +12,6 @@ import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from pyogrio.raw import read
 from pyproj import CRS
 
 from geosam.errors import PromptError, UsageError
+from geosam.vector.table import VectorTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,32 +37,6 @@ _HEAD_BYTES = 65536
 _SHP_LENGTH = slice(24, 28)
 #: Byte of a dBase file that names its code page, 0 when nothing does.
 _CODE_PAGE_BYTE = 29
-
-
-@dataclass(frozen=True, eq=False)
-class VectorTable:
-    """N features of one layer."""
-
-    place: str
-    """File and layer, for messages."""
-    crs: CRS | None
-    """The CRS the layer declares."""
-    fids: NDArray[np.int64]
-    """(N,) feature numbers as other programs show them."""
-    geometries: NDArray[np.object_]
-    """(N,) shapely geometries without Z and M, None where there is none."""
-    columns: dict[str, list[Any]]
-    """Fields in the order of the layer, N values each: int, float, str, bool, date, datetime or None."""
-
-    def feature(self, row: int, field: str = "") -> str:
-        """Where a row stands, for messages."""
-        return f"{self.place}, feature {self.fids[row]}" + (f' field "{field}"' if field else "")
-
-    def select(self, rows: NDArray[np.bool_]) -> VectorTable:
-        """The rows marked in a boolean column (N,)."""
-        index = np.flatnonzero(rows)
-        columns = {name: [values[i] for i in index.tolist()] for name, values in self.columns.items()}
-        return VectorTable(self.place, self.crs, self.fids[index], self.geometries[index], columns)
 
 
 def read_vector(

@@ -409,7 +409,7 @@ def test_drafts_that_say_nothing_or_lie_elsewhere_are_refused(wide):
         session.answer(Draft(crs).with_box(on_map(wide, crs, (1, 1), (5, 5), (5, 5), (1, 1))))
     with pytest.raises(EmptyPrompt, match="the polygon has no area"):
         session.answer(Draft(crs).with_mask([on_map(wide, crs, (1, 1), (5, 5), (9, 9))]))
-    with pytest.raises(PromptError, match="unknown CRS: the draft: 'EPSG:nonsense'"):
+    with pytest.raises(PromptError, match="unknown CRS: the draft: found 'EPSG:nonsense'"):
         session.answer(Draft("EPSG:nonsense").with_point(1, 2, 1))
     with pytest.raises(CRSMismatch):
         session.answer(Draft("EPSG:4326").with_point(1e6, 2e6, 1))
@@ -446,8 +446,8 @@ def test_parts_given_at_once_become_steps_of_a_draft():
         CRS(32633),
         np.array([[3.0, 4.0], [5.0, 6.0]]),
         np.array([1, 0], np.int8),
-        (0.0, 0.0, 9.0, 9.0),
-        shapely.box(1, 1, 4, 4),
+        box_xyxy=(0.0, 0.0, 9.0, 9.0),
+        mask=shapely.box(1, 1, 4, 4),
         steps=Steps(np.array([0, 1]), box=1, polygon=0),
     )
     draft = draft_of(prompt)
@@ -463,10 +463,10 @@ def test_rings_inside_of_rings_are_holes_and_a_crossing_outline_is_repaired():
         return [(-size, -size), (size, -size), (size, size), (-size, size)]
 
     polygon = prompt_of(Draft("EPSG:32633").with_mask([square(2), square(9), square(6), [(20, 0), (24, 0), (24, 4)]]))
-    assert polygon.polygon.area == 18**2 - 12**2 + 4**2 + 8
+    assert polygon.mask.area == 18**2 - 12**2 + 4**2 + 8
     bowtie = prompt_of(Draft("EPSG:32633").with_mask([[(0, 0), (4, 4), (4, 0), (0, 4)]]))
-    assert bowtie.polygon.is_valid
-    assert bowtie.polygon.area == 8
+    assert bowtie.mask.is_valid
+    assert bowtie.mask.area == 8
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pyproj import CRS
 from shapely import MultiPoint, MultiPolygon, Point, box
 
 from geosam.errors import CRSMismatch, EmptyPrompt, ExportError, OutputExists, PromptError, UnknownFormat
-from geosam.prompts.layer import KINDS, read_prompts, write_prompts
+from geosam.prompts.features import KINDS
+from geosam.prompts.layer import read_prompts, write_prompts
 from geosam.prompts.prompt import Prompt, Steps
 
 SESSION = shifted(Point(1, 1), box(0, 0, 5, 5), Point(2, 2), Point(9, 9), Point(3, 3))
@@ -30,8 +31,8 @@ def same(one, other):
     assert dict(one.attributes) == dict(other.attributes)
     np.testing.assert_array_equal(one.points_xy, other.points_xy)
     np.testing.assert_array_equal(one.labels, other.labels)
-    assert (one.polygon is None) == (other.polygon is None)
-    assert one.polygon is None or shapely.equals_exact(one.polygon, other.polygon)
+    assert (one.mask is None) == (other.mask is None)
+    assert one.mask is None or shapely.equals_exact(one.mask, other.mask)
     assert plain(one.steps) == plain(other.steps)
 
 
@@ -108,7 +109,7 @@ def test_kinds_without_a_value_follow_the_geometry(tmp_path):
         tmp_path / "s.gpkg", shifted(box(0, 0, 4, 4), Point(1, 1)), object_id=[1, 2], kind=["mask", None]
     )
     mask, point = read_prompts(path)[0]
-    assert (mask.box_xyxy, mask.polygon.area) == (None, 16)
+    assert (mask.box_xyxy, mask.mask.area) == (None, 16)
     assert point.labels.tolist() == [1]
 
 
@@ -141,7 +142,7 @@ def test_polygons_are_boxes_or_masks_as_asked(tmp_path):
     assert boxes[0].attributes == {"label": "roof", "id": 5}
     masks, _ = read_prompts(path, polygons="mask")
     assert [p.box_xyxy for p in masks] == [None, None]
-    assert [p.polygon.area for p in masks] == [12, 2]
+    assert [p.mask.area for p in masks] == [12, 2]
 
 
 def test_a_multipoint_is_one_object(tmp_path):
@@ -183,7 +184,7 @@ def test_the_given_crs_serves_a_layer_without_one_only(tmp_path):
     other = CRS(32632)
     (prompt,), warnings = read_prompts(write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1)), label=[1]), crs=other)
     assert prompt.crs == CRS(UTM)
-    assert "--prompt-crs is for layers without one" in warnings[0]
+    assert "`prompt_crs` is for layers without one" in warnings[0]
     with pytest.warns(UserWarning, match="crs"):
         bare = write_layer(tmp_path / "bare.gpkg", shifted(Point(1, 1)), crs=None, label=[1])
     (prompt,), warnings = read_prompts(bare, crs=other)
@@ -200,13 +201,11 @@ def test_written_prompts_are_read_back_the_same(tmp_path, attributes):
             crs,
             np.array([(0.1, 45.0), (0.3, 45.2), (0.2, 45.1)]),
             np.array([1, 0, 1], np.int8),
-            (0.0, 44, 1, 46),
+            box_xyxy=(0.0, 44, 1, 46),
             steps=Steps(np.array([0, 2, 3]), box=1),
         ),
-        Prompt(1, crs, polygon=ring, granularity="whole", attributes=attributes),
-        Prompt(
-            2, crs, np.array([(1 / 3, 2 / 3)]), np.ones(1, np.int8), polygon=MultiPolygon([ring]), granularity="group"
-        ),
+        Prompt(1, crs, mask=ring, granularity="whole", attributes=attributes),
+        Prompt(2, crs, np.array([(1 / 3, 2 / 3)]), np.ones(1, np.int8), mask=MultiPolygon([ring]), granularity="group"),
     ]
     path = tmp_path / "clicks.gpkg"
     write_prompts(path, prompts)
@@ -221,9 +220,9 @@ def test_written_prompts_are_read_back_the_same(tmp_path, attributes):
 
 def test_what_was_given_at_once_is_read_back_at_once_from_west_to_east(tmp_path):
     points, labels = np.array([(5.0, 1.0), (3.0, 9.0), (4.0, 2.0)]), np.array([1, 0, 1], np.int8)
-    write_prompts(tmp_path / "p.gpkg", [Prompt(1, CRS(UTM), points, labels, (0, 0, 9, 9))])
+    write_prompts(tmp_path / "p.gpkg", [Prompt(1, CRS(UTM), points, labels, box_xyxy=(0, 0, 9, 9))])
     (prompt,), _ = read_prompts(tmp_path / "p.gpkg")
-    same(prompt, Prompt(1, CRS(UTM), points[[1, 2, 0]], labels[[1, 2, 0]], (0, 0, 9, 9)))
+    same(prompt, Prompt(1, CRS(UTM), points[[1, 2, 0]], labels[[1, 2, 0]], box_xyxy=(0, 0, 9, 9)))
 
 
 def test_text_ids_and_taken_names_survive_writing(tmp_path):
@@ -252,7 +251,7 @@ def test_writing_refuses_what_it_cannot_do_and_leaves_nothing_behind(tmp_path):
     before = path.read_bytes()
     with pytest.raises(OutputExists, match="--overwrite"):
         write_prompts(path, [prompt])
-    with pytest.raises(UnknownFormat, match=r"\.gpkg wanted"):
+    with pytest.raises(UnknownFormat, match=r"expected \.gpkg"):
         write_prompts(tmp_path / "p.shp", [prompt])
     with pytest.raises(CRSMismatch, match="2 CRSs"):
         write_prompts(path, [prompt, Prompt(2, CRS(4326), box_xyxy=(0, 0, 1, 1))], overwrite=True)

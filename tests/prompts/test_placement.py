@@ -86,7 +86,7 @@ def test_prompts_keep_their_order_labels_and_numbers():
     prompts = [
         point([(500010, 3999990), (500020, 3999980)], labels=[0, 1], granularity="part"),
         Prompt(2, UTM, box_xyxy=(500001, 3999990, 500004, 3999995)),
-        Prompt(3, UTM, polygon=shapely.box(500001, 3999990, 500004, 3999995), granularity="group"),
+        Prompt(3, UTM, mask=shapely.box(500001, 3999990, 500004, 3999995), granularity="group"),
         point(other_crs(grid, [(500100, 3999950)], WGS84), WGS84),
     ]
     placed, warnings = to_scene(prompts, grid)
@@ -109,7 +109,12 @@ def test_nothing_to_place_is_nothing_placed():
 def test_bounds_are_the_envelope_of_points_box_and_polygon():
     grid = GeoBox(300, 200, Affine(1, 0, 0, 0, -1, 200), UTM)
     prompt = Prompt(
-        1, UTM, np.array([(100.5, 150.5)]), np.ones(1, np.int8), (10, 10, 20, 20), shapely.box(50, 0, 60, 5)
+        1,
+        UTM,
+        np.array([(100.5, 150.5)]),
+        np.ones(1, np.int8),
+        box_xyxy=(10, 10, 20, 20),
+        mask=shapely.box(50, 0, 60, 5),
     )
     (placed,), _ = to_scene([prompt], grid)
     assert placed.bounds_xyxy == (10, 49.5, 100.5, 200)
@@ -152,7 +157,7 @@ def test_polygons_keep_their_shape_on_the_way_to_another_crs():
     ring = [(150 + 60 * np.cos(t), 100 + 60 * np.sin(t)) for t in np.linspace(0, 6, 9)]
     polygon = shapely.difference(shapely.Polygon(ring), shapely.box(140, 90, 160, 110))
     there = shapely.transform(polygon, lambda xy: other_crs(grid, grid.to_map(xy), WGS84))
-    (placed,), _ = to_scene([Prompt(1, WGS84, polygon=there)], grid)
+    (placed,), _ = to_scene([Prompt(1, WGS84, mask=there)], grid)
     assert shapely.hausdorff_distance(placed.polygon, polygon) < 1e-3
     assert len(placed.polygon.interiors) == 1
 
@@ -160,7 +165,7 @@ def test_polygons_keep_their_shape_on_the_way_to_another_crs():
 def test_only_boxes_and_polygons_in_other_crss_get_new_vertices():
     grid = GRIDS["north-up"]
     square = shapely.box(500001, 3999990, 500004, 3999995)
-    (placed,), _ = to_scene([Prompt(1, UTM, polygon=square)], grid)
+    (placed,), _ = to_scene([Prompt(1, UTM, mask=square)], grid)
     assert shapely.get_num_coordinates(placed.polygon) == shapely.get_num_coordinates(square)
 
 
@@ -211,8 +216,8 @@ def test_skipping_leaves_out_parts_and_what_they_leave_useless():
         point([inside, outside], labels=[1, 0], source="first"),
         point([outside, inside], labels=[1, 0], source="second"),
         point([inside], source="third"),
-        Prompt(4, UTM, np.array([inside]), np.ones(1, np.int8), (600000, 0, 600001, 1), source="fourth"),
-        Prompt(5, UTM, polygon=shapely.box(600000, 0, 600001, 1), source="fifth"),
+        Prompt(4, UTM, np.array([inside]), np.ones(1, np.int8), box_xyxy=(600000, 0, 600001, 1), source="fourth"),
+        Prompt(5, UTM, mask=shapely.box(600000, 0, 600001, 1), source="fifth"),
     ]
     placed, warnings = to_scene(prompts, grid, skip_outside=True)
     assert [p.index for p in placed] == [0, 2, 3]
@@ -234,9 +239,15 @@ def test_the_steps_of_what_is_left_stay_in_their_order():
         Prompt(2, UTM, **four, box_xyxy=far, steps=Steps(np.array([0, 1, 3, 4]), box=2)),
         point([inside], source="at once"),
         Prompt(
-            4, UTM, np.array([inside]), np.ones(1, np.int8), far, shapely.box(*near), steps=Steps(np.array([1]), 0, 2)
+            4,
+            UTM,
+            np.array([inside]),
+            np.ones(1, np.int8),
+            box_xyxy=far,
+            mask=shapely.box(*near),
+            steps=Steps(np.array([1]), 0, 2),
         ),
-        Prompt(5, UTM, np.array([inside]), np.ones(1, np.int8), far, steps=Steps(np.array([1]))),
+        Prompt(5, UTM, np.array([inside]), np.ones(1, np.int8), box_xyxy=far, steps=Steps(np.array([1]))),
     ]
     placed, _ = to_scene(prompts, grid, skip_outside=True)
     left = [p.steps and (p.steps.points.tolist(), p.steps.box, p.steps.polygon) for p in placed]
@@ -256,7 +267,7 @@ def test_a_scene_without_a_way_to_earth_takes_prompts_of_its_own_crs_only():
     grid = GeoBox(100, 100, Affine(1, 0, 0, 0, -1, 100), local)
     (placed,), _ = to_scene([point([(10, 90)], local)], grid)
     np.testing.assert_array_equal(placed.points_xy, [(10, 10)])
-    with pytest.raises(CRSMismatch, match="--prompt-crs"):
+    with pytest.raises(CRSMismatch, match="`prompt_crs`"):
         to_scene([point([(10, 90)], WGS84)], grid)
     with pytest.raises(PromptOutsideScene, match="20 CRS units outside"):
         to_scene([point([(120, 90)], local)], grid)

@@ -28,7 +28,7 @@ def scene_prompt(points=(), labels=(), box=None, polygon=None, *, bounds=(0.0, 0
 
 
 def test_prompt_is_picklable_and_keeps_its_values():
-    prompt = Prompt("a", UTM, at((1, 2), (3, 4)), np.array([1, 0], np.int8), (0, 0, 5, 5), attributes={"x": 1})
+    prompt = Prompt("a", UTM, at((1, 2), (3, 4)), np.array([1, 0], np.int8), box_xyxy=(0, 0, 5, 5), attributes={"x": 1})
     again = pickle.loads(pickle.dumps(prompt))  # noqa: S301 - made two lines up
     assert (again.id, again.crs, again.box_xyxy, again.attributes) == ("a", UTM, (0, 0, 5, 5), {"x": 1})
     np.testing.assert_array_equal(again.points_xy, prompt.points_xy)
@@ -42,14 +42,14 @@ def test_prompt_is_picklable_and_keeps_its_values():
         (EmptyPrompt, "at least one including point or a box", {"points_xy": at((1, 1)), "labels": 0 * ONE}),
         (PromptError, "not finite", {"points_xy": at((1, np.nan)), "labels": ONE}),
         (PromptError, "not finite", {"points_xy": at((-np.inf, 1)), "labels": ONE}),
-        (PromptError, "unknown label: layer, object 3: 2", {"points_xy": at((1, 1)), "labels": 2 * ONE}),
+        (PromptError, "unknown label: layer, object 3: found 2", {"points_xy": at((1, 1)), "labels": 2 * ONE}),
         (PromptError, "'huge'", {"points_xy": at((1, 1)), "labels": ONE, "granularity": "huge"}),
         (EmptyPrompt, "no area", {"box_xyxy": (1, 0, 1, 5)}),
         (EmptyPrompt, "no area", {"box_xyxy": (0, 5, 1, 4)}),
         (PromptError, "not finite", {"box_xyxy": (0, 0, np.nan, 5)}),
-        (PromptError, "LineString", {"polygon": shapely.LineString([(0, 0), (1, 1)])}),
-        (EmptyPrompt, "Self-intersection", {"polygon": shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])}),
-        (EmptyPrompt, "no area", {"polygon": shapely.Polygon()}),
+        (PromptError, "LineString", {"mask": shapely.LineString([(0, 0), (1, 1)])}),
+        (EmptyPrompt, "Self-intersection", {"mask": shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])}),
+        (EmptyPrompt, "no area", {"mask": shapely.Polygon()}),
     ],
 )
 def test_prompt_refuses_what_selects_nothing(error, text, given_parts):
@@ -61,7 +61,7 @@ def test_prompt_refuses_what_selects_nothing(error, text, given_parts):
 
 
 def test_prompt_refuses_points_without_labels():
-    with pytest.raises(ValueError, match="2 labels"):
+    with pytest.raises(PromptError, match="2 labels"):
         Prompt(1, UTM, at((1, 1)), np.ones(2, np.int8))
 
 

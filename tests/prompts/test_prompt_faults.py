@@ -43,7 +43,7 @@ def placed_points(path, scene=SCENE, **options):
 @pytest.mark.fault("P01")
 def test_a_point_outside_is_refused_with_its_feature_and_distance(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(10, 10), Point(1150, 50)), label=[1, 1])
-    text = refused(PromptOutsideScene, path, "layer p", "feature 2", "1000 m outside", "--skip-outside", scene=SCENE)
+    text = refused(PromptOutsideScene, path, "layer p", "feature 2", "1000 m outside", "`skip_outside`", scene=SCENE)
     assert "feature 1:" not in text
     prompts, _ = read_prompts(path)
     placed, (warning,) = to_scene(prompts, SCENE, skip_outside=True)
@@ -96,7 +96,7 @@ def test_huge_coordinates_are_outside_and_no_overflow():
 @pytest.mark.fault("P05")
 def test_metres_declared_as_degrees(tmp_path):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(X + 10, Y + 10), label=1))
-    refused(CRSMismatch, path, "feature 0", "-180..180", "--prompt-crs", "500010", scene=SCENE)
+    refused(CRSMismatch, path, "feature 0", "-180..180", "`prompt_crs`", "500010", scene=SCENE)
     prompts, (warning,) = read_prompts(path, crs=CRS(UTM))
     assert "WGS 84 / UTM zone 33N" in warning
     np.testing.assert_array_equal(to_scene(prompts, SCENE)[0][0].points_xy, [(20, 180)])
@@ -118,7 +118,7 @@ def test_the_old_crs_member_is_honoured(tmp_path):
 def test_a_layer_without_crs_needs_one_from_the_user(tmp_path):
     path = write_layer(tmp_path / "p.shp", shifted(Point(10, 10)), geometry_type="Point", label=[1])
     (tmp_path / "p.prj").unlink()
-    refused(CRSMismatch, path, "no CRS", "--prompt-crs")
+    refused(CRSMismatch, path, "no CRS", "`prompt_crs`")
     np.testing.assert_array_equal(placed_points(path, crs=CRS(UTM)), [(20, 180)])
 
 
@@ -159,7 +159,7 @@ def test_prompts_in_different_crss_are_placed_each_by_its_own(tmp_path):
 )
 def test_far_outside_the_area_of_use(tmp_path, crs, xy, texts):
     path = write_layer(tmp_path / "p.gpkg", [Point(*xy)], crs=f"EPSG:{crs}", label=[1])
-    refused(CRSMismatch, path, "feature 1", "--prompt-crs", *texts, scene=SCENE)
+    refused(CRSMismatch, path, "feature 1", "`prompt_crs`", *texts, scene=SCENE)
     if xy[1] <= 90 or crs != 4326:
         assert to_scene(read_prompts(path)[0], SCENE, skip_outside=True)[0] == []
 
@@ -346,7 +346,7 @@ def test_z_and_m_are_dropped(tmp_path, code):
 @pytest.mark.fault("P21")
 def test_polygons_lose_their_heights(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", [shapely.force_3d(*shifted(box(0, 0, 5, 5)), 9)], geometry_type="Polygon Z")
-    assert not shapely.has_z(read_prompts(path, polygons="mask")[0][0].polygon)
+    assert not shapely.has_z(read_prompts(path, polygons="mask")[0][0].mask)
 
 
 @pytest.mark.fault("P22")
@@ -365,7 +365,7 @@ def test_curves_become_polygons(tmp_path):
     arc = struct.pack("<bII", 1, 8, 5) + b"".join(struct.pack("<2d", *xy) for xy in circle)
     path = write_raw_geometry(tmp_path / "p.gpkg", struct.pack("<bII", 1, 10, 1) + arc)
     (prompt,), _ = read_prompts(path, polygons="mask")
-    assert prompt.polygon.area == pytest.approx(np.pi * 25, rel=1e-2)
+    assert prompt.mask.area == pytest.approx(np.pi * 25, rel=1e-2)
 
 
 @pytest.mark.fault("P23")
@@ -385,8 +385,8 @@ def test_a_polygon_that_crosses_itself_is_repaired(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(box(0, 0, 1, 1), BOWTIE))
     prompts, (warning,) = read_prompts(path, polygons="mask")
     assert "feature 2: crosses itself" in warning
-    assert prompts[1].polygon.is_valid
-    assert prompts[1].polygon.area == 8
+    assert prompts[1].mask.is_valid
+    assert prompts[1].mask.area == 8
     boxes, _ = read_prompts(path)
     assert boxes[1].box_xyxy == (X, Y, X + 4, Y + 4)
 

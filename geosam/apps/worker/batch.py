@@ -18,8 +18,8 @@ from geosam.evaluation.compare import evaluate
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
 from geosam.objects.shaping import Shaping, features
-from geosam.prompts.from_draft import known_crs
 from geosam.prompts.layer import read_prompts
+from geosam.prompts.parts import known_crs
 from geosam.prompts.prompt import with_granularity
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene

@@ -179,7 +179,7 @@ def _objects(path: str | Path, kind: LabelKind) -> list[Prompt]:
             Prompt(name, layer.crs, box_xyxy=shape.bounds, source=f"{layer.source}, feature {name}", outline=shape)
             for name, shape in rows
         ]
-    return [Prompt(name, layer.crs, polygon=shape, source=f"{layer.source}, feature {name}") for name, shape in rows]
+    return [Prompt(name, layer.crs, mask=shape, source=f"{layer.source}, feature {name}") for name, shape in rows]
 
 
 def _window_of(prompt: ScenePrompt, within: Window) -> Window | None:

@@ -1,0 +1,40 @@
+"""Features of one layer as plain columns, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pyproj import CRS
+
+    from geosam._arrays import BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTable:
+    """N features of one layer."""
+
+    place: str
+    """File and layer, for messages."""
+    crs: CRS | None
+    """The CRS the layer declares."""
+    fids: NDArray[np.int64]
+    """(N,) feature numbers as other programs show them."""
+    geometries: NDArray[np.object_]
+    """(N,) shapely geometries without Z and M, None where there is none."""
+    columns: dict[str, list[Any]]
+    """Fields in the order of the layer, N values each: int, float, str, bool, date, datetime or None."""
+
+    def feature(self, row: int, field: str = "") -> str:
+        """Name the feature in a row, for messages."""
+        return f"{self.place}, feature {self.fids[row]}" + (f' field "{field}"' if field else "")
+
+    def select(self, rows: BoolArray) -> VectorTable:
+        """Return the rows that a boolean column (N,) marks."""
+        index = np.flatnonzero(rows)
+        columns = {name: [values[i] for i in index.tolist()] for name, values in self.columns.items()}
+        return VectorTable(self.place, self.crs, self.fids[index], self.geometries[index], columns)
