@@ -65,6 +65,11 @@ class Window:
         return self.height, self.width
 
     @property
+    def bounds_xyxy(self) -> tuple[int, int, int, int]:
+        """(first column, first row, end column, end row); the ends are exclusive."""
+        return self.col_off, self.row_off, self.col_end, self.row_end
+
+    @property
     def slices_rc(self) -> tuple[slice, slice]:
         """(rows, columns) slices into an array whose first pixel is scene pixel (0, 0)."""
         return slice(self.row_off, self.row_end), slice(self.col_off, self.col_end)

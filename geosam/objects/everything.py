@@ -18,6 +18,7 @@ import shapely
 from scipy import ndimage
 
 from geosam.geometry.geobox import Window
+from geosam.geometry.pixel_sets import box_around
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.pixel_prompts import PixelPrompts
 from geosam.segmenters.segmenter import Proposes
@@ -258,9 +259,10 @@ def _cleared(masks: MaskSet, row: int, valid: BoolArray, least: int) -> tuple[Bo
         specks[1 + np.argmax(sizes[1:])] = False
     mask &= seen & ~specks[labels]
 
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = np.array([left + cols[0], top + rows[0], left + cols[-1] + 1, top + rows[-1] + 1], np.int32)
-    return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy(), box, changed
+    around = box_around(mask)
+    assert around is not None  # noqa: S101 - the largest part stays
+    box = np.array(around.shifted(left, top).bounds_xyxy, np.int32)
+    return mask[around.slices_rc].copy(), box, changed
 
 
 def _regions(pixels: BoolArray) -> tuple[NDArray[np.int32], Floats]:

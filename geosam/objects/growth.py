@@ -22,6 +22,7 @@ from scipy import ndimage
 from geosam._arrays import BoolArray
 from geosam.geometry import corners
 from geosam.geometry.geobox import Edge, Window
+from geosam.geometry.pixel_sets import box_around, mask_iou
 from geosam.objects.scene_object import SceneObject
 from geosam.objects.steps import Answers, View, refine, replay
 from geosam.objects.windows import WindowRule
@@ -205,7 +206,7 @@ def _agreement(seen: BoolArray, part: BoolArray) -> float:
     labels, _ = ndimage.label(seen)
     met = np.unique(labels[part & seen])
     other = np.isin(labels, met[met > 0])
-    return float(np.count_nonzero(other & part) / np.count_nonzero(other | part))
+    return mask_iou(other, part)
 
 
 def _finished(growth: _Growth, prompt_index: int) -> SceneObject:
@@ -244,11 +245,10 @@ def _clipped(growth: _Growth, tile: int, core: Window) -> Corners:
     if common is None:
         return corners.NO_CORNERS
     mask = growth.masks[tile][common.relative_to(window).slices_rc]
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    box = box_around(mask)
+    if box is None:
         return corners.NO_CORNERS
-    crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return corners.corners_of(crop, common.col_off + int(cols[0]), common.row_off + int(rows[0]))
+    return corners.corners_of(mask[box.slices_rc], common.col_off + box.col_off, common.row_off + box.row_off)
 
 
 def _edge_line(array: NDArray[Any], edge: Edge) -> NDArray[Any]:
@@ -267,9 +267,10 @@ def points_inside(mask: BoolArray) -> Floats:
     The first is the farthest from the outline. Others are at least half as deep, as far as possible from those before
     and farther from them than the mask is wide. Of several equal ones the first counts.
     """
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    depth = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
+    box = box_around(mask)
+    if box is None:
+        raise ValueError("an empty mask has no point inside")
+    depth = ndimage.distance_transform_edt(np.pad(mask[box.slices_rc], 1))[1:-1, 1:-1]
     deep_rc = np.argwhere(2 * depth >= depth.max())
     chosen = [np.argwhere(depth == depth.max())[0]]
     apart = np.full(len(deep_rc), np.inf)
@@ -278,4 +279,4 @@ def points_inside(mask: BoolArray) -> Floats:
         if apart.max() <= 2 * depth.max():
             break
         chosen.append(deep_rc[int(np.argmax(apart))])
-    return np.asarray(np.array(chosen)[:, ::-1] + (cols[0] + 0.5, rows[0] + 0.5))
+    return np.asarray(np.array(chosen)[:, ::-1] + (box.col_off + 0.5, box.row_off + 0.5))

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from geosam.geometry.geobox import Edge
+from geosam.geometry.pixel_sets import box_around
 from geosam.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -101,12 +102,11 @@ class MaskSet:
         """Crop masks of the whole window (H, W) to their boxes; every mask must have a pixel."""
         boxes, crops = [], []
         for mask in masks:
-            rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            if not len(rows):
+            box = box_around(mask)
+            if box is None:
                 raise ValueError("an empty mask is no object; leave its row out")
-            box = (cols[0], rows[0], cols[-1] + 1, rows[-1] + 1)
-            boxes.append(box)
-            crops.append(np.ascontiguousarray(mask[box[1] : box[3], box[0] : box[2]]))
+            boxes.append(box.bounds_xyxy)
+            crops.append(np.ascontiguousarray(mask[box.slices_rc]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from geosam.geometry.pixel_sets import mask_iou
 from geosam.segmenters.lite.prompt_tensors import STRIDE, SURE
 from geosam.segmenters.lite.refinement import CELL
 from geosam.segmenters.masks import Granularity, MaskSet
@@ -65,15 +66,9 @@ def _different(masks: BoolArray, iou: NDArray[np.float32]) -> NDArray[np.intp]:
     """Which of the masks (3, h, w) are left when each drops those of lower expected IoU that are nearly the same."""
     kept: list[int] = []
     for number in np.argsort(-iou, kind="stable").tolist():
-        if all(_agreement(masks[number], masks[other]) <= _SAME for other in kept):
+        if all(mask_iou(masks[number], masks[other], if_both_empty=1.0) <= _SAME for other in kept):
             kept.append(number)
     return np.array(sorted(kept), np.intp)
-
-
-def _agreement(one: BoolArray, other: BoolArray) -> float:
-    """IoU; 1 for two that are empty."""
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / either if either else 1.0
 
 
 def _places(answer: Outlined) -> tuple[slice, slice]:

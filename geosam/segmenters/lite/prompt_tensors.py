@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from geosam.geometry.pixel_sets import box_around, clip_box, on_pixels
 from geosam.segmenters.lite.prompt_maps import Prompts
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def asked(prompts: PixelPrompts, row: int, valid: BoolArray, logits_hw: tuple[in
     Raises:
         ValueError: logits of another size.
     """
-    on = _on(prompts.points[row], valid)
+    on = on_pixels(prompts.points[row], valid)
     points, labels = prompts.points[row][on], prompts.labels[row][on]
-    box, mask = _clipped(prompts.boxes_xyxy[row], valid), prompts.masks[row]
+    box, mask = clip_box(prompts.boxes_xyxy[row], valid), prompts.masks[row]
     prior = prompts.logits[row] if prompts.logits else None
     if prior is not None and prior.shape != logits_hw:
         raise ValueError(f"logits {logits_hw} of a former answer expected, got {prior.shape}")
@@ -76,11 +77,11 @@ def asked(prompts: PixelPrompts, row: int, valid: BoolArray, logits_hw: tuple[in
         around = _bounds(seen, 1)
     else:
         around = None if prior is None else _bounds(prior > 0, STRIDE)
-    if np.isnan(box).any() and not labels.any():
+    if box is None and not labels.any():
         if around is None:
             return None
         box = around  # a mask alone is nothing that the network learnt from, one with a click or box is
-    return Asked(points, labels, box, prior)
+    return Asked(points, labels, np.full(4, np.nan) if box is None else box, prior)
 
 
 def as_tensors(batch: Sequence[Asked], logits_hw: tuple[int, int], device: torch.device) -> Prompts:
@@ -97,26 +98,7 @@ def as_tensors(batch: Sequence[Asked], logits_hw: tuple[int, int], device: torch
     return Prompts(*(torch.from_numpy(column).to(device) for column in (points, labels, boxes, prior, known)))
 
 
-def _on(points: Floats, valid: BoolArray) -> BoolArray:
-    """Which of (K, 2) points lie on valid pixels."""
-    cols, rows = np.floor(points).astype(np.int64).T
-    inside = (cols >= 0) & (cols < valid.shape[1]) & (rows >= 0) & (rows < valid.shape[0])
-    inside[inside] = valid[rows[inside], cols[inside]]
-    return np.asarray(inside)
-
-
-def _clipped(box: Floats, valid: BoolArray) -> Floats:
-    """The part of a box (4,) in the tile; NaN if there is no box, or no valid pixel in it."""
-    missing = np.full(4, np.nan)
-    if np.isnan(box).any():
-        return missing
-    height, width = valid.shape
-    x0, y0, x1, y1 = np.clip(box, 0, [width, height, width, height])
-    seen = valid[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
-    return np.array([x0, y0, x1, y1]) if seen.any() else missing
-
-
 def _bounds(mask: BoolArray, scale: int) -> Floats | None:
     """Box (4,) in pixels around a mask (h, w) whose elements are `scale` pixels wide; None if it is empty."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([cols[0], rows[0], cols[-1] + 1, rows[-1] + 1], np.float64) * scale if len(rows) else None
+    box = box_around(mask)
+    return None if box is None else np.array(box.bounds_xyxy, np.float64) * scale

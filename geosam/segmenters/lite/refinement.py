@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from geosam.geometry.pixel_sets import box_around
 from geosam.segmenters.lite.decoder import Prepared
 from geosam.segmenters.lite.encoder import STRIDES
 from geosam.segmenters.lite.prompt_maps import Prompts, Region
@@ -192,10 +193,10 @@ def _region(look: _Look, place: NDArray[np.float32], tile: Region) -> Region | N
     if _reaches_over(cells, look.window, tile):
         return None
     found = look.region
-    if cells.any():
-        rows, cols = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
-        row, col = look.window.row + int(rows[0]), look.window.col + int(cols[0])
-        found = _united(found, Region(row, col, int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1))
+    box = box_around(cells)
+    if box is not None:
+        inside = Region(look.window.row + box.row_off, look.window.col + box.col_off, box.height, box.width)
+        found = _united(found, inside)
     return _grown(found, _AROUND, look.window)
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from geosam.geometry.pixel_sets import mask_iou
 from geosam.segmenters.regions.leaves import cut
 
 if TYPE_CHECKING:
@@ -88,17 +89,13 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
     mask[part] = ndimage.binary_fill_holes(_largest(answer)) & (labels > 0)
     likely = _logistic(pixels)
     iou = likely[mask[part]].sum() / (mask.sum() + likely[~mask[part]].sum())
-    return Selection(mask, float(iou), _overlap(strict, lax))
+    return Selection(mask, float(iou), mask_iou(strict, lax))
 
 
 def _largest(mask: BoolArray) -> BoolArray:
     """The largest 4-connected piece, the first of several."""
     pieces, _ = ndimage.label(mask)
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces[mask])[1:]))
-
-
-def _overlap(one: BoolArray, two: BoolArray) -> float:
-    return np.count_nonzero(one & two) / max(int(np.count_nonzero(one | two)), 1)
 
 
 class Surroundings(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from geosam.geometry.geobox import corner_to_index
+from geosam.geometry.pixel_sets import box_around, clip_box, on_pixels
 from geosam.segmenters.sam.prompt_encoder import PromptTensors
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def _asked(
     prompts: PixelPrompts, row: int, valid: BoolArray, logits_size: int, *, scale: float, pads_boxes: bool
 ) -> _Asked | None:
     """The prompt as far as it can be seen in the window; None if nothing of it that includes is."""
-    inside = _on(prompts.points[row], valid)
+    inside = on_pixels(prompts.points[row], valid)
     points, labels = prompts.points[row][inside], prompts.labels[row][inside].tolist()
-    box, mask = _clipped(prompts.boxes_xyxy[row], valid), prompts.masks[row]
+    box, mask = clip_box(prompts.boxes_xyxy[row], valid), prompts.masks[row]
     logits = prompts.logits[row] if prompts.logits else None
     if scale != 1 and (mask is not None or logits is not None):
         raise ValueError("an enlarged picture is asked with points and boxes, got a mask or logits")
@@ -103,30 +104,10 @@ def _asked(
     return _Asked(where, (*labels, *corner_labels, *padding), logits)
 
 
-def _on(points: Floats, valid: BoolArray) -> BoolArray:
-    """Which of (K, 2) corner-based points lie on valid pixels."""
-    height, width = valid.shape
-    cols, rows = np.floor(points).astype(np.int64).T
-    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-    found = np.zeros(len(points), bool)
-    found[inside] = valid[rows[inside], cols[inside]]
-    return found
-
-
-def _clipped(box: Floats, valid: BoolArray) -> Floats | None:
-    """The part of a box (4,) in the window, None if there is no box, or no valid pixel in it."""
-    if np.isnan(box).any():
-        return None
-    height, width = valid.shape
-    x0, y0, x1, y1 = np.clip(box, 0, [width, height, width, height])
-    seen = valid[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
-    return np.array([x0, y0, x1, y1]) if seen.any() else None
-
-
 def _around(mask: BoolArray, scale: float) -> Floats | None:
     """Box in pixels around a mask whose elements are `scale` pixels wide, None if it is empty."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([cols[0], rows[0], cols[-1] + 1, rows[-1] + 1]) * scale if len(rows) else None
+    box = box_around(mask)
+    return None if box is None else np.array(box.bounds_xyxy) * scale
 
 
 def _mask_logits(mask: BoolArray, size: int) -> NDArray[np.float32]:

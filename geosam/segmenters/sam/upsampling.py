@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from geosam.geometry.pixel_sets import box_around
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -171,8 +173,5 @@ def _cropped(mask: BoolArray, shift_xy: tuple[int, int], valid: BoolArray | None
     x, y = shift_xy
     if valid is not None:
         mask = mask & valid[y : y + mask.shape[0], x : x + mask.shape[1]]
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
-    return (x + left, y + top, x + right, y + bottom), mask[top:bottom, left:right].copy()
+    box = box_around(mask)
+    return None if box is None else (box.shifted(x, y).bounds_xyxy, mask[box.slices_rc].copy())

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from geosam.geometry.pixel_sets import box_around
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -143,11 +145,10 @@ def negative_click(instances: NDArray[np.int32], number: int, rng: np.random.Gen
 
 def _bounds(mask: BoolArray) -> Pixels:
     """The rows and columns of a mask (H, W) that have a pixel in them."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
+    box = box_around(mask)
+    if box is None:
         raise ValueError("a mask with a pixel in it expected, got an empty one")
-    cols = np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+    return box.slices_rc
 
 
 def _shifted(inner: Pixels, outer: Pixels) -> Pixels:

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 
 from geosam.errors import UsageError
+from geosam.geometry.pixel_sets import mask_iou
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.embedder import embed, within
 from geosam.scene import open_scene
@@ -109,6 +110,5 @@ def _best_iou(masks: MaskSet, row: int, others: MaskSet) -> float:
     mask = masks.full(row)
     best = 0.0
     for near in np.flatnonzero((u0 < x1) & (u1 > x0) & (v0 < y1) & (v1 > y0)).tolist():
-        other = others.full(near)
-        best = max(best, float(np.count_nonzero(mask & other) / np.count_nonzero(mask | other)))
+        best = max(best, mask_iou(mask, others.full(near)))
     return best
