@@ -22,7 +22,7 @@ MAX_FUNCTION_LINES = 40
 
 #: The rooms, from the ground up. Imports go to lower layers only; within a layer no room imports another.
 LAYERS = (
-    {"_arrays", "_version", "errors", "packing"},
+    {"_arrays", "_version", "errors", "options", "packing"},
     {"geometry"},
     {"scene", "vector"},
     {"segmenters"},

@@ -7,43 +7,46 @@ from typing import TYPE_CHECKING, Literal
 
 from geosam.objects.everything import AutomaticRule
 from geosam.objects.shaping import Shaping
+from geosam.options import RUN, defaults
 
 if TYPE_CHECKING:
     from geosam.segmenters.segmenter import KeepRule
 
+_DEFAULTS = defaults(RUN)
+
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made; the defaults are those of the command line."""
+    """Options of a run; `geosam.options.RUN` has their defaults and limits."""
 
-    tile_size: int = 1024
+    tile_size: int = _DEFAULTS["tile_size"]
     """Side of a tile in pixels."""
-    overlap: int = 256
-    """What neighbouring tiles share, in pixels."""
-    workers: int = 1
+    overlap: int = _DEFAULTS["overlap"]
+    """Width that neighbouring tiles share, in pixels."""
+    workers: int = _DEFAULTS["workers"]
     """Processes that compute tiles."""
-    layout: Literal["overlapping", "planar"] = "overlapping"
+    layout: Literal["overlapping", "planar"] = _DEFAULTS["layout"]
     """Objects as found, or without overlaps and with shared borders."""
-    min_area_m2: float = 0.0
-    """Smaller objects are left out, square metres on the ground."""
-    simplify_m: float = 0.0
+    min_area_m2: float = _DEFAULTS["min_area_m2"]
+    """Least ground area of an object, square metres; smaller ones are left out."""
+    simplify_m: float = _DEFAULTS["simplify_m"]
     """Tolerance of the simplification, metres on the ground."""
-    fill_holes_m2: float = 0.0
-    """Holes up to this size are filled, square metres on the ground."""
-    overwrite: bool = False
+    fill_holes_m2: float = _DEFAULTS["fill_holes_m2"]
+    """Largest hole that is filled, square metres on the ground."""
+    overwrite: bool = _DEFAULTS["overwrite"]
     """Replace an existing output."""
-    restart: bool = False
+    restart: bool = _DEFAULTS["restart"]
     """Drop what an interrupted run has done."""
-    allow_partial: bool = False
+    allow_partial: bool = _DEFAULTS["allow_partial"]
     """Leave out tiles that cannot be read instead of failing."""
     command: str = ""
-    """The command line, for the provenance."""
+    """Command line or request that the provenance records."""
     keep: KeepRule | None = None
-    """Which masks are worth keeping; None: those that the model itself finds worth it."""
+    """Rule for masks worth keeping; None: the model's own."""
     automatic: AutomaticRule = field(default_factory=AutomaticRule)
-    """How a network is asked for everything."""
+    """Rule for prompting a network for everything."""
 
     @property
     def shaping(self) -> Shaping:
-        """The part that concerns finished objects."""
+        """Options that concern finished objects."""
         return Shaping(self.layout, self.min_area_m2, self.simplify_m, self.fill_holes_m2)

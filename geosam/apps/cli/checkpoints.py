@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geosam.apps.cli.options.scene import report_options
+from geosam.apps.cli.options.reporting import report_options
 from geosam.errors import CheckpointError, CheckpointNotFound, UnreadableCheckpoint
 
 if TYPE_CHECKING:

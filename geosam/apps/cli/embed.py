@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from geosam.apps.cli.options.model import model_options
-from geosam.apps.cli.options.run import Size, tiling_options
-from geosam.apps.cli.options.scene import report_options, scene_options
+from geosam.apps.cli.options.reporting import report_options
+from geosam.apps.cli.options.schema import model_arguments, schema_options
 from geosam.errors import PartialResult
+from geosam.options import CACHE, MODEL, OPENING, TILING, pick, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -30,27 +29,16 @@ if TYPE_CHECKING:
     metavar="STORE",
     help="Folder of embeddings, made if it does not exist.",
 )
-@click.option(
-    "--cache-size",
-    "max_bytes",
-    type=Size(),
-    help="Let STORE grow to this, then give up what was not used for the longest time. [default: as before, or 20G]",
+@schema_options(
+    pick(CACHE, "cache_size"),
+    MODEL,
+    OPENING,
+    TILING,
+    cache_size="Most bytes of STORE; what was not used for the longest time goes first.",
 )
-@model_options
-@scene_options
-@tiling_options
 @report_options
 @click.pass_obj
-def embed(
-    report: Report,
-    *,
-    scene: str,
-    store: Path,
-    max_bytes: int | None,
-    model: Mapping[str, Any],
-    opening: Mapping[str, Any],
-    tiling: Mapping[str, Any],
-) -> None:
+def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None, **options: Any) -> None:
     """Embed the tiles of the raster SCENE and keep them in STORE, where `geosam segment --cache STORE` finds them.
 
     The model, the tiles and the options about the scene must be those of the later call. Embeddings that STORE has are
@@ -64,14 +52,14 @@ def embed(
     from geosam.scene import open_scene
     from geosam.segmenters.registry import load_segmenter
 
-    options = RunOptions(**tiling)
-    with closing(open_scene(scene, **opening)) as opened:
+    run = RunOptions(**values_for(TILING, options))
+    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
-        segmenter = load_segmenter(**model)
+        segmenter = load_segmenter(**model_arguments(options))
         report.resumable = True
-        kept = EmbeddingStore(store, max_bytes)
+        kept = EmbeddingStore(store, cache_size)
         with report.progress() as progress:
-            summary = embed_scene(opened, segmenter, kept, options, progress=progress)
+            summary = embed_scene(opened, segmenter, kept, run, progress=progress)
     _tell(report, summary)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from geosam.apps.cli.options.scene import POSITIVE, report_options
+from geosam.apps.cli.options.reporting import report_options
+from geosam.apps.cli.options.schema import schema_options
+from geosam.options import EVALUATION, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -17,23 +19,19 @@ if TYPE_CHECKING:
 @click.command(short_help="Compare predicted with reference polygons.")
 @click.argument("predicted")
 @click.argument("reference")
-@click.option("--within", metavar="AREA", help="Polygons inside which the reference is complete; judge nothing else.")
-@click.option("--iou", type=float, default=0.5, show_default=True, help="IoU that makes a pair a match.")
-@click.option("--tolerance", type=POSITIVE, metavar="METRES", help="How far apart matching outlines may be.")
-@click.option("--layer", help="Layer of PREDICTED, where it has several.")
-@click.option("--reference-layer", help="Layer of REFERENCE, where it has several.")
+@schema_options(EVALUATION)
 @report_options
 @click.pass_obj
 def evaluate(
     report: Report,
+    /,
     *,
     predicted: str,
     reference: str,
     within: str | None,
-    iou: float,
-    tolerance: float | None,
     layer: str | None,
     reference_layer: str | None,
+    **options: Any,
 ) -> None:
     """Compare the polygons of PREDICTED with those of REFERENCE, one to one."""
     from geosam.evaluation.compare import evaluate as compare
@@ -43,8 +41,7 @@ def evaluate(
         read_polygons(predicted, layer),
         read_polygons(reference, reference_layer),
         within=None if within is None else read_polygons(within),
-        iou=iou,
-        tolerance_m=tolerance,
+        **values_for(EVALUATION, options),
     )
     report.warn(found.notes)
     report.result(found.to_json(), _lines(found))

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from geosam.apps.cli.options.model import DEFAULT_MODEL, device_option, precision_option
-from geosam.apps.cli.options.scene import POSITIVE, packed, report_options, scene_options
+from geosam.apps.cli.options.reporting import report_options
+from geosam.apps.cli.options.schema import model_arguments, schema_options
+from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
     from geosam.training.finetune import Tuned
-
-learning_options = packed(
-    "learning",
-    click.option(
-        "--epochs", type=click.IntRange(min=1), default=40, show_default=True, help="Passes over the polygons at most."
-    ),
-    click.option(
-        "--minutes",
-        type=POSITIVE,
-        default=20,
-        show_default=True,
-        help="Time for learning at most; looking at the tiles comes before.",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Of what is drawn at random, such as the polygons that are held out.",
-    ),
-    click.option("--overwrite", is_flag=True, help="Replace the output."),
-)
-"""The fields of `Options`, as `learning`."""
-
-network_options = packed(
-    "network",
-    click.option(
-        "--model",
-        default=DEFAULT_MODEL,
-        show_default=True,
-        metavar="NAME|FILE",
-        help="What is tuned: a network of `geosam models`, or a file of weights.",
-    ),
-    device_option,
-    precision_option("Of the embeddings; learning is done in fp32."),
-    click.option(
-        "--cache",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Keep embeddings in this folder, and use those it has. [default: in a temporary one]",
-    ),
-)
-"""What is tuned, and where its embeddings are made and kept, as `network`."""
 
 
 @click.command(short_help="Tune a network on your own polygons.")
@@ -72,21 +30,19 @@ network_options = packed(
     help="The tuned network, .safetensors: a file for --model.",
 )
 @click.option("--layer", help="Layer of POLYGONS, where it has several.")
-@network_options
-@learning_options
-@scene_options
+@schema_options(
+    pick(MODEL, "model", "device", "precision"),
+    pick(CACHE, "cache"),
+    LEARNING,
+    OPENING,
+    model="Network to begin with: a name from `geosam models`, or a file of weights.",
+    precision="Numbers that embeddings are computed with; training itself is done in fp32.",
+    cache="Folder of embeddings to use and to fill. [default: a temporary one]",
+)
 @report_options
 @click.pass_obj
 def finetune(
-    report: Report,
-    *,
-    scene: str,
-    polygons: str,
-    output: Path,
-    layer: str | None,
-    network: Mapping[str, Any],
-    learning: Mapping[str, Any],
-    opening: Mapping[str, Any],
+    report: Report, /, *, scene: str, polygons: str, output: Path, layer: str | None, cache: Path | None, **options: Any
 ) -> None:
     """Tune a network on POLYGONS, one for each object, over the raster SCENE.
 
@@ -100,10 +56,14 @@ def finetune(
 
     labels = read_polygons(polygons, layer)
     report.warn(labels.notes)
-    with closing(open_scene(scene, **opening)) as opened:
+    model = model_arguments(options)
+    learning = Options(**values_for(LEARNING, options))
+    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
         with report.progress() as progress:
-            tuned = finetune(opened, labels, out=output, options=Options(**learning), progress=progress, **network)
+            tuned = finetune(
+                opened, labels, model.pop("name"), output, learning, cache=cache, progress=progress, **model
+            )
     report.result({"output": str(output), **tuned.to_json()}, _lines(output, tuned))
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geosam.apps.cli.options.scene import report_options, scene_options
+from geosam.apps.cli.options.reporting import report_options
+from geosam.apps.cli.options.schema import schema_options
+from geosam.options import OPENING, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Describe a raster as `segment` would see it.")
 @click.argument("scene")
-@scene_options
+@schema_options(OPENING)
 @report_options
 @click.pass_obj
-def info(report: Report, scene: str, opening: Mapping[str, Any]) -> None:
+def info(report: Report, /, scene: str, **options: Any) -> None:
     """Describe the raster SCENE as `geosam segment` with the same options would see it."""
     from geosam.scene import open_scene
 
-    with closing(open_scene(scene, **opening)) as opened:
+    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
         facts = opened.describe()
     report.result(facts, _lines(facts))

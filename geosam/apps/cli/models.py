@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geosam.apps.cli.checkpoints import download, path, verify
-from geosam.apps.cli.options.scene import report_options
+from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.report import Report
 
 if TYPE_CHECKING:

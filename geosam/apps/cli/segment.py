@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -10,79 +9,49 @@ from urllib.parse import urlsplit
 
 import click
 
-from geosam.apps.cli.options.model import model_options
-from geosam.apps.cli.options.prompts import asked_prompts, prompt_options
-from geosam.apps.cli.options.run import (
-    automatic_options,
-    automatic_rules,
-    cache_options,
-    recorded_command,
-    tiling_options,
-)
-from geosam.apps.cli.options.scene import NOT_NEGATIVE, packed, report_options, scene_options
+from geosam.apps.cli.options.prompts import prompt_options, requested_prompts
+from geosam.apps.cli.options.recorded import recorded_command
+from geosam.apps.cli.options.reporting import report_options
+from geosam.apps.cli.options.rules import automatic_rules
+from geosam.apps.cli.options.schema import model_arguments, schema_options
 from geosam.errors import PartialResult, UsageError
+from geosam.options import CACHE, MODEL, OPENING, RULES, RUN, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.run.pipeline import RunSummary
 
-run_options = packed(
-    "running",
-    click.option(
-        "--min-area", "min_area_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Leave out what is smaller."
-    ),
-    click.option(
-        "--fill-holes", "fill_holes_m2", type=NOT_NEGATIVE, default=0, metavar="M2", help="Fill holes up to this."
-    ),
-    click.option(
-        "--simplify", "simplify_m", type=NOT_NEGATIVE, default=0, metavar="METRES", help="Largest shift of outlines."
-    ),
-    click.option(
-        "--layout",
-        type=click.Choice(["overlapping", "planar"]),
-        default="overlapping",
-        show_default=True,
-        help="planar: no overlaps, and neighbours share their border.",
-    ),
-    click.option("--restart", is_flag=True, help="Drop what an interrupted run has done."),
-    click.option("--overwrite", is_flag=True, help="Replace the output."),
-)
-"""What to write and over what, as `running`: with `tiling` the fields of `RunOptions`."""
-
 
 @click.command(short_help="Find objects and write them as polygons.")
 @click.argument("scene")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="[default: <scene>_segments.gpkg, in this folder]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Vector file to write. [default: <scene>_segments.gpkg, in this folder]",
 )
-@model_options
+@schema_options(MODEL)
 @prompt_options
-@click.option("--skip-outside", is_flag=True, help="Leave out prompts outside the scene.")
-@scene_options
-@tiling_options
-@automatic_options
-@run_options
-@cache_options
+@schema_options(OPENING, RUN, RULES, CACHE)
 @report_options
 @click.pass_obj
 def segment(
     report: Report,
+    /,
     *,
     scene: str,
     output: Path | None,
-    model: Mapping[str, Any],
-    asking: Mapping[str, Any],
-    skip_outside: bool,
-    opening: Mapping[str, Any],
-    tiling: Mapping[str, Any],
-    automatic: Mapping[str, Any],
-    running: Mapping[str, Any],
-    cache: Mapping[str, Any],
+    prompts: str | None,
+    points: tuple[tuple[float, float], ...],
+    negatives: tuple[tuple[float, float], ...],
+    boxes: tuple[tuple[float, float, float, float], ...],
+    **options: Any,
 ) -> None:
     """Find the objects of the raster SCENE and write them as polygons.
 
-    Without prompts everything is looked for. The output is .gpkg, .geojson, .shp, .parquet or .fgb.
+    Without prompts all objects are found. The output is .gpkg, .geojson, .shp, .parquet or .fgb.
     """
     from geosam.run.options import RunOptions
     from geosam.run.pipeline import segment_prompts, segment_scene
@@ -90,21 +59,30 @@ def segment(
     from geosam.segmenters.registry import load_segmenter
 
     out = output or default_output(scene)
-    _check_distinct(out, asking["prompts"])
-    with closing(open_scene(scene, **opening)) as opened:
+    _check_distinct(out, prompts)
+    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
-        prompts = asked_prompts(report, opened.geobox.crs, **asking)
-        rules = automatic_rules(automatic, prompted=prompts is not None)
-        segmenter = load_segmenter(**model)
-        options = RunOptions(**tiling, **rules(segmenter.spec), **running, command=recorded_command(report.command))
-        store = _store(report, **cache)
+        requested = requested_prompts(
+            report,
+            opened.geobox.crs,
+            prompts=prompts,
+            points=points,
+            negatives=negatives,
+            boxes=boxes,
+            options=options,
+        )
+        rules = automatic_rules(options, prompted=requested is not None)
+        segmenter = load_segmenter(**model_arguments(options))
+        run = RunOptions(**values_for(RUN, options), **rules(segmenter.spec), command=recorded_command(report.command))
+        store = _store(report, **values_for(CACHE, options))
         report.resumable = True
         with report.progress() as progress:
-            if prompts is None:
-                summary = segment_scene(opened, segmenter, out, options, store=store, progress=progress)
+            if requested is None:
+                summary = segment_scene(opened, segmenter, out, run, store=store, progress=progress)
             else:
+                skip_outside = options["skip_outside"]
                 summary = segment_prompts(
-                    opened, segmenter, prompts, out, options, skip_outside=skip_outside, store=store, progress=progress
+                    opened, segmenter, requested, out, run, skip_outside=skip_outside, store=store, progress=progress
                 )
     _tell(report, summary)
 
@@ -115,7 +93,7 @@ def default_output(scene: str) -> Path:
     return Path(f"{PurePath(path).stem}_segments.gpkg")
 
 
-def _store(report: Report, folder: Path | None, max_bytes: int | None) -> EmbeddingStore | None:
+def _store(report: Report, folder: Path | None = None, max_bytes: int | None = None) -> EmbeddingStore | None:
     from geosam.objects.embeddings.store import EmbeddingStore
 
     if folder is None:

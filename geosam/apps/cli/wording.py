@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from geosam.options import GROUPS
+
 if TYPE_CHECKING:
     from geosam.errors import GeosamError
 
 #: A parameter in backticks, perhaps with a value. Other words in backticks (`gdalwarp -tps`) stay as they are.
 _PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
+
+#: Options by the names of fields that they set, where the names differ and the field's is unmistakable.
+_FIELDS: Final = {
+    option.field: option.name for group in GROUPS.values() for option in group if option.field not in ("", "name")
+}
 
 #: Remedies by the code of an error, where the command line has a better one than the library. Fields are the error's
 #: values.
@@ -38,6 +45,9 @@ class Wording:
             for parameter in command.params:
                 for name in _names(parameter):
                     self._parameters.setdefault(name, parameter)
+        for name, option in _FIELDS.items():
+            if option in self._parameters:
+                self._parameters.setdefault(name, self._parameters[option])
 
     def text(self, text: str) -> str:
         """Replace every parameter in backticks by the option that sets it."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from geosam.apps.cli.options.run import Size
+from geosam.apps.cli.options.value_types import SIZE
 
 #: What embeddings may take: at most this, and at most this part of the machine's memory.
 _MEMORY, _PART = 2**30, 4
 
 
 @click.command(short_help="Answer the requests of another program.")
-@click.option("--memory", "memory_bytes", type=Size(), help="What embeddings may take. [default: 1G, or 1/4 of RAM]")
+@click.option("--memory", "memory_bytes", type=SIZE, help="What embeddings may take. [default: 1G, or 1/4 of RAM]")
 def worker(memory_bytes: int | None) -> None:
     """Answer requests on standard input, one JSON object a line; QGIS and other programs start it.
 

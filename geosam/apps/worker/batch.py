@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Message
     from geosam.apps.worker.tasks import Task
     from geosam.objects.scene_object import SceneObject
-    from geosam.prompts.prompt import Prompt
+    from geosam.prompts.prompt import Detail, Prompt
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import ModelSpec
 
@@ -103,8 +103,7 @@ def compare(_: Task, *, predicted: str, reference: str, options: Mapping[str, An
         read_polygons(predicted, options.get("layer")),
         read_polygons(reference, options.get("reference_layer")),
         within=None if within is None else read_polygons(within),
-        iou=options.get("iou", 0.5),
-        tolerance_m=options.get("tolerance_m"),
+        **{name: options[name] for name in ("iou", "tolerance_m") if name in options},
     )
     return {**found.to_json(), "warnings": list(found.notes)}
 
@@ -122,7 +121,7 @@ def _recorded(task: Task) -> str:
 
 
 def _prompts(
-    path: str | None, out: str, *, crs: str | None = None, granularity: Any = "auto", **prompting: Any
+    path: str | None, out: str, *, crs: str | None = None, granularity: Detail | None = None, **prompting: Any
 ) -> tuple[list[Prompt] | None, list[str]]:
     """The prompts of a layer, None without one, and warnings."""
     if path is None:
@@ -131,7 +130,7 @@ def _prompts(
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise UsageError(f"the output is an input: {out}: same file as the prompts {path}. Choose another output.")
     found, warnings = read_prompts(path, crs=None if crs is None else known_crs(crs, "prompting.crs"), **reading)
-    return with_granularity(found, granularity), warnings
+    return found if granularity is None else with_granularity(found, granularity), warnings
 
 
 def _tell(task: Task, found: Sequence[SceneObject], scene: Scene, shaping: Shaping, model: str) -> None:

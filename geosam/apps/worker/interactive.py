@@ -98,14 +98,11 @@ class Interactive:
         model: Mapping[str, Any],
         draft: Draft,
         look: Look = "whole",
-        simplify_m: float = 0.0,
-        fill_holes_m2: float = 0.0,
+        **shaping: float,
     ) -> Message:
         """The object that a draft describes."""
         session = self._session(task, scene, model)
-        answer = session.answer(
-            draft, look, simplify_m=simplify_m, fill_holes_m2=fill_holes_m2, watch=_Watch(task, scene, session)
-        )
+        answer = session.answer(draft, look, **shaping, watch=_Watch(task, scene, session))
         found: Message | None = None
         if answer.found is not None:
             columns = {name: [value] for name, value in answer.found.columns.items()}

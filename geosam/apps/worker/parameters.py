@@ -7,17 +7,31 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from geosam import options
 from geosam.apps.worker.protocol import MAX_ID
-from geosam.prompts.draft import GRANULARITIES, Draft, DraftError
+from geosam.prompts.draft import Draft, DraftError
+
+if TYPE_CHECKING:
+    from geosam.options import Option
 
 Reader = Callable[[Any, str], Any]
 
 
 class ParameterError(ValueError):
-    """A parameter is missing, unknown, or not what is wanted; the message names it."""
+    """A parameter is missing, unknown, or not as expected; the message names it."""
+
+
+def _unexpected(place: str, value: Any, expected: str) -> ParameterError:
+    return ParameterError(f"{place}: found {reprlib.repr(value)}, expected {expected}")
+
+
+def _within(kind: str, limits: Mapping[str, float | None]) -> str:
+    """Return the name of a kind of numbers with its limits: "a number, at least 0, at most 1"."""
+    return ", ".join([kind, *(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)])
 
 
 def text(value: Any, place: str) -> str:
@@ -27,7 +41,7 @@ def text(value: Any, place: str) -> str:
     except UnicodeError:
         wanted = False
     if not wanted:
-        raise ParameterError(f"{place}: a text wanted")
+        raise _unexpected(place, value, "a text")
     return str(value)
 
 
@@ -38,70 +52,57 @@ def path(value: Any, place: str) -> str:
     except UnicodeError:
         wanted = False
     if not wanted:
-        raise ParameterError(f"{place}: the name of a file wanted")
+        raise _unexpected(place, value, "the name of a file")
     return str(value)
 
 
 def flag(value: Any, place: str) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise ParameterError(f"{place}: true or false wanted")
+        raise _unexpected(place, value, "true or false")
     return value
 
 
-def integer(at_least: int | None = None, at_most: int | None = None) -> Reader:
-    """A reader of whole numbers within limits."""
+def integer(least: float | None = None, most: float | None = None) -> Reader:
+    """Return a reader of whole numbers within limits."""
+    expected = _within("a whole number", {"at least": least, "at most": most})
 
     def read(value: Any, place: str) -> int:
         whole = isinstance(value, int) and not isinstance(value, bool)
-        low = at_least is not None and whole and value < at_least
-        high = at_most is not None and whole and value > at_most
-        if not whole or low or high:
-            limits = [f"at least {at_least}"] * (at_least is not None) + [f"at most {at_most}"] * (at_most is not None)
-            raise ParameterError(f"{place}: {', '.join(['a whole number', *limits])} wanted")
+        if not whole or (least is not None and value < least) or (most is not None and value > most):
+            raise _unexpected(place, value, expected)
         return int(value)
 
     return read
 
 
-def number(value: Any, place: str) -> float:
-    """A finite number."""
-    try:
-        found = math.nan if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
-    except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
-        raise ParameterError(f"{place}: a finite number wanted")
-    return found
+def number(above: float | None = None, least: float | None = None, most: float | None = None) -> Reader:
+    """Return a reader of finite numbers within limits."""
+    expected = _within("a number", {"above": above, "at least": least, "at most": most})
 
+    def read(value: Any, place: str) -> float:
+        try:
+            real = math.nan if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+        except OverflowError:
+            real = math.inf
+        if not math.isfinite(real):
+            raise _unexpected(place, value, "a finite number")
+        if (above is not None and real <= above) or (least is not None and real < least):
+            raise _unexpected(place, value, expected)
+        if most is not None and real > most:
+            raise _unexpected(place, value, expected)
+        return real
 
-def not_negative(value: Any, place: str) -> float:
-    """A finite number of at least 0."""
-    if (found := number(value, place)) < 0:
-        raise ParameterError(f"{place}: a number of at least 0 wanted")
-    return found
-
-
-def positive(value: Any, place: str) -> float:
-    """A finite number above 0."""
-    if (found := number(value, place)) <= 0:
-        raise ParameterError(f"{place}: a number above 0 wanted")
-    return found
-
-
-def share(value: Any, place: str) -> float:
-    """A number from 0 to 1."""
-    if not 0 <= (found := number(value, place)) <= 1:
-        raise ParameterError(f"{place}: a number from 0 to 1 wanted")
-    return found
+    return read
 
 
 def bounds(value: Any, place: str) -> tuple[float, float, float, float]:
     """Map bounds (xmin, ymin, xmax, ymax) that enclose an area."""
-    found = [number(item, place) for item in value] if isinstance(value, list) and len(value) == 4 else [0.0] * 4
-    xmin, ymin, xmax, ymax = found
+    read = number()
+    corners = [read(item, place) for item in value] if isinstance(value, list) and len(value) == 4 else [0.0] * 4
+    xmin, ymin, xmax, ymax = corners
     if xmin >= xmax or ymin >= ymax:
-        raise ParameterError(f"{place}: [xmin, ymin, xmax, ymax] with xmin < xmax and ymin < ymax wanted")
+        raise _unexpected(place, value, "[xmin, ymin, xmax, ymax] with xmin < xmax and ymin < ymax")
     return xmin, ymin, xmax, ymax
 
 
@@ -110,7 +111,7 @@ def one_of(*values: str) -> Reader:
 
     def read(value: Any, place: str) -> str:
         if not isinstance(value, str) or value not in values:
-            raise ParameterError(f"{place}: one of {', '.join(values)} wanted")
+            raise _unexpected(place, value, f"one of {', '.join(values)}")
         return value
 
     return read
@@ -121,7 +122,7 @@ def list_of(reader: Reader) -> Reader:
 
     def read(value: Any, place: str) -> list[Any]:
         if not isinstance(value, list):
-            raise ParameterError(f"{place}: an array wanted")
+            raise _unexpected(place, value, "an array")
         return [reader(item, f"{place}[{index}]") for index, item in enumerate(value)]
 
     return read
@@ -132,7 +133,7 @@ def record(required: Mapping[str, Reader], optional: Mapping[str, Reader]) -> Re
 
     def read(value: Any, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise ParameterError(f"{place}: an object wanted")
+            raise _unexpected(place, value, "an object")
         given = {name: item for name, item in value.items() if item is not None or name not in optional}
         for name in (*(name for name in required if name not in given), *given):
             if name not in required and name not in optional:
@@ -159,95 +160,86 @@ def identifier(value: Any, place: str) -> int | str:
     if isinstance(value, str):
         return text(value, place)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise ParameterError(f"{place}: a text or a whole number of 64 bits wanted")
+        raise _unexpected(place, value, "a text or a whole number of 64 bits")
     return value
 
 
 def attributes(value: Any, place: str) -> dict[str, Any]:
     """Texts, numbers, true, false or null by name."""
     if not isinstance(value, dict):
-        raise ParameterError(f"{place}: an object wanted")
+        raise _unexpected(place, value, "an object")
     for name, item in value.items():
         where = f"{place}.{text(name, place)}"
         if isinstance(item, float):
-            number(item, where)
+            number()(item, where)
         elif item and not isinstance(item, bool):
             identifier(item, where)
     return value
 
 
-model = record(
-    {"name": path},
-    {
-        "device": one_of("auto", "cpu", "cuda"),
-        "precision": one_of("auto", "fp32", "bf16", "fp16"),
-        "backend": one_of("auto", "torch", "openvino"),
-    },
-)
-"""The arguments of `load_segmenter`."""
+def reader_of(option: Option) -> Reader:
+    """Return the reader of an option's values."""
+    match option.kind:
+        case "choice":
+            return one_of(*option.choices)
+        case "integer" | "bytes":
+            return integer(option.least, option.most)
+        case "number":
+            return number(option.above, option.least, option.most)
+        case _:
+            return _READERS[option.kind]
 
-_opening = record(
-    {},
-    {
-        "crs": text,
-        "bands": list_of(integer(1)),
-        "stretch": text,
-        "resolution": positive,
-        "window": bounds,
-        "gcps": flag,
-        "assume_pixels": flag,
-        "untrusted": flag,
-        "sha256": text,
-        "max_pixels": positive,
-    },
-)
+
+_READERS: Mapping[str, Reader] = {
+    "text": text,
+    "crs": text,
+    "flag": flag,
+    "bands": list_of(integer(1)),
+    "bounds": bounds,
+    "file": path,
+    "folder": path,
+}
+
+
+def _optional(options: Iterable[Option]) -> dict[str, Reader]:
+    """Return readers of options, by their names in the library."""
+    return {option.target: reader_of(option) for option in options}
+
+
+_COMPUTING = {name: read for name, read in _optional(options.MODEL).items() if name != "name"}
+
+model = record({"name": path}, _COMPUTING)
+"""Reader of the arguments of `load_segmenter`."""
+
+_opening = record({}, _optional(options.OPENING))
 
 _running = record(
     {},
     {
-        "tile_size": integer(3),
-        "overlap": integer(2),
-        "workers": integer(1, 1024),
-        "layout": one_of("overlapping", "planar"),
-        "min_area_m2": not_negative,
-        "simplify_m": not_negative,
-        "fill_holes_m2": not_negative,
-        "overwrite": flag,
-        "restart": flag,
-        "allow_partial": flag,
-        "keep": record({}, {"min_predicted_iou": share, "min_stability": share}),
-        "automatic": record({}, {"spacing_px": integer(1), "crop_layers": integer(0, 3), "min_region_px": integer(0)}),
+        **_optional(options.RUN),
+        "keep": record({}, _optional(options.KEEP)),
+        "automatic": record({}, _optional(options.AUTOMATIC)),
     },
 )
 
-_prompting = record(
-    {},
-    {
-        "layer": text,
-        "encoding": text,
-        "crs": text,
-        "polygons": one_of("box", "mask"),
-        "granularity": one_of(*GRANULARITIES),
-        "skip_outside": flag,
-    },
-)
+_prompting = record({}, _optional(options.PROMPTS))
 
-_evaluating = record(
-    {}, {"within": path, "iou": number, "tolerance_m": positive, "layer": text, "reference_layer": text}
-)
+_evaluating = record({}, _optional(options.EVALUATION))
+
+_shaping = _optional(options.pick(options.SHAPING, "simplify_m", "fill_holes_m2"))
 
 _prompted = record({"id": identifier, "draft": draft}, {"attributes": attributes})
 
 
 def _name(value: Any, place: str) -> str:
     if not isinstance(value, str) or len(value) > MAX_ID:
-        raise ParameterError(f"{place}: a text of at most {MAX_ID} characters wanted")
+        raise _unexpected(place, value, f"a text of at most {MAX_ID} characters")
     return value
 
 
 def _request_id(value: Any, place: str) -> int | str:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ParameterError(f"{place}: the id of a request wanted")
+        raise _unexpected(place, value, "the id of a request")
     return value
 
 
@@ -261,7 +253,7 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Reader], Mapping[str, Reader]]] = {
     "close": ({"scene": text}, {}),
     "segment": (
         {"scene": text, "model": model, "draft": draft},
-        {"look": one_of("known", "window", "whole"), "simplify_m": not_negative, "fill_holes_m2": not_negative},
+        {"look": one_of("known", "window", "whole"), **_shaping},
     ),
     "prefetch": ({"scene": text, "model": model, "bounds": bounds, "crs": text}, {}),
     "run": (
@@ -279,6 +271,7 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Reader], Mapping[str, Reader]]] = {
     "evaluate": ({"predicted": path, "reference": path}, {"options": _evaluating}),
     "save_prompts": ({"path": path, "objects": list_of(_prompted)}, {"overwrite": flag}),
     "cancel": ({"id": _request_id}, {}),
+    "options": ({}, {}),
     "status": ({}, {}),
     "shutdown": ({}, {}),
 }

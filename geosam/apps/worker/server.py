@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from geosam import options
 from geosam._version import __version__
 from geosam.apps.worker import protocol
 from geosam.apps.worker.lanes import Lane, refusal
@@ -86,6 +87,7 @@ class Server:
         self._own: Mapping[str, Callable[..., Message | None]] = {
             "initialize": self._initialize,
             "cancel": self._cancel,
+            "options": self._options,
             "status": self._status,
             "shutdown": self._shutdown,
         }
@@ -232,6 +234,9 @@ class Server:
             **counts,
             "waiting": sum(len(lane.waiting) for lane in self._lanes.values()),
         }
+
+    def _options(self, _: Id | None) -> Message:
+        return {name: [option.to_json() for option in group] for name, group in options.GROUPS.items()}
 
     def _shutdown(self, id: Id | None) -> None:  # noqa: A002
         self._last = id

@@ -14,7 +14,7 @@ from calls import ENVIRONMENT, GEOSAM
 
 from geosam import errors
 from geosam.apps.cli import main as boundary
-from geosam.apps.cli.options.scene import report_options
+from geosam.apps.cli.options.reporting import report_options
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from click import BadParameter
 from known_answers import flat_scene
 from scenes import write_scene
 
-from geosam.apps.cli.options.run import Size, recorded_command
+from geosam.apps.cli.options.recorded import recorded_command
+from geosam.apps.cli.options.value_types import SIZE
 
 EXACT = ("--model", "threshold", "--tile-size", "64", "--overlap", "16")
 
@@ -150,13 +151,13 @@ def test_nothing_is_made_where_the_call_is_wrong(scene, geosam):
     [("1", 1), ("512", 512), ("2k", 2048), ("1.5M", 3 << 19), ("20G", 20 << 30), ("20GiB", 20 << 30), ("1TB", 1 << 40)],
 )
 def test_sizes(text, size):
-    assert Size().convert(text, None, None) == size
+    assert SIZE.convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1G", "G", "1X", "1 000", "0.1"])
 def test_texts_that_are_no_sizes(text):
     with pytest.raises(BadParameter, match="is no size"):
-        Size().convert(text, None, None)
+        SIZE.convert(text, None, None)
 
 
 @pytest.mark.parametrize(

@@ -23,72 +23,108 @@ values = st.recursive(
 
 @pytest.mark.fault("F14")
 @pytest.mark.parametrize(
-    ("method", "params", "told"),
+    ("method", "params", "message"),
     [
         ("initialize", {}, "params.protocol: missing"),
-        ("initialize", {"protocol": True}, "params.protocol: a whole number wanted"),
-        ("initialize", {"protocol": 1.0}, "params.protocol: a whole number wanted"),
-        ("open", {"path": ""}, "params.path: the name of a file wanted"),
-        ("open", {"path": "a\0b"}, "params.path: the name of a file wanted"),
-        ("open", {"path": "\ud800"}, "params.path: the name of a file wanted"),
-        ("open", {"path": None}, "params.path: the name of a file wanted"),
+        ("initialize", {"protocol": True}, "params.protocol: found True, expected a whole number"),
+        ("initialize", {"protocol": 1.0}, "params.protocol: found 1.0, expected a whole number"),
+        ("open", {"path": ""}, "params.path: found '', expected the name of a file"),
+        ("open", {"path": "a\0b"}, "params.path: found 'a\\x00b', expected the name of a file"),
+        ("open", {"path": "\ud800"}, "params.path: found '\\ud800', expected the name of a file"),
+        ("open", {"path": None}, "params.path: found None, expected the name of a file"),
         ("open", {"path": "a", "colour": 1}, "params: 'colour' is none of path, options, client, stream"),
-        ("open", {"path": "a", "options": []}, "params.options: an object wanted"),
+        ("open", {"path": "a", "options": []}, "params.options: found [], expected an object"),
         (
             "open",
             {"path": "a", "options": {"bands": [1, 0, 2]}},
-            "params.options.bands[1]: a whole number, at least 1 wanted",
+            "params.options.bands[1]: found 0, expected a whole number, at least 1",
         ),
-        ("open", {"path": "a", "options": {"resolution": 0}}, "params.options.resolution: a number above 0 wanted"),
         (
             "open",
-            {"path": "a", "options": {"resolution": 10**400}},
-            "params.options.resolution: a finite number wanted",
+            {"path": "a", "options": {"resolution": 0}},
+            "params.options.resolution: found 0, expected a number, above 0",
         ),
-        ("open", {"path": "a", "options": {"window": [0, 0, 0, 1]}}, "params.options.window: [xmin, ymin"),
-        ("open", {"path": "a", "options": {"window": [0, 0, "1", 1]}}, "params.options.window: a finite number"),
-        ("open", {"path": "a", "options": {"gcps": 1}}, "params.options.gcps: true or false wanted"),
-        ("segment", {**SEGMENT, "scene": 1}, "params.scene: a text wanted"),
-        ("segment", {**SEGMENT, "look": "everywhere"}, "params.look: one of known, window, whole wanted"),
+        ("open", {"path": "a", "options": {"resolution": 10**400}}, "params.options.resolution: found 1000000000000"),
+        (
+            "open",
+            {"path": "a", "options": {"window": [0, 0, 0, 1]}},
+            "params.options.window: found [0, 0, 0, 1], expected [xmin, ymin, xmax, ymax] with xmin < xmax",
+        ),
+        (
+            "open",
+            {"path": "a", "options": {"window": [0, 0, "1", 1]}},
+            "params.options.window: found '1', expected a finite number",
+        ),
+        ("open", {"path": "a", "options": {"gcps": 1}}, "params.options.gcps: found 1, expected true or false"),
+        ("segment", {**SEGMENT, "scene": 1}, "params.scene: found 1, expected a text"),
+        (
+            "segment",
+            {**SEGMENT, "look": "everywhere"},
+            "params.look: found 'everywhere', expected one of known, window, whole",
+        ),
         (
             "segment",
             {**SEGMENT, "model": {"name": "a", "device": "tpu"}},
-            "params.model.device: one of auto, cpu, cuda",
+            "params.model.device: found 'tpu', expected one of auto, cpu, cuda",
         ),
-        ("segment", {**SEGMENT, "model": "threshold"}, "params.model: an object wanted"),
-        ("segment", {**SEGMENT, "simplify_m": -1}, "params.simplify_m: a number of at least 0 wanted"),
+        ("segment", {**SEGMENT, "model": "threshold"}, "params.model: found 'threshold', expected an object"),
+        ("segment", {**SEGMENT, "simplify_m": -1}, "params.simplify_m: found -1, expected a number, at least 0"),
         ("segment", {**SEGMENT, "draft": {**DRAFT, "steps": 1}}, "params.draft: draft.steps: an array wanted"),
-        ("segment", {**SEGMENT, "draft": {**DRAFT, "crs": "\ud800"}}, "params.draft.crs: a text wanted"),
-        ("segment", {**SEGMENT, "client": 1}, "params.client: a text of at most 1000 characters wanted"),
+        (
+            "segment",
+            {**SEGMENT, "draft": {**DRAFT, "crs": "\ud800"}},
+            "params.draft.crs: found '\\ud800', expected a text",
+        ),
+        ("segment", {**SEGMENT, "client": 1}, "params.client: found 1, expected a text of at most 1000 characters"),
         ("prefetch", {**SEGMENT, "bounds": [0, 0, 1, 1]}, "params.crs: missing"),
-        ("run", {**RUN, "running": {"workers": 0}}, "params.running.workers: a whole number, at least 1, at most 1024"),
-        ("run", {**RUN, "running": {"layout": "flat"}}, "params.running.layout: one of overlapping, planar"),
+        (
+            "run",
+            {**RUN, "running": {"workers": 0}},
+            "params.running.workers: found 0, expected a whole number, at least 1, at most 1024",
+        ),
+        (
+            "run",
+            {**RUN, "running": {"layout": "flat"}},
+            "params.running.layout: found 'flat', expected one of overlapping, planar",
+        ),
         (
             "run",
             {**RUN, "running": {"keep": {"min_stability": 2}}},
-            "params.running.keep.min_stability: a number from 0",
+            "params.running.keep.min_stability: found 2, expected a number, at least 0, at most 1",
         ),
         ("run", {**RUN, "running": {"command": "x"}}, "params.running: 'command' is none of"),
         ("evaluate", {"predicted": "a"}, "params.reference: missing"),
+        (
+            "evaluate",
+            {"predicted": "a", "reference": "b", "options": {"iou": 0}},
+            "params.options.iou: found 0, expected a number, above 0, at most 1",
+        ),
         ("save_prompts", {"path": "a", "objects": [{"id": 1}]}, "params.objects[0].draft: missing"),
         (
             "save_prompts",
             {"path": "a", "objects": [{"id": 1, "draft": DRAFT, "attributes": {"b": [1]}}]},
-            "params.objects[0].attributes.b: a text or a whole number of 64 bits wanted",
+            "params.objects[0].attributes.b: found [1], expected a text or a whole number of 64 bits",
         ),
         (
             "save_prompts",
             {"path": "a", "objects": [{"id": 2**63, "draft": DRAFT}]},
-            "params.objects[0].id: a text or a whole number",
+            "params.objects[0].id: found 9223372036854775808, expected a text or a whole number",
         ),
-        ("cancel", {"id": 1.5}, "params.id: the id of a request wanted"),
+        ("cancel", {"id": 1.5}, "params.id: found 1.5, expected the id of a request"),
         ("status", {"loud": True}, "params: 'loud' is none of client, stream"),
     ],
 )
-def test_wrong_parameters_are_named(method, params, told):
+def test_wrong_parameters_are_named(method, params, message):
     with pytest.raises(ParameterError) as caught:
         arguments(method, params)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
+
+
+@given(values)
+def test_a_message_quotes_what_was_sent_and_stays_short(value):
+    with pytest.raises(ParameterError) as caught:
+        arguments("segment", {**SEGMENT, "look": [value, "x" * 10_000]})
+    assert len(str(caught.value)) < 1000
 
 
 def test_right_parameters_come_as_the_methods_want_them():

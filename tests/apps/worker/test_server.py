@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workers import PATIENCE, LocalServer
 
+from geosam import options
 from geosam.apps.worker import protocol, server
 from geosam.apps.worker.parameters import PARAMETERS
 from geosam.apps.worker.pipes import RESERVE, ROOM, Outbox
@@ -35,6 +36,15 @@ def test_the_worker_says_who_it_is_and_which_models_there_are(local):
     assert found["protocol"] == 1
     assert [model["name"] for model in found["models"][:3]] == ["geosam_lite", "regions", "threshold"]
     assert all(model["ready"] for model in found["models"][:3])
+
+
+def test_the_worker_describes_every_option(local):
+    described = local.ask("options")
+    assert described.keys() == options.GROUPS.keys()
+    tile_size = next(option for option in described["run"] if option["name"] == "tile_size")
+    assert (tile_size["kind"], tile_size["default"], tile_size["least"]) == ("integer", 1024, 3)
+    choices = {option["name"]: option["choices"] for option in described["model"] if option["kind"] == "choice"}
+    assert choices["device"] == ["auto", "cpu", "cuda"]
 
 
 def test_another_protocol_is_refused():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from scenes import picture, write_scene
 
-from geosam.apps.cli.options.run import automatic_rules
+from geosam.apps.cli.options.rules import automatic_rules
 from geosam.errors import UsageError
 from geosam.objects.everything import AutomaticRule
 from geosam.run.options import RunOptions
@@ -53,5 +53,5 @@ def test_options_change_only_the_thresholds_they_name():
     assert nothing == {"keep": KEEP, "automatic": AutomaticRule()}
     some = automatic_rules({**NOTHING, "min_stability": 0.0, "spacing": 16}, prompted=False)(SPEC)
     assert some == {"keep": replace(KEEP, min_stability=0.0), "automatic": AutomaticRule(spacing_px=16)}
-    with pytest.raises(UsageError, match=r"--min-iou is for finding everything"):
+    with pytest.raises(UsageError, match=r"`min_iou` is for finding everything"):
         automatic_rules({**NOTHING, "min_iou": 0.5}, prompted=True)

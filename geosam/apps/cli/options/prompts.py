@@ -1,89 +1,78 @@
-"""The options that say what to look for."""
+"""The options that say what to look for: a prompt layer, or points and boxes on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-from pyproj import CRS
 
-from geosam.apps.cli.options.scene import BOX, CRS_TEXT, POINT, packed
+from geosam.apps.cli.options.schema import schema_options
+from geosam.apps.cli.options.value_types import BOX, POINT
 from geosam.errors import UsageError
-from geosam.prompts.prompt import Box, Prompt
+from geosam.options import PROMPTS, defaults, values_for
 
 if TYPE_CHECKING:
     from pyproj import CRS
 
+    from geosam.apps.cli.options.schema import Command
     from geosam.apps.cli.report import Report
-    from geosam.prompts.prompt import Detail
+    from geosam.prompts.prompt import Box, Prompt
 
-prompt_options = packed(
-    "asking",
-    click.option("--prompts", metavar="LAYER", help="Vector layer: one object per feature or object_id."),
-    click.option("--layer", help="Layer of the prompt file, where it has several."),
-    click.option("--encoding", help="Encoding of the prompt layer's texts, where it does not say."),
-    click.option(
-        "--polygons",
-        type=click.Choice(["box", "mask"]),
-        default="box",
-        show_default=True,
-        help="What a polygon of the prompt layer stands for.",
-    ),
-    click.option("--point", "points", type=POINT, multiple=True, help="A point in the object (all describe one)."),
-    click.option("--negative", "negatives", type=POINT, multiple=True, help="A point outside the object of --point."),
-    click.option("--box", "boxes", type=BOX, multiple=True, help="A box around an object (each its own)."),
-    click.option(
-        "--prompt-crs", type=CRS_TEXT, help="CRS of points, boxes, layers without one. [default: the scene's]"
-    ),
-    click.option(
-        "--granularity",
-        type=click.Choice(["auto", "part", "whole", "group"]),
-        default="auto",
-        show_default=True,
-        help="What a prompt means where it says nothing of its own; auto takes the model's best.",
-    ),
-)
-"""What to look for: the arguments of :func:`asked_prompts`, as `asking`."""
+    Point = tuple[float, float]
 
 
-def asked_prompts(
+def prompt_options(command: Command) -> Command:
+    """Add the options of :func:`requested_prompts`."""
+    for decorate in (
+        schema_options(PROMPTS),
+        click.option("--box", "boxes", type=BOX, multiple=True, help="A box around an object (each its own)."),
+        click.option(
+            "--negative", "negatives", type=POINT, multiple=True, help="A point outside the object of --point."
+        ),
+        click.option("--point", "points", type=POINT, multiple=True, help="A point in the object (all describe one)."),
+        click.option("--prompts", metavar="FILE", help="Vector file: one object for each feature or object_id."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def requested_prompts(
     report: Report,
     scene_crs: CRS,
     *,
     prompts: str | None,
-    prompt_crs: CRS | None,
-    points: Sequence[tuple[float, float]],
-    negatives: Sequence[tuple[float, float]],
-    boxes: Sequence[tuple[float, float, float, float]],
-    granularity: Detail,
-    **reading: Any,
+    points: Sequence[Point],
+    negatives: Sequence[Point],
+    boxes: Sequence[Box],
+    options: Mapping[str, Any],
 ) -> list[Prompt] | None:
-    """The prompts that the options ask for; None where they ask for nothing, which means everything.
+    """Return the prompts that the options describe. None means everything: the options describe nothing.
 
     Raises:
         UsageError: options contradict each other.
         PromptError: a prompt cannot be used.
     """
-    from geosam.apps.cli.options.prompts import prompts_from_options
     from geosam.prompts.layer import read_prompts
     from geosam.prompts.prompt import with_granularity
 
+    reading = {**defaults(PROMPTS), **values_for(PROMPTS, options)}
+    granularity = reading.pop("granularity")
+    del reading["skip_outside"]  # which concerns the scene
     drawn = bool(points or negatives or boxes)
     if prompts is not None and drawn:
         raise UsageError(
             f"--prompts {prompts}: given together with --point, --negative or --box. Use one or the other."
         )
     if prompts is not None:
-        found, warnings = read_prompts(prompts, crs=prompt_crs, **reading)
+        found, warnings = read_prompts(prompts, **reading)
         report.warn(warnings)
         return with_granularity(found, granularity)
     for name in ("layer", "encoding"):
         if reading[name] is not None:
             raise UsageError(f"--{name} {reading[name]}: there is no layer to read. Name one with --prompts.")
     if drawn:
-        found, warnings = prompts_from_options(points, negatives, boxes, prompt_crs or scene_crs)
+        found, warnings = prompts_from_options(points, negatives, boxes, reading["crs"] or scene_crs)
         report.warn(warnings)
         return with_granularity(found, granularity)
     if granularity != "auto":
@@ -94,16 +83,17 @@ def asked_prompts(
 
 
 def prompts_from_options(
-    points: Sequence[tuple[float, float]],
-    negatives: Sequence[tuple[float, float]],
-    boxes: Sequence[Box],
-    crs: CRS,
+    points: Sequence[Point], negatives: Sequence[Point], boxes: Sequence[Box], crs: CRS
 ) -> tuple[list[Prompt], list[str]]:
-    """Prompts given on the command line, and warnings: all points together are object 1, each box is one more.
+    """Return the prompts drawn on the command line, and warnings: all points are object 1, each box is one more.
 
     Raises:
         PromptError: see :class:`Prompt`.
     """
+    import numpy as np
+
+    from geosam.prompts.prompt import Prompt
+
     prompts, warnings = [], []
     if points or negatives:
         points_xy = np.array([*points, *negatives], np.float64).reshape(-1, 2)
