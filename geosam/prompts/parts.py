@@ -86,7 +86,7 @@ def points_of(points_xy: ArrayLike, source: str) -> Floats:
     if xy.ndim != 2 or xy.shape[1] != 2:
         raise PromptError(
             f"points are not pairs: {source}: found an array of shape {xy.shape}, expected (K, 2).",
-            remedy="Write `points_xy=[[x, y], ...]`, also for one point.",
+            remedy="Write points_xy=[[x, y], ...], also for one point.",
             code="points-not-pairs",
         )
     if not np.isfinite(xy).all():

@@ -179,7 +179,7 @@ class Prompt:
             raise PromptError(
                 f"points and labels do not go together: {source}: found {len(self.points_xy)} points and {count} "
                 "labels, expected one label for each point.",
-                remedy="Write 1 to include and 0 to exclude, or leave `labels` out to include all.",
+                remedy="Write 1 to include and 0 to exclude, or leave the labels out to include all.",
                 code="labels-do-not-fit",
                 points=len(self.points_xy),
                 labels=count,

@@ -90,7 +90,7 @@ def _items(prompts: Any) -> list[Any]:
     if not isinstance(prompts, Iterable) or isinstance(prompts, bytes | dict) or hasattr(prompts, "columns"):
         raise PromptError(
             f"prompts cannot be understood: found {_described(prompts)}, expected {_EXPECTED}.",
-            remedy='Make a table a GeoDataFrame with `geopandas.points_from_xy(x, y, crs="EPSG:4326")`.'
+            remedy='Make it a GeoDataFrame with geopandas.points_from_xy(x, y, crs="EPSG:4326").'
             if hasattr(prompts, "columns")
             else "",
             code="prompts-not-understood",
@@ -128,7 +128,7 @@ def _of_item(item: Any, number: int, crs: CRS | None) -> Prompt:
         return Prompt(number, _required(crs), box_xyxy=item, source=source)
     raise PromptError(
         f"prompts cannot be understood: {source}: found {_described(item)}, expected {_EXPECTED}.",
-        remedy="Give several points of one object as `Prompt(points_xy=..., labels=...)`.",
+        remedy="Give several points of one object as Prompt(points_xy=..., labels=...).",
         code="prompts-not-understood",
     )
 

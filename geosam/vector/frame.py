@@ -42,7 +42,7 @@ def table_of_frame(
     except AttributeError:
         raise PromptError(
             f"{place} has no geometries: found no active geometry column, expected one.",
-            remedy="Set it with `set_geometry`.",
+            remedy="Set it with set_geometry().",
             code="table-without-geometry",
         ) from None
     numbered = series.index.is_unique and series.index.dtype.kind in "iu"

@@ -241,7 +241,7 @@ def test_points_boxes_and_polygons_are_made_in_a_word():
     ("parts", "text"),
     [
         ({"points_xy": [[1, 2]]}, 'Give `crs`, "EPSG:4326"'),
-        ({"crs": "EPSG:4326", "points_xy": [1, 2]}, "Write `points_xy=[[x, y], ...]`"),
+        ({"crs": "EPSG:4326", "points_xy": [1, 2]}, "Write points_xy=[[x, y], ...]"),
         ({"crs": "EPSG:4326", "points_xy": [[1, 2], [3]]}, "expected numbers"),
         ({"crs": "EPSG:4326", "points_xy": [["a", "b"]]}, "expected numbers"),
         ({"crs": "EPSG:4326", "points_xy": [[1, 2]], "labels": [0.5]}, "found 0.5"),
