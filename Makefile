@@ -7,7 +7,10 @@ VENV313 ?= .venv-py313
 VENV_QGIS ?= .venv-qgis
 VENV_QT6 ?= .venv-qt6
 VENV_GATE ?= .venv-gate
+VENV_DOCS ?= .venv-docs
 LONG_EVERY ?= 1
+# Test processes at a time.
+JOBS ?= 2
 DEMO ?= demo
 # A real picture, where there is one: fields that the default model never saw in training.
 REAL ?= ../shared/data/georef/fields_naip/naip_42.6745_-89.6856.tif
@@ -25,7 +28,7 @@ NETWORKS := tests/segmenters
 WITH_NETWORKS := tests/training tests/integration/test_network_runs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-py313 lint format bench clean
+.PHONY: help demo test test-long test-py313 lint house format bench docs notebooks docs-picture clean
 .PHONY: plugin plugin-copies plugin-texts plugin-gate test-plugin test-plugin-if-possible test-plugin-qt6 test-plugin-application
 
 help:  ## Show this list.
@@ -45,7 +48,7 @@ $(VENV)/.oracles: $(VENV)/.ready tests/oracles.txt
 # Without torch: what runs there needs none.
 $(VENV313)/.ready: pyproject.toml constraints.txt
 	$(PYTHON313) -m venv $(VENV313)
-	grep -v -e '^torch==' -e '^openvino' constraints.txt > $(VENV313)/packages.txt
+	sed '/^# For the docs site/,$$d' constraints.txt | grep -v -e '^torch==' -e '^openvino' > $(VENV313)/packages.txt
 	$(VENV313)/bin/pip install --quiet --no-deps -r $(VENV313)/packages.txt
 	$(VENV313)/bin/pip install --quiet --no-deps -e .
 	@touch $@
@@ -61,10 +64,14 @@ demo: $(VENV)/.ready  ## Render a scene, segment it, draw the result, compare it
 	fi
 	@echo "Look at $(DEMO)/preview.png, or open $(DEMO)/scene.tif and $(DEMO)/segments.gpkg in QGIS."
 
+# One thread for a network in each process; what measures time or memory, or sends signals, runs alone afterwards.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow and not serial'
+
 test: lint $(VENV)/.oracles  ## Lint, types, every test that takes less than a minute; the plugin's where QGIS is.
-	$(BIN)/python -m pytest -m 'not slow' $(addprefix --ignore=,$(NETWORKS) $(WITH_NETWORKS))
-	$(BIN)/python -m pytest -m 'not slow' $(NETWORKS)
-	$(BIN)/python -m pytest -m 'not slow' $(WITH_NETWORKS)
+	$(PARALLEL) $(addprefix --ignore=,$(NETWORKS) $(WITH_NETWORKS))
+	$(PARALLEL) $(NETWORKS)
+	$(PARALLEL) $(WITH_NETWORKS)
+	$(BIN)/python -m pytest -m 'serial and not slow'
 	@$(MAKE) --no-print-directory test-plugin-if-possible
 
 test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.
@@ -126,6 +133,9 @@ lint: $(VENV)/.ready  ## Style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+house: $(VENV)/.ready  ## The house rules: rooms, names, words; prints the figures and fails where one is broken.
+	$(BIN)/python tests/house.py --strict
+
 format: $(VENV)/.ready  ## Rewrite the code in the one style.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -133,5 +143,22 @@ format: $(VENV)/.ready  ## Rewrite the code in the one style.
 bench: $(VENV)/.oracles  ## Benchmarks, one after the other.
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+# Without geosam: the site reads the docstrings from the source.
+$(VENV_DOCS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV_DOCS)
+	$(PYTHON) -c "import tomllib; file = open('pyproject.toml', 'rb'); \
+	  print(*tomllib.load(file)['project']['optional-dependencies']['docs'], sep='\n')" > $(VENV_DOCS)/packages.txt
+	$(VENV_DOCS)/bin/pip install --quiet -c constraints.txt -r $(VENV_DOCS)/packages.txt
+	@touch $@
+
+docs: $(VENV_DOCS)/.ready  ## Build the docs site into build/site; MERMAID=FILE keeps its drawings offline, too.
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet
+
+notebooks: $(VENV)/.ready  ## Run the notebooks from top to bottom; the site then shows what they found.
+	$(BIN)/python docs/_site/run_notebooks.py
+
+docs-picture: demo  ## Draw the picture of the front page anew.
+	$(BIN)/python docs/_site/picture.py $(DEMO)
+
 clean:  ## Remove environments and what the demo made.
-	rm -rf $(VENV) $(VENV313) $(VENV_QGIS) $(VENV_QT6) $(VENV_GATE) $(DEMO) build dist qgis_plugin/.qgis-settings
+	rm -rf $(VENV) $(VENV313) $(VENV_QGIS) $(VENV_QT6) $(VENV_GATE) $(VENV_DOCS) $(DEMO) build dist qgis_plugin/.qgis-settings

@@ -1,4 +1,8 @@
-"""Measure what the house rules ask for: rooms, names, words. `python tests/house.py` prints the figures."""
+"""Measure what the house rules ask for: rooms, names, words.
+
+`python tests/house.py [PREFIX]` prints the figures, of the files whose path has the prefix; `--strict` fails where a
+rule is broken.
+"""
 
 import ast
 import re
@@ -170,7 +174,11 @@ def comment_share():
     return sum(bool(re.search(r"(^|\s)#", line)) for line in lines) / len(lines)
 
 
-def main(prefix=""):
+#: Share of docstrings that may begin with a question word, and the numbers of modules and folders of the library.
+MAX_QUESTIONS, MAX_FLAT, MAX_FOLDERS = 0.03, 9, 10
+
+
+def main(prefix="", *, strict=False):
     questions, count = question_docstrings()
     listed = {
         "question-word docstrings": questions,
@@ -186,8 +194,18 @@ def main(prefix=""):
         mine = [row for row in rows if prefix in row]
         out(f"\n{title}: {len(mine)}{f' of {len(rows)}' if prefix else ''}\n" + "".join(f"  {row}\n" for row in mine))
     out(f"\ndocstrings {count}, flat {len(rooms()[0])}, folders {len(rooms()[1])}, comments {comment_share():.1%}\n")
-    out("".join(f"  {room}: {ratio:.2f} test lines a source line\n" for room, ratio in test_ratios().items()))
+    ratios = test_ratios()
+    out("".join(f"  {room}: {ratio:.2f} test lines a source line\n" for room, ratio in ratios.items()))
+    flat, folders = rooms()
+    broken = [title for title, rows in listed.items() if rows and title != "question-word docstrings"]
+    broken += ["question-word docstrings"] if len(questions) > MAX_QUESTIONS * count else []
+    broken += ["rooms"] if len(flat) > MAX_FLAT or len(folders) > MAX_FOLDERS else []
+    broken += [f"tests of {room}" for room, ratio in ratios.items() if ratio < 1]
+    if strict and broken:
+        out(f"\nbroken: {', '.join(dict.fromkeys(broken))}\n")
+    return int(strict and bool(broken))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    arguments = [argument for argument in sys.argv[1:] if argument != "--strict"]
+    sys.exit(main(*arguments, strict="--strict" in sys.argv))

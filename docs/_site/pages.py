@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,14 @@ def public_names() -> dict[str, list[str]]:
     """Return the public names by section, read from the imports of the package without running it."""
     names = defaultdict(list)
     for node in ast.walk(ast.parse((ROOT / "geosam" / "__init__.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geosam.") and node.module != "geosam._version":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith("geosam.")
+            and node.module != "geosam._version"
+        ):
             names[str(node.module).split(".")[1]] += [alias.name for alias in node.names]
     return {title: sorted(names.pop(room)) for room, title in SECTIONS.items() if room in names} | (
-        {"More": sorted(sum(names.values(), []))} if names else {}
+        {"More": sorted(chain.from_iterable(names.values()))} if names else {}
     )
 
 
@@ -71,7 +76,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=with_links_of_the_site(text)))
-    for name in sum(public_names().values(), []):
+    for name in chain.from_iterable(public_names().values()):
         files.append(File.generated(config, page_of(name), content=f"::: geosam.{name}\n"))
     for file in files:
         # Notebooks are kept without outputs; `make notebooks` leaves executed copies.

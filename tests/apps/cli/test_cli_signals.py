@@ -77,6 +77,7 @@ def busy(tmp_path):
         process.communicate()
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize("how", ["in_python", "in_a_long_c_call", "in_a_worker", "swallowing"])
 @pytest.mark.parametrize(

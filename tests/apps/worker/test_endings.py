@@ -196,6 +196,7 @@ def test_what_is_printed_goes_to_standard_error_and_no_message_suffers(tmp_path)
     worker.stop()
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F12")
 def test_a_client_that_does_not_read_makes_nothing_grow(scene_path):
     process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT)
