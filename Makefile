@@ -25,7 +25,7 @@ RASTER_AND_GEOMETRY := $(addprefix tests/,geometry scene vector prompts objects/
 # In processes of their own: networks change the settings of the allocator, and the oracles and OpenVINO bring many
 # libraries along. A process that had all of them and went on to other tests has crashed now and then.
 NETWORKS := tests/segmenters
-WITH_NETWORKS := tests/training tests/integration/test_network_runs.py
+WITH_NETWORKS := tests/training tests/run/test_network_runs.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-py313 lint house format bench docs notebooks docs-picture clean

@@ -18,6 +18,7 @@ import rasterio
 from affine import Affine
 
 from geosam.geometry.tiles import TileGrid
+from geosam.objects.observer import Callbacks
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
@@ -72,7 +73,9 @@ def main(tiles: int) -> None:
         prepared_masks((1024, 1024), 20, 0)  # drawn once, not part of what is measured
         peaks = Peaks()
         start, cpu = time.perf_counter(), time.process_time()
-        summary = segment_scene(scene, NullSegmenter(), Path(folder, "out.gpkg"), RunOptions(), progress=peaks)
+        summary = segment_scene(
+            scene, NullSegmenter(), Path(folder, "out.gpkg"), RunOptions(), observer=Callbacks(on_progress=peaks)
+        )
         wall = (time.perf_counter() - start) / len(grid) * 1000
         total = (time.process_time() - cpu) / len(grid) * 1000
     print(f"{len(grid)} tiles, {summary.count} objects")

@@ -19,6 +19,7 @@ from geosam.errors import PromptError, PromptOutsideScene
 from geosam.objects.embeddings.embedder import TileEmbedder
 from geosam.objects.embeddings.memory import EmbeddingMemory, size_of
 from geosam.objects.growth import segment_prompted
+from geosam.objects.observer import Observer
 from geosam.objects.shaping import Shaping, features
 from geosam.objects.steps import Answers
 from geosam.objects.windows import WindowRule
@@ -29,7 +30,7 @@ from geosam.prompts.prompt import Prompt
 from geosam.segmenters.segmenter import as_prompted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from geosam.prompts.prompt import ScenePrompt
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import Embedding, Prompted, Segmenter
-
-    #: Told about every window that is used: it was known, or looking at it begins, and then ends. What it raises at
-    #: the first two ends the call it was given to.
-    Watch: TypeAlias = Callable[[Window, Literal["known", "begun", "ended"]], None]
 
 Look: TypeAlias = Literal["known", "window", "whole"]
 
@@ -104,13 +101,13 @@ class _Windows(NamedTuple):
         """What is in memory about a window; wanted now, or ahead of need."""
         return self.memory.get(WindowKey(self.origin, window), ahead=ahead)
 
-    def look(self, window: Window, watch: Watch, *, ahead: bool = False) -> Embedding | None:
+    def look(self, window: Window, observer: Observer, *, ahead: bool = False) -> Embedding | None:
         """The embedding of a window that is not in memory; None where no pixel is valid."""
-        watch(window, "begun")
+        observer.window(window, "begun")
         try:
             return self.memory.of(WindowKey(self.origin, window), lambda: self._made(window), ahead=ahead)
         finally:
-            watch(window, "ended")
+            observer.window(window, "ended")
 
     def _made(self, window: Window) -> Embedding | None:
         embedding = self.embedder.look(window)
@@ -130,7 +127,7 @@ class _Sight:
     windows: _Windows
     look: Look
     first: Window
-    watch: Watch
+    observer: Observer
     seen: bool = False
     """Whether any window was to be seen."""
     withheld: bool = False
@@ -149,8 +146,8 @@ class _Sight:
             return None
         self.seen = True
         if known is None:
-            return self.windows.look(window, self.watch)
-        self.watch(window, "known")
+            return self.windows.look(window, self.observer)
+        self.observer.window(window, "known")
         return known.embedding
 
 
@@ -188,7 +185,7 @@ class Session:
         *,
         simplify_m: float = 0.0,
         fill_holes_m2: float = 0.0,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> Answer:
         """The object that a draft describes.
 
@@ -198,17 +195,18 @@ class Session:
                 windows into which the object goes on.
             simplify_m: tolerance of the simplification, metres on the ground.
             fill_holes_m2: holes up to this size are filled, square metres on the ground.
-            watch: is told about windows, in this thread; may stop the call by raising.
+            observer: follows windows and warnings.
 
         Raises:
             UnreadableScene: the file was changed since it was opened, or is damaged.
             PromptError: the draft cannot be used, for example because it lies outside the scene.
         """
         self._check_file()
+        observer = Observer() if observer is None else observer
         prompt, warnings = self._placed(draft)
-        watch = _unwatched if watch is None else watch
+        _announced(warnings, observer)
         window = self.rule.follow(prompt)[0]
-        sight = _Sight(self._windows, look, window, watch)
+        sight = _Sight(self._windows, look, window, observer)
         objects = segment_prompted(sight, [prompt], window, self.rule, self._answers)
         if not sight.seen:
             other = self._known_around(prompt)
@@ -219,13 +217,13 @@ class Session:
         found = (
             self._on_map(objects[0], Shaping(simplify_m=simplify_m, fill_holes_m2=fill_holes_m2)) if objects else None
         )
-        warnings += self._windows.embedder.take_warnings()
+        warnings += _announced(self._windows.embedder.take_warnings(), observer)
         return Answer(
             ready=sight.seen, complete=not sight.withheld, found=found, window=window, warnings=tuple(warnings)
         )
 
     def prefetch(
-        self, bounds: tuple[float, float, float, float], crs: CRS | str, *, watch: Watch | None = None
+        self, bounds: tuple[float, float, float, float], crs: CRS | str, *, observer: Observer | None = None
     ) -> Iterator[bool]:
         """Look at the windows that clicks inside of a view would use, one a step, for as long as steps are taken.
 
@@ -236,7 +234,7 @@ class Session:
         Args:
             bounds: the view, (xmin, ymin, xmax, ymax).
             crs: of the bounds.
-            watch: as for :meth:`answer`.
+            observer: as for :meth:`answer`.
 
         Yields:
             Whether the window was looked at; False if it was known.
@@ -244,14 +242,14 @@ class Session:
         Raises:
             UnreadableScene: as for :meth:`answer`.
         """
-        watch = _unwatched if watch is None else watch
+        observer = Observer() if observer is None else observer
         spent = largest = 0
         for window in self.windows_around(bounds, crs):
             if spent + largest > self.memory.bytes_ahead:
                 return
             self._check_file()
             known = self._windows.known(window, ahead=True)
-            found = known.embedding if known is not None else self._windows.look(window, watch, ahead=True)
+            found = known.embedding if known is not None else self._windows.look(window, observer, ahead=True)
             spent, largest = spent + size_of(found), max(largest, size_of(found))
             yield known is None
 
@@ -318,8 +316,11 @@ class Session:
             self.scene.verify_unchanged()
 
 
-def _unwatched(window: Window, state: str) -> None:
-    """Nobody wants to know."""
+def _announced(warnings: list[str], observer: Observer) -> list[str]:
+    """Tell the observer of warnings, and return them."""
+    for text in warnings:
+        observer.warning(text)
+    return warnings
 
 
 def _origin(scene: Scene, segmenter: Segmenter) -> str:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from geosam.objects.scene_object import unpack_objects
 from geosam.segmenters.masks import MaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from geosam.geometry.tiles import TileGrid
-    from geosam.objects.scene_object import SceneObject
     from geosam.objects.stitcher import Stitcher
     from geosam.prompts.prompt import Prompt, ScenePrompt
-    from geosam.run.spool import Spool
-
-    Watch: TypeAlias = Callable[[Sequence[SceneObject]], None]
+    from geosam.run.run_log import RunLog
+    from geosam.run.spool import ObjectSpool
 
 
 class Collector(Protocol):
@@ -39,9 +37,8 @@ class Stitched:
 
     grid: TileGrid
     stitcher: Stitcher
-    spool: Spool
-    watch: Watch | None = None
-    """Is shown what is finished."""
+    spool: ObjectSpool
+    log: RunLog
     skipped: int = 0
 
     def take(self, task: int, result: bytes) -> None:
@@ -51,8 +48,8 @@ class Stitched:
         masks = MaskSet.from_bytes(result) if result else MaskSet.empty(self.grid.window(task).shape_hw)
         finished = self.stitcher.feed(task, masks)
         self.spool.add(finished)
-        if self.watch is not None:
-            self.watch(finished)
+        if finished:
+            self.log.observer.objects(finished)
 
     def finish(self) -> None:
         """Check that every tile has come."""
@@ -65,10 +62,8 @@ class Prompted:
 
     prompts: Sequence[Prompt]
     placed: Sequence[ScenePrompt]
-    spool: Spool
-    warnings: list[str]
-    watch: Watch | None = None
-    """Is shown what is finished."""
+    spool: ObjectSpool
+    log: RunLog
     skipped: int = 0
     found: set[int] = field(default_factory=set)
 
@@ -79,12 +74,14 @@ class Prompted:
         for item in finished:
             self.found.add(item.prompt_index)
             self.spool.add([item], tie=str(self.prompts[item.prompt_index].id))
-        if self.watch is not None:
-            self.watch(finished)
+        if finished:
+            self.log.observer.objects(finished)
 
     def finish(self) -> None:
         """Name the prompts that found nothing."""
         empty = [self.prompts[prompt.index].source for prompt in self.placed if prompt.index not in self.found]
         if empty:
             named = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            self.warnings.append(f"{len(empty)} prompts found no object (nodata, or nothing the model knows): {named}")
+            self.log.add_warnings(
+                [f"{len(empty)} prompts found no object (nodata, or nothing the model knows): {named}"]
+            )

@@ -7,17 +7,19 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from geosam.errors import SceneError, UsageError
+from geosam.errors import UsageError
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.embedder import TileEmbedder
-from geosam.run.batches import run_batches
+from geosam.objects.observer import Observer
 from geosam.run.jobs import Embedded, EmbedJob
+from geosam.run.local import local_executor
+from geosam.run.run_log import RunLog, compute
 from geosam.run.summaries import EmbedSummary
 
 if TYPE_CHECKING:
     from geosam.objects.embeddings.store import EmbeddingStore
+    from geosam.run.executor import Executor
     from geosam.run.options import RunOptions
-    from geosam.run.pipeline import Progress
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import Segmenter
 
@@ -28,7 +30,8 @@ def embed_scene(
     store: EmbeddingStore,
     options: RunOptions,
     *,
-    progress: Progress | None = None,
+    executor: Executor | None = None,
+    observer: Observer | None = None,
 ) -> EmbedSummary:
     """Fill a store with the embeddings of the tiles that :func:`segment_scene` will look up.
 
@@ -42,7 +45,8 @@ def embed_scene(
         segmenter: makes the embeddings.
         store: keeps them.
         options: `tile_size`, `overlap`, `workers` and `allow_partial`; the others have no part in this.
-        progress: called with (tiles done, tiles in all) from this thread.
+        executor: as for :func:`~geosam.run.pipeline.segment_scene`.
+        observer: follows the work.
 
     Raises:
         GeosamError: of the class that says who can act; a store that cannot be written is an error here.
@@ -51,22 +55,18 @@ def embed_scene(
     grid = TileGrid.over(scene.geobox.window, options.tile_size, options.overlap)
     tasks = grid.meeting(scene.region)
     job = EmbedJob(TileEmbedder(scene, segmenter, store), grid, store)
-    failed: dict[int, str] = {}
+    log = RunLog(observer or Observer(), len(tasks))
+    log.add_warnings(scene.warnings)
     states: list[Embedded] = []
-    size, warnings = 0, list(scene.warnings)
-    with closing(run_batches(job, tasks, options.workers, warnings.extend)) as outcomes:
-        for done, (task, outcome) in enumerate(outcomes, start=1):
-            if not isinstance(outcome, SceneError):
-                states.append(Embedded(*json.loads(outcome)))
+    size = 0
+    executor = local_executor(options.workers) if executor is None else executor
+    with closing(compute(job, tasks, executor, log, allow_partial=options.allow_partial)) as results:
+        for _, result in results:
+            if result is not None:
+                states.append(Embedded(*json.loads(result)))
                 size += states[-1].size
                 if states[-1].computed:
                     _check_room(store, size * len(tasks) // len(states), len(tasks))
-            elif options.allow_partial:
-                failed[task] = f"{job.name(task)}: {outcome}"
-            else:
-                raise outcome
-            if progress is not None:
-                progress(done, len(tasks))
     scene.verify_unchanged()
     return EmbedSummary(
         store=store.folder,
@@ -75,8 +75,8 @@ def embed_scene(
         reused=sum(state.reused for state in states),
         skipped=sum(not state.size for state in states),
         bytes=size,
-        failed_tiles=tuple(failed[task] for task in sorted(failed)),
-        warnings=tuple(dict.fromkeys(warnings)),
+        failed_tiles=log.failed_tiles,
+        warnings=log.warnings,
         seconds=time.monotonic() - began,
     )
 
@@ -85,6 +85,12 @@ def _check_room(store: EmbeddingStore, needed: int, tiles: int) -> None:
     """Refuse to fill a store that would give up the first embeddings for the last ones."""
     if needed > store.max_bytes:
         raise UsageError(
-            f"the store is too small: {store.folder}: {tiles} tiles take about {needed} bytes, its limit is "
-            f"{store.max_bytes}. Raise it with --cache-size, or embed a part with --window."
+            f"The embedding store is too small: {store.folder}: found a limit of {store.max_bytes} bytes, expected "
+            f"about {needed} bytes for {tiles} tiles.",
+            remedy="Raise `cache_size`, or embed a part of the scene with `window`.",
+            code="store-too-small-for-scene",
+            store=str(store.folder),
+            max_bytes=store.max_bytes,
+            needed_bytes=needed,
+            tiles=tiles,
         )

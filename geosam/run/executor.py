@@ -1,181 +1,157 @@
-"""Runs independent tasks, in this process or in several, and yields results as they come.
+"""Contract between a run and the machines that compute it: jobs, executors, and the steps both share.
 
-A job is picklable and has two halves: `prepare` reads (it may run in another thread, ahead of time), `finish`
-computes. Results arrive in no stated order; nothing downstream may depend on it.
+A :class:`Job` says what is computed for a task. An :class:`Executor` decides where: in this process, in others, or on
+other machines. Every executor yields the same outcomes, in an order of its own; nothing downstream may depend on it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait as wait_for_process
-from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from geosam.errors import OutOfMemory, SceneError, WorkerDied
+from geosam.errors import OutOfMemory, SceneError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    Outcome = tuple[int, bytes | SceneError]
-
-#: Tasks read ahead of the one that is computed.
-_AHEAD = 2
+    from collections.abc import Generator, Iterator, Sequence
 
 
 class Job(Protocol):
-    """What is done for each task, which is a number."""
+    """Computation of tasks, which are numbers. Picklable."""
+
+    @property
+    def batch_size(self) -> int:
+        """Largest number of tasks that are cheaper together."""
 
     def prepare(self, task: int) -> Any:
-        """Read what the task needs."""
+        """Read the data of one task; an executor may call this ahead of time, in another thread.
 
-    def finish(self, task: int, prepared: Any) -> bytes:
-        """Compute the task's result."""
+        Raises:
+            SceneError: the raster cannot be read there.
+        """
+
+    def finish(self, tasks: Sequence[int], prepared: Sequence[Any]) -> list[bytes]:
+        """Compute one result for each task; a result does not depend on the other tasks of the call.
+
+        Raises:
+            SceneError: the raster cannot be read where a task needs it.
+            MemoryError: there is not enough memory.
+        """
 
     def name(self, task: int) -> str:
-        """The task for people, ``tile r3 c7``."""
+        """Name a task for people, ``tile r3 c7``."""
+
+    def take_warnings(self) -> list[str]:
+        """Return the warnings since the last call."""
 
 
-def run(job: Job, tasks: Sequence[int], workers: int = 1) -> Generator[Outcome, None, None]:
-    """Yield (task, result) for every task; a task whose raster part is unreadable yields its SceneError instead.
+class Outcome(NamedTuple):
+    """End of one task."""
+
+    task: int
+    """Number of the task."""
+    result: bytes | SceneError
+    """Result of the task, or the error of its part of the raster."""
+    warnings: tuple[str, ...] = ()
+    """Warnings since the last outcome of the same batch."""
+
+
+class Executor(Protocol):
+    """Computes the tasks of a job.
+
+    An executor also sets how many threads a library may use in each of its processes, because it alone knows how many
+    processes share a machine.
+    """
+
+    @property
+    def parallelism(self) -> int:
+        """Number of batches that are computed at the same time."""
+
+    @property
+    def threads(self) -> int | None:
+        """Number of threads that a numerical library may use in each process; None leaves the library's own number."""
+
+    def run(self, job: Job, tasks: Sequence[int]) -> Generator[Outcome, None, None]:
+        """Yield one outcome for every task, in any order; closing the generator stops the work.
+
+        An error of the raster is an outcome of its task. Errors arrive with their code and values, wherever they were
+        raised.
+
+        Raises:
+            OutOfMemory: a batch needs more memory than there is; the message names its tasks.
+            WorkerDied: a process ended twice while it computed the same batch.
+        """
+
+
+def split_into_batches(job: Job, tasks: Sequence[int], parallelism: int) -> list[tuple[int, ...]]:
+    """Divide tasks into batches of the job's size, or smaller ones if some workers would get none."""
+    size = max(1, min(job.batch_size, -(-len(tasks) // parallelism)))
+    return [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
+
+
+def prepare_batch(job: Job, batch: Sequence[int]) -> list[Any]:
+    """Read the data of each task of a batch; the error of a task stands in its place.
 
     Raises:
-        OutOfMemory: a task needed more memory than there is.
-        WorkerDied: a worker process ended twice while it worked on the same task.
+        OutOfMemory: with the names of the tasks in its message.
     """
-    if workers > 1 and len(tasks) > 1:
-        yield from _in_processes(job, tasks, min(workers, len(tasks)))
-    else:
-        yield from _in_this_process(job, tasks)
+    with naming_memory_errors(job, batch):
+        return [_prepared(job, task) for task in batch]
 
 
-def _in_this_process(job: Job, tasks: Sequence[int]) -> Generator[Outcome, None, None]:
-    reader = ThreadPoolExecutor(1, thread_name_prefix="geosam-read")
-    ahead: deque[tuple[int, Future[Any]]] = deque()
-    waiting = iter(tasks)
+def finish_batch(job: Job, batch: Sequence[int], prepared: Sequence[Any]) -> list[Outcome]:
+    """Compute a batch and return one outcome for each of its tasks, the warnings with the first one.
+
+    Raises:
+        OutOfMemory: with the names of the tasks in its message.
+    """
+    data_of = dict(zip(batch, prepared, strict=True))
+    readable = [(task, data) for task, data in data_of.items() if not isinstance(data, SceneError)]
+    with naming_memory_errors(job, batch):
+        results = data_of | _finished(job, readable)
+    warnings = tuple(job.take_warnings())
+    return [Outcome(task, results[task], () if number else warnings) for number, task in enumerate(batch)]
+
+
+def name_of(job: Job, batch: Sequence[int]) -> str:
+    """Name a batch for people: its first task, and the number of the others."""
+    first, *others = batch
+    return job.name(first) + (f" and the next {len(others)}" if others else "")
+
+
+def _prepared(job: Job, task: int) -> Any:
     try:
-        while True:
-            while len(ahead) < _AHEAD and (task := next(waiting, None)) is not None:
-                ahead.append((task, reader.submit(job.prepare, task)))
-            if not ahead:
-                return
-            task, prepared = ahead.popleft()
-            yield task, _attempt(job, task, prepared)
-    finally:
-        reader.shutdown(wait=True, cancel_futures=True)
-
-
-def _attempt(job: Job, task: int, prepared: Future[Any]) -> bytes | SceneError:
-    try:
-        return job.finish(task, prepared.result())
+        return job.prepare(task)
     except SceneError as error:
         return error
-    except MemoryError as error:
-        raise _out_of_memory(job, task, error) from error
 
 
-def _in_processes(job: Job, tasks: Sequence[int], workers: int) -> Generator[Outcome, None, None]:
-    lost: set[int] = set()
-    todo = deque(tasks)
-    while todo:
-        running: dict[Future[bytes], int] = {}
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            initializer=_become_worker,
-            initargs=(bytes(ForkingPickler.dumps(job)),),
-        )
-        starter = ThreadPoolExecutor(1, thread_name_prefix="geosam-start", initializer=_hold_interrupts)
-        try:
-            while todo or running:
-                while todo and len(running) < 2 * workers:
-                    running[starter.submit(pool.submit, _work, todo[0]).result()] = todo[0]
-                    todo.popleft()  # only now: a pool that has just broken takes no task
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = _result(job, running[done], done)
-                    yield running.pop(done), result
-        except BrokenProcessPool as error:
-            again = sorted(running.values())
-            if lost & set(again):
-                raise WorkerDied(
-                    f"A worker process ended without an answer, twice, at {job.name(min(lost & set(again)))}: "
-                    "probably killed for lack of memory. Use fewer --workers or a smaller --tile-size; "
-                    "the next run resumes."
-                ) from error
-            lost |= set(again)
-            todo.extendleft(reversed(again))
-        finally:
-            starter.shutdown(wait=True)
-            _end(pool)
-
-
-def _hold_interrupts() -> None:
-    """Prepare the thread in which worker processes are started.
-
-    Signal handlers run in the main thread, so nothing interrupts it half-way through a start; and the processes inherit
-    its blocked Ctrl-C, which would end them with a traceback while they import, before `_become_worker` ignores it.
-    """
-    resource_tracker.ensure_running()  # would lift the block if it were started later
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _result(job: Job, task: int, done: Future[bytes]) -> bytes | SceneError:
+def _finished(job: Job, readable: Sequence[tuple[int, Any]]) -> dict[int, bytes | SceneError]:
+    tasks, prepared = [task for task, _ in readable], [data for _, data in readable]
     try:
-        return done.result()
+        return dict(zip(tasks, job.finish(tasks, prepared), strict=True))
     except SceneError as error:
-        return error
+        if len(tasks) == 1:
+            return {tasks[0]: error}
+    # One task of several failed, and nothing says which: alone, every task ends in its own outcome.
+    return {task: result for pair in readable for task, result in _finished(job, [pair]).items()}
+
+
+@contextmanager
+def naming_memory_errors(job: Job, batch: Sequence[int]) -> Iterator[None]:
+    """Turn a MemoryError into an OutOfMemory that names the tasks; one that names them already stays as it is."""
+    try:
+        yield
     except MemoryError as error:
-        raise _out_of_memory(job, task, error) from error
-
-
-def _out_of_memory(job: Job, task: int, error: MemoryError) -> OutOfMemory:
-    if isinstance(error, OutOfMemory):  # whoever raised it knows better what to do
-        return OutOfMemory(f"{job.name(task)}: {error}")
-    return OutOfMemory(
-        f"Out of memory at {job.name(task)}. Use fewer --workers or a smaller --tile-size; the next run resumes."
-    )
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    """Give the processes back at once, busy or not."""
-    pool.shutdown(wait=False, cancel_futures=True)
-    children = multiprocessing.active_children()
-    for process in children:
-        process.kill()
-    for process in children:
-        process.join()
-
-
-_job: Job | bytes = b""
-
-
-def _become_worker(job: bytes) -> None:
-    """Set a worker process up: Ctrl-C is the parent's business, and no worker outlives it.
-
-    The pickled job waits for the first task: what goes wrong when a network is loaded belongs to somebody then.
-    """
-    global _job  # noqa: PLW0603 - a process pool hands state to its tasks this way only
-    _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_process([parent.sentinel])
-        os._exit(1)
-
-
-def _work(task: int) -> bytes:
-    global _job  # noqa: PLW0603 - likewise
-    if isinstance(_job, bytes):
-        _job = cast("Job", ForkingPickler.loads(_job))  # the parent's own bytes
-    return _job.finish(task, _job.prepare(task))
+        place = name_of(job, batch)
+        if not isinstance(error, OutOfMemory):
+            raise OutOfMemory(
+                f"Out of memory at {place}.",
+                remedy="Use fewer `workers` or a smaller `tile_size`; the next run resumes.",
+                code="out-of-memory-at-task",
+                place=place,
+            ) from error
+        if "place" in error.values:
+            raise
+        # The code that raised it knows the better remedy.
+        values = {**error.values, "place": place}
+        raise OutOfMemory(f"{place}: {error.message}", remedy=error.remedy, code=error.code, **values) from error

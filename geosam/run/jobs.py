@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from geosam.errors import DiskFull, ExportError, UsageError
 from geosam.geometry.geobox import Window
@@ -23,6 +23,7 @@ from geosam.objects.growth import segment_prompted
 from geosam.objects.scene_object import pack_objects
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import ScenePrompt
+from geosam.run.executor import Job
 from geosam.segmenters.segmenter import Enlarger, as_automatic, as_prompted
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ if TYPE_CHECKING:
 _EMBEDDINGS_IN_MEMORY = 256 << 20
 
 
+class SceneJob(Job, Protocol):
+    """Job whose tasks are windows of a scene."""
+
+    def window(self, task: int) -> Window:
+        """Return the window of a task, scene pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class _GridJob:
     """Something done with tiles of a grid, as many at once as the model likes."""
@@ -57,6 +65,10 @@ class _GridJob:
     def prepare(self, task: int) -> PreparedTile:
         """Read the tile and look it up."""
         return self.embedder.prepare(self.grid.window(task))
+
+    def window(self, task: int) -> Window:
+        """The tile's window, scene pixels."""
+        return self.grid.window(task)
 
     def name(self, task: int) -> str:
         """The tile's place in the grid."""
@@ -79,8 +91,12 @@ class TileJob(_GridJob):
         spec = as_automatic(self.embedder.segmenter).spec
         if self.rule.crop_layers and not isinstance(self.embedder.segmenter, Enlarger):
             raise UsageError(
-                f"the model {spec.name} does not look at enlarged crops: --crop-layers: {self.rule.crop_layers}, "
-                "0 wanted. Use a network of the SAM family, or leave the option out."
+                f"The model {spec.name} cannot segment enlarged crops: `crop_layers`: found {self.rule.crop_layers}, "
+                "expected 0.",
+                remedy="Use a network of the SAM family, or leave `crop_layers` out.",
+                code="model-without-crops",
+                model=spec.name,
+                crop_layers=self.rule.crop_layers,
             )
 
     def finish(self, tasks: Sequence[int], prepared: Sequence[PreparedTile]) -> list[bytes]:
@@ -176,9 +192,13 @@ class PromptJob:
         groups = [self.groups[task] for task in tasks]
         return [pack_objects(segment_prompted(self, prompts, first, self.rule)) for first, prompts in groups]
 
+    def window(self, task: int) -> Window:
+        """The window the prompts share, scene pixels."""
+        return self.groups[task][0]
+
     def name(self, task: int) -> str:
-        """The window the prompts share."""
-        window = self.groups[task][0]
+        """The place of that window."""
+        window = self.window(task)
         return f"window at column {window.col_off}, row {window.row_off}"
 
     def take_warnings(self) -> list[str]:
@@ -190,14 +210,20 @@ def _not_kept(store: EmbeddingStore) -> GeosamError:
     """Why an embedding that was made is not in the store."""
     if store.failure is None:
         return UsageError(
-            f"--cache-size: the store is too small for what is put in: {store.folder}: {store.max_bytes} bytes. "
-            "Allow it more."
+            f"The embedding store is too small for one embedding: {store.folder}: found a limit of {store.max_bytes} "
+            "bytes.",
+            remedy="Raise `cache_size`.",
+            code="store-too-small-for-embedding",
+            store=str(store.folder),
+            max_bytes=store.max_bytes,
         )
-    why = store.failure.strerror or str(store.failure)
-    full = store.failure.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "Free some space and start again; finished tiles are kept." if full else "Choose another folder."
-    return (DiskFull if full else ExportError)(
-        f"the embedding store cannot be written: {store.folder}: {why}. {remedy}"
+    reason = store.failure.strerror or str(store.failure)
+    is_full = store.failure.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (DiskFull if is_full else ExportError)(
+        f"The embedding store cannot be written: {store.folder}: {reason}.",
+        remedy="Free some space and start again; finished tiles are kept." if is_full else "Choose another folder.",
+        code="store-disk-full" if is_full else "store-not-writable",
+        store=str(store.folder),
     )
 
 

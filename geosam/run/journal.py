@@ -125,10 +125,13 @@ class Journal:
             self._connection.execute("INSERT INTO facts VALUES ('identity', ?)", (identity,))
         self._connection.execute("COMMIT")
         if known is not None and known[0] != identity:
+            difference = _difference(json.loads(known[0]), json.loads(identity))
             raise JournalMismatch(
-                f"An unfinished run with other inputs or options owns the output: {self._output}: "
-                f"{_difference(json.loads(known[0]), json.loads(identity))}. "
-                "Pass --restart to drop what it has done, or choose another output."
+                f"An unfinished run with other inputs or options owns the output: {self._output}: {difference}.",
+                remedy="Use `restart=True` to drop its results, or choose another output.",
+                code="journal-of-other-run",
+                output=str(self._output),
+                difference=difference,
             )
 
     def _one(self, query: str) -> Any:
@@ -141,19 +144,30 @@ class Journal:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise LockHeld(
-                    f"Another run is writing this output: {self._output}. Wait for it, or choose another output."
+                    f"Another run is writing this output: {self._output}.",
+                    remedy="Wait for it, or choose another output.",
+                    code="output-locked",
+                    output=str(self._output),
                 ) from error
             if "full" in str(error) or "disk I/O" in str(error):
                 raise DiskFull(
-                    f"No space is left for the journal of the run: {self._path}. "
-                    "Free some space and start again; finished tiles are kept."
+                    f"No space is left for the journal of the run: {self._path}.",
+                    remedy="Free some space and start again; finished tiles are kept.",
+                    code="journal-disk-full",
+                    journal=str(self._path),
                 ) from error
             raise ExportError(
-                f"The journal of the run cannot be written: {self._path}: {error}. Choose another output folder."
+                f"The journal of the run cannot be written: {self._path}: {error}.",
+                remedy="Choose another output folder.",
+                code="journal-not-writable",
+                journal=str(self._path),
             ) from error
         except sqlite3.DatabaseError as error:
             raise ExportError(
-                f"The journal of an unfinished run is damaged: {self._path}: {error}. Delete that file and start again."
+                f"The journal of an unfinished run is damaged: {self._path}: {error}.",
+                remedy="Delete that file and start again.",
+                code="journal-damaged",
+                journal=str(self._path),
             ) from error
 
 

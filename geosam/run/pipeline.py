@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geosam._version import __version__
-from geosam.errors import PromptOutsideScene, SceneError, UsageError
+from geosam.errors import PromptOutsideScene, UsageError
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.embedder import TileEmbedder
+from geosam.objects.observer import Observer
 from geosam.objects.shaping import COLUMNS
 from geosam.objects.stitcher import Stitcher
 from geosam.objects.windows import WindowRule, group_prompts
 from geosam.prompts.placement import in_region, to_scene
-from geosam.run.batches import run_batches
 from geosam.run.collectors import Prompted, Stitched
 from geosam.run.jobs import PromptJob, TileJob, digest_prompts
 from geosam.run.journal import Journal
+from geosam.run.local import local_executor
 from geosam.run.results import PromptTable, write_results
-from geosam.run.spool import Spool
+from geosam.run.run_log import RunLog, compute
+from geosam.run.spool import ObjectSpool
 from geosam.run.summaries import RunSummary
 from geosam.vector.checks import check_output
 from geosam.vector.schema import Target
 from geosam.vector.writer import FeatureWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.prompts.prompt import Prompt
-    from geosam.run.batches import BatchJob
-    from geosam.run.collectors import Collector, Watch
+    from geosam.run.collectors import Collector
+    from geosam.run.executor import Executor
+    from geosam.run.jobs import SceneJob
     from geosam.run.options import RunOptions
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import Segmenter
     from geosam.vector.schema import Column
-
-    Progress = Callable[[int, int], None]
 
 __all__ = ["RunSummary", "segment_prompts", "segment_scene"]
 
@@ -51,8 +52,8 @@ def segment_scene(
     options: RunOptions,
     *,
     store: EmbeddingStore | None = None,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
+    executor: Executor | None = None,
+    observer: Observer | None = None,
 ) -> RunSummary:
     """Find all objects of a scene's region and write them to `out`, whose extension names the format.
 
@@ -62,8 +63,9 @@ def segment_scene(
         out: the output; appears complete or not at all.
         options: tile layout, filters, and what to do about an existing output or an unfinished run.
         store: where embeddings are looked up and kept; the output is the same with any or none.
-        progress: called with (tiles done, tiles in all) from this thread.
-        watch: called likewise with objects as they are finished, in no stated order and before filters and layout.
+        executor: computes the tiles; by default `options.workers` processes of this machine. The output is the same
+            with any.
+        observer: follows the run.
 
     Raises:
         GeosamError: of the class that says who can act; finished tiles are kept for the next run.
@@ -74,9 +76,10 @@ def segment_scene(
     job = TileJob(TileEmbedder(scene, segmenter, store), grid, keep, options.automatic)
     asked = {**asdict(keep), **asdict(options.automatic)}
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
-    batch = _Run(scene, segmenter, Path(out), options, progress, store)
-    with Spool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:
-        return batch.make(job, range(len(grid)), Stitched(grid, stitcher, spool, watch), spool, identity)
+    run = _Run(scene, segmenter, Path(out), options, store, executor, RunLog(observer or Observer(), len(grid)))
+    run.log.add_warnings(scene.warnings)
+    with ObjectSpool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:
+        return run.complete(job, Stitched(grid, stitcher, spool, run.log), spool, identity)
 
 
 def segment_prompts(
@@ -88,8 +91,8 @@ def segment_prompts(
     *,
     skip_outside: bool = False,
     store: EmbeddingStore | None = None,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
+    executor: Executor | None = None,
+    observer: Observer | None = None,
 ) -> RunSummary:
     """Find one object for each prompt and write them to `out`; the prompts' attributes travel along.
 
@@ -101,8 +104,8 @@ def segment_prompts(
         options: as for :func:`segment_scene`.
         skip_outside: leave prompts outside the region out, with a warning, instead of failing.
         store: as for :func:`segment_scene`.
-        progress: called with (windows done, windows in all) from this thread.
-        watch: as for :func:`segment_scene`.
+        executor: as for :func:`segment_scene`.
+        observer: follows the run.
 
     Raises:
         GeosamError: of the class that says who can act; finished windows are kept for the next run.
@@ -113,19 +116,24 @@ def segment_prompts(
         named = ", ".join(prompts[prompt.index].source for prompt in outside[:5])
         if not skip_outside:
             raise PromptOutsideScene(
-                f"{len(outside)} prompts lie outside --window: {scene.path}: {named}. "
-                "Enlarge the window, or pass --skip-outside."
+                f"{len(outside)} prompts lie outside `window`: {scene.path}: {named}.",
+                remedy="Enlarge `window`, or use `skip_outside=True`.",
+                code="prompts-outside-window",
+                count=len(outside),
+                scene=str(scene.path),
+                prompts=[prompts[prompt.index].source for prompt in outside],
             )
-        warnings = [*warnings, f"{len(outside)} prompts outside --window left out: {named}"]
+        warnings = [*warnings, f"{len(outside)} prompts outside `window` left out: {named}"]
     rule = WindowRule(scene.region, options.tile_size, options.overlap)
     groups = group_prompts(placed, rule)
     job = PromptJob(TileEmbedder(scene, segmenter, store), rule, groups)
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, "prompts": digest_prompts(placed, prompts)}
     table = PromptTable(prompts)
-    batch = _Run(scene, segmenter, Path(out), options, progress, store, table, list(warnings))
-    with Spool(scene.region) as spool:
-        collector = Prompted(prompts, placed, spool, batch.warnings, watch)
-        return batch.make(job, range(len(groups)), collector, spool, identity)
+    log = RunLog(observer or Observer(), len(groups))
+    run = _Run(scene, segmenter, Path(out), options, store, executor, log, table)
+    log.add_warnings([*scene.warnings, *warnings])
+    with ObjectSpool(scene.region) as spool:
+        return run.complete(job, Prompted(prompts, placed, spool, log), spool, identity)
 
 
 @dataclass
@@ -136,24 +144,29 @@ class _Run:
     segmenter: Segmenter
     out: Path
     options: RunOptions
-    progress: Progress | None
     store: EmbeddingStore | None
+    executor: Executor | None
+    log: RunLog
     table: PromptTable | None = None
-    warnings: list[str] = field(default_factory=list)
-    failed: dict[int, str] = field(default_factory=dict)
 
-    def make(
-        self, job: BatchJob, tasks: range, collector: Collector, spool: Spool, identity: Mapping[str, Any]
+    def complete(
+        self, job: SceneJob, collector: Collector, spool: ObjectSpool, identity: Mapping[str, Any]
     ) -> RunSummary:
         began = time.monotonic()
         if self.store is not None and self.store.holds(self.out):
-            raise UsageError(f"the output lies in the embedding store: {self.out}. Choose another folder.")
+            raise UsageError(
+                f"The output lies in the embedding store: {self.out}.",
+                remedy="Choose another folder.",
+                code="output-in-store",
+                output=str(self.out),
+                store=str(self.store.folder),
+            )
         check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=True, inputs=[Path(self.scene.path)])
         with Journal(self.out, self._identity(identity), restart=self.options.restart) as journal:
             overwrite = self.options.overwrite or journal.published
             check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=overwrite)
             resumed = len(journal)
-            self._compute(job, tasks, journal, collector)
+            self._compute(job, journal, collector)
             self.scene.verify_unchanged()
             collector.finish()
             spool.seal()
@@ -163,22 +176,17 @@ class _Run:
             output=self.out,
             count=count,
             too_small=too_small,
-            tiles=len(tasks),
+            tiles=self.log.total,
             skipped_tiles=collector.skipped,
             resumed_tiles=resumed,
-            failed_tiles=self._failed_tiles,
-            warnings=tuple(dict.fromkeys([*self.scene.warnings, *self.warnings])),
+            failed_tiles=self.log.failed_tiles,
+            warnings=self.log.warnings,
             seconds=time.monotonic() - began,
         )
 
     @property
     def _columns(self) -> tuple[Column, ...]:
         return COLUMNS if self.table is None else (*COLUMNS, *self.table.columns)
-
-    @property
-    def _failed_tiles(self) -> tuple[str, ...]:
-        """By tile, whichever failed first."""
-        return tuple(self.failed[task] for task in sorted(self.failed))
 
     def _identity(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """Everything the results of the tasks depend on."""
@@ -191,32 +199,23 @@ class _Run:
             **more,
         }
 
-    def _compute(self, job: BatchJob, tasks: range, journal: Journal, collector: Collector) -> None:
-        done = 0
-        for task, result in journal.results():
-            collector.take(task, result)
-            done += 1
-        self._report(done, len(tasks))
-        known = journal.numbers()
-        left = [task for task in tasks if task not in known]
-        with closing(run_batches(job, left, self.options.workers, self.warnings.extend)) as outcomes:
-            for task, outcome in outcomes:
-                if isinstance(outcome, SceneError):
-                    if not self.options.allow_partial:
-                        raise outcome
-                    self.failed[task] = f"{job.name(task)}: {outcome}"
-                    collector.take(task, b"")
-                else:
-                    journal.record(task, outcome)
-                    collector.take(task, outcome)
-                done += 1
-                self._report(done, len(tasks))
+    def _compute(self, job: SceneJob, journal: Journal, collector: Collector) -> None:
+        """Hand the results of all tasks to the collector: first those of the journal, then new ones."""
+        log = self.log
+        for task, recorded in journal.results():
+            collector.take(task, recorded)
+            log.observer.window(job.window(task), "known")
+        log.advance(len(journal))
+        finished = journal.numbers()
+        tasks = [task for task in range(log.total) if task not in finished]
+        executor = local_executor(self.options.workers) if self.executor is None else self.executor
+        with closing(compute(job, tasks, executor, log, allow_partial=self.options.allow_partial)) as results:
+            for task, result in results:
+                if result is not None:
+                    journal.record(task, result)
+                collector.take(task, result or b"")
 
-    def _report(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(done, total)
-
-    def _write(self, spool: Spool, journal: Journal, *, overwrite: bool) -> tuple[int, int]:
+    def _write(self, spool: ObjectSpool, journal: Journal, *, overwrite: bool) -> tuple[int, int]:
         geobox = self.scene.geobox
         target = Target(
             path=self.out,
@@ -227,7 +226,7 @@ class _Run:
             pixel_size=geobox.pixel_area**0.5,
         )
         with ExitStack() as stack:
-            stack.callback(lambda: self.warnings.extend(writer.warnings))
+            stack.callback(lambda: self.log.add_warnings(writer.warnings))
             writer = stack.enter_context(FeatureWriter.open(target, overwrite=overwrite))
             counts = write_results(
                 spool,
@@ -251,7 +250,7 @@ class _Run:
             "software": f"geosam {__version__}",
             "command": self.options.command,
             "options": options,
-            "failed_tiles": list(self._failed_tiles),
+            "failed_tiles": list(self.log.failed_tiles),
         }
 
 

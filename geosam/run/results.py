@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geosam.geometry.geobox import GeoBox
     from geosam.objects.scene_object import SceneObject
     from geosam.prompts.prompt import Prompt
-    from geosam.run.spool import Spool
+    from geosam.run.spool import ObjectSpool
     from geosam.vector.writer import FeatureWriter
 
     Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
@@ -67,7 +67,7 @@ class PromptTable:
 
 
 def write_results(
-    spool: Spool,
+    spool: ObjectSpool,
     writer: FeatureWriter,
     geobox: GeoBox,
     gsd_xy: tuple[float, float],
@@ -102,7 +102,7 @@ def write_results(
 
 
 def _shaped(
-    spool: Spool, gsd_xy: tuple[float, float], shaping: Shaping
+    spool: ObjectSpool, gsd_xy: tuple[float, float], shaping: Shaping
 ) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
     """Batches of objects and their polygons in integer scene pixels, in the order of their numbers."""
     if shaping.layout == "planar":
@@ -121,7 +121,7 @@ def _shaped(
             yield batch, outlines(batch, gsd_xy, shaping)
 
 
-def _batches(spool: Spool) -> Iterator[tuple[list[int], list[SceneObject]]]:
+def _batches(spool: ObjectSpool) -> Iterator[tuple[list[int], list[SceneObject]]]:
     numbers: list[int] = []
     batch: list[SceneObject] = []
     vertices = 0

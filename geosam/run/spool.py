@@ -42,7 +42,7 @@ FROM objects
 """
 
 
-class Spool:
+class ObjectSpool:
     """Objects of one region: add them in any order, then read them by number.
 
     Numbers follow the first pixel (row, then column), then area, then `tie`, then the outline. The file is SQLite's

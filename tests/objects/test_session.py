@@ -43,6 +43,7 @@ from geosam import (
 )
 from geosam.errors import CRSMismatch, EmptyPrompt, PromptError, PromptOutsideScene, UnreadableScene
 from geosam.geometry.geobox import Window
+from geosam.objects.observer import Callbacks
 from geosam.objects.session import Session, WindowKey
 from geosam.objects.windows import WindowRule
 from geosam.prompts.draft import GRANULARITIES
@@ -293,13 +294,13 @@ def test_windows_are_announced_and_an_announcement_can_stop_the_answer(wide):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        session.answer(draft, watch=stop)
+        session.answer(draft, observer=Callbacks(on_window=stop))
     first = session.rule.first_window((100.5, 25.5, 100.5, 25.5))
     assert told[:2] == [(first, "begun"), (first, "ended")]
     assert [state for _, state in told] == ["begun", "ended"] * 2 + ["begun"]
     assert len(session.memory) == 2
     told = []
-    session.answer(draft, watch=lambda *one: told.append(one))
+    session.answer(draft, observer=Callbacks(on_window=lambda *one: told.append(one)))
     assert told[0] == (first, "known")
     begun, ended = ([window for window, state in told if state == wanted] for wanted in ("begun", "ended"))
     assert begun == ended
@@ -558,7 +559,9 @@ def test_a_view_that_shows_nothing_of_the_scene_prefetches_nothing(large, bounds
 
 def test_prefetch_is_told_about_and_goes_step_by_step(large):
     session, told = session_of(large), []
-    steps = session.prefetch(large.geobox.bounds, large.geobox.crs.to_wkt(), watch=lambda *one: told.append(one))
+    steps = session.prefetch(
+        large.geobox.bounds, large.geobox.crs.to_wkt(), observer=Callbacks(on_window=lambda *one: told.append(one))
+    )
     assert told == []
     assert next(steps)
     assert [state for _, state in told] == ["begun", "ended"]

@@ -15,7 +15,7 @@ from geosam.objects.scene_object import SceneObject
 from geosam.objects.shaping import COLUMNS, Shaping
 from geosam.prompts.prompt import Prompt
 from geosam.run.results import PromptTable, write_results
-from geosam.run.spool import Spool
+from geosam.run.spool import ObjectSpool
 
 UTM = CRS.from_epsg(32633)
 GEOBOX = GeoBox(200, 150, Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), UTM)
@@ -41,7 +41,7 @@ def thing(mask, x, y, score=0.5, prompt=-1):
 
 def write(objects, shaping=None, table=None):
     written = Written()
-    with Spool(Window(0, 0, 200, 150)) as spool:
+    with ObjectSpool(Window(0, 0, 200, 150)) as spool:
         spool.add(objects)
         spool.seal()
         counts = write_results(spool, written, GEOBOX, (0.5, 0.5), shaping or Shaping(), model="m", table=table)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from geosam.geometry.corners import corners_of
 from geosam.geometry.geobox import Window
 from geosam.objects.scene_object import SceneObject
-from geosam.run.spool import Spool
+from geosam.run.spool import ObjectSpool
 
 REGION = Window(0, 0, 100, 100)
 
@@ -20,7 +20,7 @@ def rectangle(x, y, width, height, score=0.5):
 
 
 def spooled(objects):
-    spool = Spool(REGION)
+    spool = ObjectSpool(REGION)
     spool.add(objects)
     spool.seal()
     return spool

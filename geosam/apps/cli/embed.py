@@ -47,6 +47,7 @@ def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None,
     mostly looked at in other windows, which `segment --prompts ... --cache STORE` adds.
     """
     from geosam.objects.embeddings.store import EmbeddingStore
+    from geosam.objects.observer import Callbacks
     from geosam.run.embedding import embed_scene
     from geosam.run.options import RunOptions
     from geosam.scene import open_scene
@@ -59,7 +60,7 @@ def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None,
         report.resumable = True
         kept = EmbeddingStore(store, cache_size)
         with report.progress() as progress:
-            summary = embed_scene(opened, segmenter, kept, run, progress=progress)
+            summary = embed_scene(opened, segmenter, kept, run, observer=Callbacks(on_progress=progress))
     _tell(report, summary)
 
 

@@ -53,6 +53,7 @@ def segment(
 
     Without prompts all objects are found. The output is .gpkg, .geojson, .shp, .parquet or .fgb.
     """
+    from geosam.objects.observer import Callbacks
     from geosam.run.options import RunOptions
     from geosam.run.pipeline import segment_prompts, segment_scene
     from geosam.scene import open_scene
@@ -77,12 +78,13 @@ def segment(
         store = _store(report, **values_for(CACHE, options))
         report.resumable = True
         with report.progress() as progress:
+            observer = Callbacks(on_progress=progress)
             if requested is None:
-                summary = segment_scene(opened, segmenter, out, run, store=store, progress=progress)
+                summary = segment_scene(opened, segmenter, out, run, store=store, observer=observer)
             else:
                 skip_outside = options["skip_outside"]
                 summary = segment_prompts(
-                    opened, segmenter, requested, out, run, skip_outside=skip_outside, store=store, progress=progress
+                    opened, segmenter, requested, out, run, skip_outside=skip_outside, store=store, observer=observer
                 )
     _tell(report, summary)
 

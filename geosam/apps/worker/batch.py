@@ -17,6 +17,7 @@ from geosam.errors import PartialResult, UsageError
 from geosam.evaluation.compare import evaluate
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
+from geosam.objects.observer import Callbacks
 from geosam.objects.shaping import Shaping, features
 from geosam.prompts.layer import read_prompts
 from geosam.prompts.parts import known_crs
@@ -84,7 +85,7 @@ def run(
         def watch(found: Sequence[SceneObject]) -> None:
             _tell(task, found, scene, shaping, segmenter.spec.name)
 
-        hooks: dict[str, Any] = {"store": store, "progress": progress, "watch": watch if send_objects else None}
+        hooks: dict[str, Any] = {"store": store, "observer": Callbacks(progress, None, watch if send_objects else None)}
         if asked is None:
             summary = segment_scene(scene, segmenter, Path(out), settings, **hooks)
         else:

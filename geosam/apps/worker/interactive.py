@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from geosam.apps.worker.objects import MAX_WKB, object_messages
 from geosam.apps.worker.resources import Models, Scenes
 from geosam.errors import ResourceError
 from geosam.objects.embeddings.memory import EmbeddingMemory
+from geosam.objects.observer import Observer
 from geosam.objects.session import Session
 from geosam.prompts.from_draft import prompt_of
 from geosam.prompts.layer import write_prompts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Message
     from geosam.apps.worker.tasks import Task
     from geosam.geometry.geobox import Window
+    from geosam.objects.observer import WindowState
     from geosam.objects.session import Look
     from geosam.prompts.draft import Draft
     from geosam.segmenters.segmenter import Segmenter
@@ -102,7 +104,7 @@ class Interactive:
     ) -> Message:
         """The object that a draft describes."""
         session = self._session(task, scene, model)
-        answer = session.answer(draft, look, **shaping, watch=_Watch(task, scene, session))
+        answer = session.answer(draft, look, **shaping, observer=_Watch(task, scene, session))
         found: Message | None = None
         if answer.found is not None:
             columns = {name: [value] for name, value in answer.found.columns.items()}
@@ -128,7 +130,7 @@ class Interactive:
         """Look at the windows around a view, one a step."""
         session = self._session(task, scene, model)
         windows = made = 0
-        for looked_at in session.prefetch(bounds, crs, watch=_Watch(task, scene, session)):
+        for looked_at in session.prefetch(bounds, crs, observer=_Watch(task, scene, session)):
             windows, made = windows + 1, made + looked_at
             yield
             self._scenes.get(scene)  # may have been closed meanwhile
@@ -166,13 +168,14 @@ class Interactive:
         self._sessions = OrderedDict((key, held) for key, held in self._sessions.items() if wanted(key, held))
 
 
-class _Watch:
+class _Watch(Observer):
     """Tells the client of windows that are looked at; stops where the request is not wanted any more."""
 
     def __init__(self, task: Task, scene: str, session: Session) -> None:
         self._task, self._scene, self._session = task, scene, session
 
-    def __call__(self, window: Window, state: Literal["known", "begun", "ended"]) -> None:
+    def window(self, window: Window, state: WindowState) -> None:
+        """Stop, or tell the client."""
         if state != "ended":
             self._task.check()
         if state != "known":

@@ -16,6 +16,7 @@ from scenes import write_scene
 
 from geosam.errors import DiskFull, ExportError, OutOfMemory, UnreadableScene, UsageError
 from geosam.objects.embeddings.store import EmbeddingStore
+from geosam.objects.observer import Callbacks
 from geosam.prompts.prompt import Prompt
 from geosam.run.embedding import embed_scene
 from geosam.run.options import RunOptions
@@ -397,7 +398,13 @@ def test_embed_scene_counts_its_progress(bench):
     seen = []
     options = RunOptions(**SMALL)
     scene = open_scene(bench.path)
-    embed_scene(scene, bench.segmenter(), bench.store(), options, progress=lambda *counts: seen.append(counts))
+    embed_scene(
+        scene,
+        bench.segmenter(),
+        bench.store(),
+        options,
+        observer=Callbacks(on_progress=lambda *counts: seen.append(counts)),
+    )
     assert seen == [(done, TILES) for done in range(1, TILES + 1)]
 
 
@@ -473,7 +480,7 @@ def test_a_run_in_a_store_that_is_too_small_gives_the_same_bytes(bench):
 @pytest.mark.fault("C27")
 @pytest.mark.parametrize("limit", [100, 60_000])
 def test_a_store_that_cannot_hold_the_scene_is_not_filled(bench, limit):
-    with pytest.raises(UsageError, match=r"too small.*--cache-size|--cache-size.*too small"):
+    with pytest.raises(UsageError, match=r"too small.*`cache_size`"):
         bench.embed(bench.store(max_bytes=limit))
     assert len(bench.embedded()) <= 2
 

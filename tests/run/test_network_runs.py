@@ -185,7 +185,9 @@ def test_crop_layers_look_closer_and_only_networks_do(found, path, segmenter, tm
     closer, summary = segment(path, segmenter, tmp_path, tile_size=300, overlap=64, automatic=rule)
     assert summary.count > 0
     assert closer != found[0]
-    with pytest.raises(UsageError, match="the model regions does not look at enlarged crops: --crop-layers: 1, 0"):
+    with pytest.raises(
+        UsageError, match="The model regions cannot segment enlarged crops: `crop_layers`: found 1, expected 0"
+    ):
         segment(path, load_segmenter("regions"), tmp_path, automatic=rule)
 
 
@@ -285,7 +287,7 @@ def test_a_point_on_the_command_line(command, path, checkpoint):
 #: Options -> (exit code, what is said).
 REFUSED = {
     ("--tile-size", "2048"): (2, "--tile-size: tiles of 1100 x 8 px, the model takes at most 1024 x 1024"),
-    ("--model", "regions", "--crop-layers", "1"): (2, "--crop-layers: 1, 0 wanted"),
+    ("--model", "regions", "--crop-layers", "1"): (2, "`crop_layers`: found 1, expected 0"),
     ("--model", "regions", "--precision", "bf16"): (2, "--precision: 'bf16'"),
     ("--precision", "fp16"): (5, "--precision: 'fp16'"),
     ("--model", "sam_vit_b"): (5, "geosam models download sam_vit_b"),

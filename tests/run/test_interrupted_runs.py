@@ -17,6 +17,7 @@ from known_answers import flat_scene
 from scenes import write_scene
 
 from geosam.errors import JournalMismatch, LockHeld, OutOfMemory, OutputExists, UnreadableScene, WorkerDied
+from geosam.objects.observer import Callbacks
 from geosam.run.journal import Journal
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
@@ -84,7 +85,7 @@ def test_another_option_is_refused_and_restart_starts_afresh(tmp_path, path):
     with pytest.raises(JournalMismatch, match="tile_size was 64 and is 80") as refused:
         segment(path, out, tile_size=80)
     assert refused.value.exit_code == 2
-    assert "--restart" in str(refused.value)
+    assert "`restart=True`" in str(refused.value)
     summary = segment(path, out, tile_size=80, restart=True)
     assert summary.resumed_tiles == 0
     assert leftovers(tmp_path) == []
@@ -118,7 +119,7 @@ def test_a_killed_worker_is_noticed_and_its_tiles_are_tried_once_more(tmp_path, 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_failed_allocation_names_the_tile_and_what_to_lower(tmp_path, path, workers):
     starving = Failing(counter=str(tmp_path / "n"), way="memory", times=100)
-    with pytest.raises(OutOfMemory, match=r"tile r\d+ c\d+.*--tile-size") as starved:
+    with pytest.raises(OutOfMemory, match=r"tile r\d+ c\d+.*`tile_size`") as starved:
         segment(path, tmp_path / "out.gpkg", starving, workers=workers)
     assert starved.value.exit_code == 8
 
@@ -208,7 +209,7 @@ def test_progress_counts_tiles_and_resumed_ones(tmp_path, path):
         ThresholdSegmenter(),
         tmp_path / "out.gpkg",
         RunOptions(**SMALL),
-        progress=lambda done, total: seen.append((done, total)),
+        observer=Callbacks(on_progress=lambda done, total: seen.append((done, total))),
     )
     assert seen == [(i, 15) for i in range(16)]
 

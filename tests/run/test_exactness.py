@@ -11,6 +11,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from executors import EXECUTORS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_answers import flat_scene
@@ -190,6 +191,32 @@ def test_workers_and_one_process_write_the_same_bytes(tmp_path, picture):
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
+@pytest.mark.parametrize("layout", ["overlapping", "planar"])
+def test_every_executor_writes_the_same_bytes(tmp_path, picture, layout):
+    path = write_scene(tmp_path / "scene.tif", picture, photometric="rgb")
+    options = RunOptions(tile_size=64, overlap=16, layout=layout)
+    written = []
+    for name, executor in EXECUTORS.items():
+        (tmp_path / name).mkdir()
+        out = tmp_path / name / "out.gpkg"
+        segment_scene(open_scene(path), ThresholdSegmenter(), out, options, executor=executor)
+        written.append(out.read_bytes())
+    assert written.count(written[0]) == len(EXECUTORS)
+
+
+def test_every_executor_writes_the_same_bytes_for_prompts(tmp_path, picture):
+    scene = open_scene(write_scene(tmp_path / "scene.tif", picture, photometric="rgb"))
+    prompts = clicks(scene, [(20, 30), (100, 100), (200, 150), (3, 180)])
+    options = RunOptions(tile_size=64, overlap=16)
+    written = []
+    for name, executor in EXECUTORS.items():
+        (tmp_path / name).mkdir()
+        out = tmp_path / name / "out.gpkg"
+        segment_prompts(scene, ThresholdSegmenter(), prompts, out, options, executor=executor)
+        written.append(out.read_bytes())
+    assert written.count(written[0]) == len(EXECUTORS)
+
+
 def test_an_object_across_fifty_tiles_and_the_background_are_one_polygon_each(tmp_path):
     scenery = np.full((3, 40, 50 * 48 + 16), 50, np.uint8)
     scenery[:, 7, 3:-3] = 200
@@ -344,9 +371,9 @@ def test_prompts_outside_the_window_are_refused_or_left_out(tmp_path, picture):
     scene = open_scene(path, window=(left, bottom, left + 30, bottom + 30))
     prompts = clicks(scene, [(10, 180), (200, 10)])
     out = tmp_path / "out.gpkg"
-    with pytest.raises(PromptOutsideScene, match="--skip-outside") as refused:
+    with pytest.raises(PromptOutsideScene, match="`skip_outside=True`") as refused:
         segment_prompts(scene, ThresholdSegmenter(), prompts, out, RunOptions())
     assert refused.value.exit_code == 4
     summary = segment_prompts(scene, ThresholdSegmenter(), prompts, out, RunOptions(), skip_outside=True)
     assert summary.count == 1
-    assert any("outside --window" in warning for warning in summary.warnings)
+    assert any("outside `window`" in warning for warning in summary.warnings)
