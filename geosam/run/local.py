@@ -47,7 +47,9 @@ def local_executor(workers: int = 1, threads: int | None = None) -> Executor:
         )
     if threads is not None and threads < 1:
         raise UsageError(
-            f"`threads` is too small: found {threads}, expected at least 1.", code="threads-too-few", threads=threads
+            f"The number of threads is too small: found {threads}, expected at least 1.",
+            code="threads-too-few",
+            threads=threads,
         )
     return ThisProcess(threads) if workers == 1 else Processes(workers, threads)
 

@@ -32,7 +32,7 @@ def test_the_number_of_threads_reaches_the_executor():
 @pytest.mark.parametrize("arguments", [{"workers": 0}, {"workers": -1}, {"threads": 0}])
 def test_fewer_than_one_worker_or_thread_is_refused(arguments):
     ((name, value),) = arguments.items()
-    with pytest.raises(UsageError, match=f"`{name}` is too small: found {value}, expected at least 1") as refused:
+    with pytest.raises(UsageError, match=f"{name}.* is too small: found {value}, expected at least 1") as refused:
         local_executor(**arguments)
     assert (refused.value.code, refused.value.values) == (f"{name}-too-few", arguments)
 
