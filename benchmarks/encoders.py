@@ -65,7 +65,7 @@ def ours(name: str, way: str) -> Encoder:
     encoder = image_encoder(VARIANTS[name].encoder).eval()
     if compute.backend == "torch":
         return encoder.to(compute.dtype)
-    from geosam.segmenters.openvino_encoder import OpenVinoEncoder
+    from geosam.segmenters.sam.openvino_encoder import OpenVinoEncoder
 
     with tempfile.TemporaryDirectory() as folder:
         return OpenVinoEncoder(encoder, compute, Path(folder) / "converted")

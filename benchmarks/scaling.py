@@ -24,7 +24,7 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.masks import MaskSet
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 MASKS_A_TILE = 200
 

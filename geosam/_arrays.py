@@ -11,3 +11,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 
 Floats: TypeAlias = NDArray[np.float64]
+
+
+Labels: TypeAlias = NDArray[np.int32]
+"""(H, W) number of the area of each pixel, 0 for none."""

@@ -16,14 +16,14 @@ from scipy import ndimage
 
 from geosam.segmenters.masks import Granularity, MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
-from geosam.segmenters.threshold import Labels, ThresholdSegmenter, components, under_points
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter, components, under_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Labels
     from geosam.segmenters.pixel_prompts import Logits, PixelPrompts
 
     Rng = np.random.Generator

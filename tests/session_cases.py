@@ -12,7 +12,7 @@ from scenes import SCENES
 from geosam import Draft, RunOptions, open_scene, prompt_of, segment_prompts
 from geosam.objects.session import Session
 from geosam.objects.windows import WindowRule
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 TILE, OVERLAP = 32, 8
 OPTIONS = RunOptions(tile_size=TILE, overlap=OVERLAP, overwrite=True)

@@ -1,6 +1,6 @@
-"""MaskSet: the masks of one window as aligned columns; SceneObject: what becomes of them in the scene.
+"""The masks of one window as aligned columns, each cropped to its box.
 
-Masks are cropped to their boxes and stay window-local until they are polygons: no array of scene size exists.
+Masks stay window-local until they are outlines: no array has the size of the scene.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Granularity(IntEnum):
-    """Which of the masks of an ambiguous prompt a row is."""
+    """Rank of a mask among the up to three masks of an ambiguous prompt."""
 
     PART = 0
     WHOLE = 1
@@ -33,42 +33,42 @@ class Granularity(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class MaskSet:
-    """N masks of one window of `shape_hw` pixels; every column has N rows."""
+    """N masks of one window. Every column has N rows."""
 
     shape_hw: tuple[int, int]
-    """(height, width) of the window."""
+    """(height, width) of the window in pixels."""
     boxes_xyxy: NDArray[np.int32]
-    """(N, 4) tight boxes, window pixels, right and bottom exclusive."""
+    """(N, 4) tight boxes (x0, y0, x1, y1) in window pixels; x1 and y1 are exclusive."""
     masks: tuple[BoolArray, ...]
-    """N arrays (box height, box width)."""
+    """N masks (box height, box width)."""
     predicted_iou: NDArray[np.float32]
-    """(N,) the model's own estimate of the mask's IoU."""
+    """(N,) IoU with the object that the model expects of the mask."""
     stability_score: NDArray[np.float32]
-    """(N,) IoU between the masks of a higher and a lower threshold."""
+    """(N,) IoU of the masks at a higher and at a lower threshold."""
     prompt_index: NDArray[np.int32]
-    """(N,) row of the prompt that gave the mask; -1 for proposals."""
+    """(N,) row of the prompt of the mask; -1 for proposals."""
     granularity: NDArray[np.int8]
-    """(N,) a :class:`Granularity`."""
+    """(N,) :class:`Granularity` of the mask."""
     class_id: NDArray[np.int32] | None = None
-    """(N,) class of a labelled mask, None without classes."""
+    """(N,) class of the mask; None for models without classes."""
     object_score: NDArray[np.float32] | None = None
-    """(N,) how sure the model is that there is an object at all (SAM 2)."""
+    """(N,) logit of the presence of an object (SAM 2); None for models without it."""
     logits: NDArray[np.float32] | None = None
-    """(N, h, w) low-resolution logits of the window, for the next click; None where the model has none."""
+    """(N, h, w) low-resolution logits of the window, for the next click; None for models without them."""
 
     def __post_init__(self) -> None:
         count = len(self.masks)
         for name in (*_COLUMNS, *_OPTIONAL):
             column = getattr(self, name)
             if column is not None and len(column) != count:
-                raise ValueError(f"MaskSet.{name} has {len(column)} rows for {count} masks")
+                raise ValueError(f"{count} rows for {count} masks expected, got {len(column)} in MaskSet.{name}")
 
     def __len__(self) -> int:
         return len(self.masks)
 
     @classmethod
     def empty(cls, shape_hw: tuple[int, int]) -> MaskSet:
-        """No masks at all."""
+        """Return a set without masks."""
         return cls.of(shape_hw, (), np.zeros((0, 4), np.int32))
 
     @classmethod
@@ -84,7 +84,10 @@ class MaskSet:
         granularity: Iterable[int] | None = None,
         **optional: Any,
     ) -> MaskSet:
-        """Masks already cropped to their boxes; columns left out get 1.0, 1.0, -1 and WHOLE."""
+        """Build a set from masks that are cropped to their boxes.
+
+        Columns that are left out get the defaults: both scores 1.0, prompt index -1, granularity WHOLE.
+        """
         count = len(masks)
         return cls(
             shape_hw,
@@ -99,32 +102,36 @@ class MaskSet:
 
     @classmethod
     def from_full(cls, masks: Iterable[BoolArray], shape_hw: tuple[int, int], **columns: Any) -> MaskSet:
-        """Crop masks of the whole window (H, W) to their boxes; every mask must have a pixel."""
+        """Build a set from masks of the whole window (H, W).
+
+        Raises:
+            ValueError: a mask has no pixel.
+        """
         boxes, crops = [], []
         for mask in masks:
             box = box_around(mask)
             if box is None:
-                raise ValueError("an empty mask is no object; leave its row out")
+                raise ValueError("masks with at least one pixel expected, got an empty one: leave its row out")
             boxes.append(box.bounds_xyxy)
             crops.append(np.ascontiguousarray(mask[box.slices_rc]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
 
     @classmethod
     def from_labels(cls, labels: NDArray[np.integer[Any]], **columns: Any) -> MaskSet:
-        """One mask for every value 1 .. N that occurs in a label map (H, W), in that order."""
+        """Build a set with one mask for each value of 1 .. N that occurs in a label map (H, W), in this order."""
         boxes, crops = [], []
-        for value, found in enumerate(ndimage.find_objects(labels), start=1):
-            if found is None:
+        for value, place in enumerate(ndimage.find_objects(labels), start=1):
+            if place is None:
                 continue
-            rows, cols = found
+            rows, cols = place
             boxes.append((cols.start, rows.start, cols.stop, rows.stop))
-            crops.append(labels[found] == value)
+            crops.append(labels[place] == value)
         shape_hw = (int(labels.shape[0]), int(labels.shape[1]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
 
     @classmethod
     def concatenate(cls, shape_hw: tuple[int, int], parts: Sequence[MaskSet]) -> MaskSet:
-        """Rows of several sets of one window, in order; optional columns stay only if all parts have them."""
+        """Join sets of one window, rows in order. An optional column stays only if all parts have it."""
         if not parts:
             return cls.empty(shape_hw)
         columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
@@ -135,26 +142,26 @@ class MaskSet:
 
     @property
     def areas_px(self) -> NDArray[np.int64]:
-        """(N,) number of pixels."""
+        """(N,) areas in pixels."""
         return np.array([np.count_nonzero(mask) for mask in self.masks], np.int64)
 
     @property
     def touches(self) -> NDArray[np.uint8]:
-        """(N,) the window edges each mask touches, as :class:`Edge` flags."""
+        """(N,) edges of the window that each mask touches, as :class:`Edge` flags."""
         height, width = self.shape_hw
         x0, y0, x1, y1 = self.boxes_xyxy.T
         flags = (x0 == 0) * Edge.LEFT + (y0 == 0) * Edge.TOP + (x1 == width) * Edge.RIGHT + (y1 == height) * Edge.BOTTOM
         return np.asarray(flags, np.uint8)
 
     def full(self, row: int) -> BoolArray:
-        """One mask in the whole window (H, W)."""
+        """Return one mask in the whole window (H, W)."""
         mask = np.zeros(self.shape_hw, bool)
         x0, y0, x1, y1 = self.boxes_xyxy[row]
         mask[y0:y1, x0:x1] = self.masks[row]
         return mask
 
     def select(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int]) -> MaskSet:
-        """The given rows (indices or a boolean column), in that order."""
+        """Return rows by index in the given order, or by a boolean column."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
         columns: dict[str, Any] = {name: getattr(self, name)[index] for name in _COLUMNS}
@@ -164,7 +171,7 @@ class MaskSet:
         return replace(self, masks=tuple(self.masks[i] for i in index), **columns)
 
     def to_bytes(self) -> bytes:
-        """Everything but the logits, compressed; the inverse of :meth:`from_bytes`."""
+        """Compress everything but the logits. :meth:`from_bytes` reads the result."""
         arrays: dict[str, NDArray[Any]] = {"shape_hw": np.array(self.shape_hw)}
         arrays |= {name: getattr(self, name) for name in _COLUMNS}
         arrays |= {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
@@ -173,7 +180,7 @@ class MaskSet:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MaskSet:
-        """Read what :meth:`to_bytes` wrote."""
+        """Read a set that :meth:`to_bytes` wrote."""
         columns: dict[str, Any] = unpack(data)
         height, width = columns.pop("shape_hw").tolist()
         x0, y0, x1, y1 = columns["boxes_xyxy"].T.astype(np.int64)
@@ -185,12 +192,14 @@ class MaskSet:
         return cls((height, width), masks=masks, **columns)
 
 
+#: Columns that every set has, columns that a set may have, and those of them that are stored.
 _COLUMNS = ("boxes_xyxy", "predicted_iou", "stability_score", "prompt_index", "granularity")
 _OPTIONAL = ("class_id", "object_score", "logits")
 _STORED = ("class_id", "object_score")
 
 
 def _column(values: Iterable[Any] | None, count: int, default: Any, dtype: Any) -> NDArray[Any]:
+    """Return the values as an array, or `count` times the default."""
     if values is None:
         return np.full(count, default, dtype)
     return np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype)

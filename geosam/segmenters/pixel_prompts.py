@@ -16,20 +16,22 @@ Logits: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class PixelPrompts:
-    """N prompts in corner-based pixels of one window: what a segmenter is given."""
+    """N prompts in corner-based pixels of one window. The centre of the first pixel is (0.5, 0.5)."""
 
     points: tuple[Floats, ...]
-    """N arrays (K, 2), K may be 0."""
+    """N arrays (K, 2) of points (x, y); K may be 0."""
     labels: tuple[NDArray[np.int8], ...]
-    """N arrays (K,): 1 includes, 0 excludes."""
+    """N arrays (K,): 1 for points inside the object, 0 for points outside."""
     boxes_xyxy: Floats
-    """(N, 4), NaN in the rows without a box."""
+    """(N, 4) boxes; NaN in the rows of prompts without a box."""
     masks: tuple[BoolArray | None, ...]
-    """N masks (H, W) of the window, None where there is none."""
+    """N masks (H, W) of the window; None for prompts without a mask."""
     logits: tuple[Logits | None, ...] = ()
-    """N low-resolution logits (h, w), as :attr:`MaskSet.logits`, of the answer that a prompt goes on from; None where
-    it does not, and for prompts with a mask. Empty where no prompt goes on. Like masks they are enough to go on from,
-    even if all points exclude."""
+    """N low-resolution logits (h, w) of an earlier answer, as in :attr:`MaskSet.logits`, that the prompt refines.
+
+    None for prompts without an earlier answer and for prompts with a mask. The tuple is empty if no prompt has any.
+    Logits are a prompt by themselves, as masks are, even if all points exclude.
+    """
 
     def __post_init__(self) -> None:
         lengths = (len(self.points), len(self.labels), len(self.boxes_xyxy), len(self.masks))
@@ -39,7 +41,7 @@ class PixelPrompts:
                 f"and as many logits or none, got {len(self.logits)}"
             )
         if any(mask is not None and former is not None for mask, former in zip(self.masks, self.logits, strict=False)):
-            raise ValueError("a prompt goes on from a mask or from logits, got both")
+            raise ValueError("a mask or logits for each prompt expected, got both")
 
     def __len__(self) -> int:
         return len(self.points)

@@ -1,138 +1,210 @@
-"""The models by name: what each of them is, where it runs, and how it is built.
+"""The models by name, of geosam's own families and of other packages.
 
-A model's module is imported when the model is loaded, so that listing the names costs nothing.
+A model's segmenter is imported when the model is loaded, so that listing the names costs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from geosam.errors import DeviceUnavailable, UnknownModel, UsageError
-from geosam.segmenters.weights.manifest import manifest
+from geosam.errors import CheckpointMismatch, DeviceUnavailable, GeosamError, ModelError, UnknownModel, UsageError
+from geosam.segmenters.family import ComputeRequest, Family, ModelInfo
+from geosam.segmenters.segmenter import Embeds
+from geosam.segmenters.third_party import third_party
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from geosam.segmenters.compute import Backend, Device, Precision
     from geosam.segmenters.segmenter import Segmenter
 
-#: Files that hold weights.
+#: Extensions of files that hold weights.
 WEIGHTS = (".pth", ".pt", ".safetensors")
+#: Folders of geosam's own families, in the order in which they are listed and asked for a file.
+_OWN = ("lite", "regions", "threshold", "sam")
 
 
-class Wanted(NamedTuple):
-    """How a model shall compute; `auto` leaves it to the machine."""
+class Registry(Mapping[str, ModelInfo]):
+    """Every model by its name, the default first. Models of other packages come last."""
 
-    device: Device = "auto"
-    precision: Precision = "auto"
-    backend: Backend = "auto"
+    def __getitem__(self, name: str) -> ModelInfo:
+        return self.family_of(name).models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from self._others
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._others)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """All families, geosam's own first."""
+        return tuple(dict.fromkeys([*self._own.values(), *third_party().families.values()]))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about packages whose models cannot be used."""
+        taken = [
+            f"the model {name} of the family {family.name} cannot be used: another family has a model of that name."
+            for family in third_party().families.values()
+            for name in family.models
+            if (self._own | self._others).get(name) is not family
+        ]
+        return (*third_party().broken.values(), *taken)
+
+    def family_of(self, name: str) -> Family:
+        """Return the family of a model.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        # geosam's own come first: to load one of them, no other package is imported
+        return self._own[name] if name in self._own else self._others[name]
+
+    @cached_property
+    def _own(self) -> dict[str, Family]:
+        families: list[Family] = [import_module(f"geosam.segmenters.{folder}.family").FAMILY for folder in _OWN]
+        return {name: family for family in families for name in family.models}
+
+    @property
+    def _others(self) -> dict[str, Family]:
+        models: dict[str, Family] = {}
+        for family in third_party().families.values():
+            models |= {name: family for name in family.models if name not in self._own and name not in models}
+        return models
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model that can be loaded."""
-
-    description: str
-    """What it is, in one line."""
-    devices: tuple[str, ...]
-    """The devices it runs on."""
-    build: Callable[[Wanted], Segmenter]
-    """How it shall compute -> segmenter."""
+#: The models that can be loaded.
+registry = Registry()
 
 
 def load_segmenter(
     name: str, device: Device = "auto", precision: Precision = "auto", backend: Backend = "auto"
 ) -> Segmenter:
-    """The segmenter registered as `name`, or the network whose weights lie in the file `name`, ready to run.
+    """Load the segmenter registered as `name`, or the network whose weights are in the file `name`.
 
     Args:
-        name: one of `registry`, or the path of a checkpoint (.pth, .pt, .safetensors) with official names or those of
-            Hugging Face Transformers.
+        name: one of `registry`, or the path of a checkpoint (.pth, .pt, .safetensors). Tensors of the SAM family may
+            have their official names, or those of Hugging Face Transformers.
         device: `auto` takes CUDA if there is one.
-        precision: of a network; `auto` takes bf16 where the hardware has it.
-        backend: of a network's image encoder; `auto` takes PyTorch.
+        precision: precision of a network. `auto` takes bf16 where the hardware has it.
+        backend: backend of a network's image encoder. `auto` takes PyTorch.
 
     Raises:
         UnknownModel: no model has that name, and it is no file of weights.
-        UsageError: a precision or backend was named for a model that is no network.
+        UsageError: `precision` or `backend` is set for a model that is no network.
         DeviceUnavailable: the model does not run that way.
         CheckpointError: the weights are missing or cannot be used.
+        ModelError: the package that offers the model is broken.
     """
-    wanted = Wanted(device, precision, backend)
+    request = ComputeRequest(device, precision, backend)
     if name in registry:
-        info = registry[name]
-        if device not in ("auto", *info.devices):
-            able = " or ".join(info.devices)
-            raise DeviceUnavailable(
-                f"the model {name} cannot use the device: {device!r}, {able} wanted. "
-                f"Use --device {info.devices[0]} or leave the option out."
-            )
-        return info.build(wanted)
+        _check_request(name, registry[name], request)
+        return _loaded(registry.family_of(name), name, request)
     if Path(name).suffix.lower() in WEIGHTS:
-        return _network(wanted, path=Path(name))
-    known = ", ".join(registry)
-    raise UnknownModel(
-        f"unknown model: {name!r}, one of {known} or a file ({', '.join(WEIGHTS)}) wanted. "
-        "Run `geosam models` for the list."
+        return _from_file(Path(name), request)
+    raise _unknown(name)
+
+
+def _check_request(name: str, info: ModelInfo, request: ComputeRequest) -> None:
+    """Refuse a device that the model cannot use, and what only networks have.
+
+    Raises:
+        DeviceUnavailable: the model cannot use the device.
+        UsageError: the model is no network, and `precision` or `backend` is set.
+    """
+    if request.device not in ("auto", *info.devices):
+        able = " or ".join(info.devices)
+        raise DeviceUnavailable(
+            f"the model {name} cannot use the device: `device`: found {request.device!r}, expected {able}.",
+            remedy=f"Leave `device` out, or set it to {info.devices[0]}.",
+            code="device-not-supported",
+            model=name,
+            device=request.device,
+            devices=list(info.devices),
+        )
+    for parameter, value in (("precision", request.precision), ("backend", request.backend)):
+        if value != "auto" and not info.backends:
+            raise UsageError(
+                f"the model {name} is no network: `{parameter}`: found {value!r}, expected none.",
+                remedy=f"Leave `{parameter}` out.",
+                code="model-is-no-network",
+                model=name,
+                parameter=parameter,
+                value=value,
+            )
+
+
+def _loaded(family: Family, name: str, request: ComputeRequest) -> Segmenter:
+    """Load a model, and turn what the code of another package may raise into a sentence.
+
+    Raises:
+        ModelError: the family of another package fails, or returns no segmenter.
+    """
+    try:
+        segmenter = family.load(name, request)
+    except GeosamError:
+        raise
+    except Exception as error:
+        if family not in third_party().families.values():
+            raise
+        raise _failure(name, f"{type(error).__name__}: {error}") from error
+    if not isinstance(segmenter, Embeds):
+        raise _failure(name, f"found {type(segmenter).__name__}, expected a segmenter")
+    return segmenter
+
+
+def _failure(name: str, reason: str) -> ModelError:
+    return ModelError(
+        f"the model {name} cannot be loaded: {reason}.",
+        remedy="Reinstall or update the package that offers the model, or choose another `model`.",
+        code="model-package-broken",
+        model=name,
+        reason=reason,
     )
 
 
-def _plain(name: str, wanted: Wanted) -> None:
-    """Refuse what only networks have.
+def _from_file(path: Path, request: ComputeRequest) -> Segmenter:
+    """Load the model to which a file of weights belongs.
 
     Raises:
-        UsageError: naming the option.
+        CheckpointError: the file cannot be read, or no family recognises it.
+        DeviceUnavailable: the machine cannot compute that way.
     """
-    for option, value in (("--precision", wanted.precision), ("--backend", wanted.backend)):
-        if value != "auto":
-            raise UsageError(f"the model {name} is no network: {option}: {value!r}. Leave the option out.")
-
-
-def _threshold(wanted: Wanted) -> Segmenter:
-    from geosam.segmenters.threshold import ThresholdSegmenter
-
-    _plain("threshold", wanted)
-    return ThresholdSegmenter()
-
-
-def _regions(wanted: Wanted) -> Segmenter:
-    from geosam.segmenters.regions.segmenter import RegionsSegmenter
-
-    _plain("regions", wanted)
-    return RegionsSegmenter()
-
-
-def _network(wanted: Wanted, variant: str | None = None, path: Path | None = None) -> Segmenter:
     from geosam.segmenters.compute import choose
-    from geosam.segmenters.networks import Network
+    from geosam.segmenters.weights.tensor_file import TensorFile
 
-    return Network(choose(*wanted), variant, path)()
+    choose(*request)  # refuses what the machine cannot do before a large file is read
+    file = TensorFile(path)
+    for family in registry.families:
+        if family.load_file is not None and family.recognise(file) is not None:
+            return family.load_file(file, request)
+    names = ", ".join(name for family in registry.families if family.load_file is not None for name in family.models)
+    raise CheckpointMismatch(
+        f"the checkpoint is of another network: {path}: found an unknown network, expected one of {names}.",
+        remedy="Name another file.",
+        code="checkpoint-of-unknown-network",
+        path=str(path),
+    )
 
 
-#: What the checkpoints of a family are.
-_FAMILIES: Mapping[str, str] = {
-    "sam": "Segment Anything",
-    "mobile_sam": "MobileSAM, small and fast",
-    "sam2": "Segment Anything 2",
-    "sam2.1": "Segment Anything 2.1",
-    "sam_hq": "HQ-SAM, finer outlines",
-}
-
-
-#: Every model by its name, the default first.
-registry: Mapping[str, ModelInfo] = {
-    "geosam_lite": ModelInfo(
-        "geosam's own network, small and fast; its weights come with the package",
-        ("cpu", "cuda"),
-        partial(_network, variant="geosam_lite"),
-    ),
-    "regions": ModelInfo("regions of even colour, merged step by step; needs no weights", ("cpu",), _regions),
-    "threshold": ModelInfo("areas of exactly equal colour, for flat pictures and tests", ("cpu",), _threshold),
-    **{
-        name: ModelInfo(_FAMILIES[found.family], ("cpu", "cuda"), partial(_network, variant=name))
-        for name, found in manifest.items()
-    },
-}
+def _unknown(name: str) -> GeosamError:
+    """Return the error for a name that no model has: the package that should offer it may be broken."""
+    for family, sentence in third_party().broken.items():
+        if name.startswith(family):
+            return ModelError(
+                sentence,
+                remedy="Reinstall or update the package, or choose another `model`.",
+                code="model-package-broken",
+                model=name,
+            )
+    return UnknownModel(
+        f"unknown model: found {name!r}, expected one of {', '.join(registry)} or a file ({', '.join(WEIGHTS)}).",
+        remedy="Run `geosam models` for the list.",
+        code="unknown-model",
+        model=name,
+        models=list(registry),
+    )

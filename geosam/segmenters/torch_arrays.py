@@ -1,4 +1,4 @@
-"""What the networks have in common about embeddings: making them, keeping them as arrays, remembering them."""
+"""Embeddings of networks: how they are computed in batches, stored as arrays, and prepared for the decoder."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Tiles whose decoder state is kept between calls.
+#: Number of tiles whose decoder state is kept.
 _KEPT = 2
 
 
-class Batches:
-    """Pictures go through an encoder so many at once; half as many as soon as memory does not suffice."""
+class TileBatches:
+    """Sends tiles through an encoder in batches. The batches get smaller for good when memory does not suffice.
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
+    Args:
+        size: number of tiles in a batch.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
 
     def embed(
         self,
@@ -38,86 +42,103 @@ class Batches:
         rgb: NDArray[np.uint8],
         valid: BoolArray,
     ) -> list[Embedding]:
-        """Embeddings of (B, 3, H, W) pictures; `encode` is given some of them, and how many it shall fill them up to.
+        """Embed (B, 3, H, W) pictures.
+
+        Args:
+            encode: embeds the pictures of a batch. It receives the size to which it fills the batch up.
+            rgb: (B, 3, H, W).
+            valid: (B, H, W).
 
         Raises:
-            OutOfMemory: there is not enough for one picture.
+            OutOfMemory: there is not enough memory for one picture.
         """
-        made: list[Embedding] = []
-        while len(made) < len(rgb):
-            part = slice(len(made), len(made) + self._at_once)
+        embedded: list[Embedding] = []
+        while len(embedded) < len(rgb):
+            size = self._size  # read once: another thread may shrink it
+            part = slice(len(embedded), len(embedded) + size)
             try:
-                made += encode(rgb[part], valid[part], self._at_once)
+                embedded += encode(rgb[part], valid[part], size)
             except OutOfMemory:
-                if self._at_once == 1:
+                if size == 1:
                     raise
-                self._at_once //= 2
-        return made
+                self._size = min(self._size, size // 2)
+        return embedded
 
 
 def check_finite(maps: Iterable[Tensor], name: str, precision: str) -> None:
-    """Refuse features that no mask can be made of.
+    """Refuse features with values that are not finite.
 
     Raises:
         ModelError: some are not finite.
     """
-    if not all(torch.isfinite(found).all() for found in maps):
+    if not all(torch.isfinite(features).all() for features in maps):
         raise ModelError(
-            f"{name} gives values that are not finite: --precision: {precision}. "
-            "Use --precision fp32; if that changes nothing, the weights are damaged."
+            f"{name} gives values that are not finite: `precision`: found {precision!r}.",
+            remedy="Use `precision='fp32'`. If that changes nothing, the weights are damaged.",
+            code="features-not-finite",
+            model=name,
+            precision=precision,
         )
 
 
-def embeddings(kept: Sequence[Mapping[str, NDArray[Any]]], valid: BoolArray, spec: ModelSpec) -> list[Embedding]:
-    """One embedding for the arrays of each picture, and which of its pixels are valid (B, H, W)."""
+def embeddings(features: Sequence[Mapping[str, NDArray[Any]]], valid: BoolArray, spec: ModelSpec) -> list[Embedding]:
+    """Return one embedding for the arrays of each picture, with its valid pixels (B, H, W) packed as bits."""
     return [
         Embedding({**arrays, "valid": np.packbits(mask, axis=1)}, (mask.shape[0], mask.shape[1]), spec.fingerprint)
-        for arrays, mask in zip(kept, valid, strict=True)
+        for arrays, mask in zip(features, valid, strict=True)
     ]
 
 
 def valid_pixels(embedding: Embedding) -> BoolArray:
-    """(H, W) pixels of the picture that may belong to objects."""
+    """Return the pixels (H, W) of the picture that may belong to objects."""
     return np.unpackbits(embedding.arrays["valid"], axis=1, count=embedding.input_hw[1]).view(bool)
 
 
 def to_array(maps: Tensor) -> NDArray[Any]:
-    """Maps as an array; bfloat16, which NumPy lacks, as the bits of unsigned integers."""
+    """Convert maps to an array. NumPy lacks bfloat16, so such maps become the bits of unsigned integers."""
     here = maps.cpu().contiguous()
     array: NDArray[Any] = (here.view(torch.uint16) if here.dtype == torch.bfloat16 else here).numpy()
     return array
 
 
 def from_array(array: NDArray[Any], dtype: torch.dtype, device: str) -> Tensor:
-    """The maps that :func:`to_array` gave, as they were, on a device."""
+    """Convert an array from :func:`to_array` back to maps of `dtype` on a device."""
     writable = array if array.flags.writeable else array.copy()  # torch knows no read-only memory
     return torch.from_numpy(writable).view(dtype).to(device)
 
 
-class _Remembered(NamedTuple, Generic[T]):
+class _Entry(NamedTuple, Generic[T]):
     embedding: weakref.ref[Embedding]
-    made: T
+    state: T
 
 
-class Memory(Generic[T]):
-    """What was computed from the last embeddings alone; kept, because the calls for one tile follow one another."""
+class DecoderCache(Generic[T]):
+    """Decoder state of the last tiles: everything that depends on the embedding and not on the prompts.
+
+    The calls for one tile follow one another, so a few entries are enough. Threads share the cache: two threads that
+    need the same state at the same time both compute it.
+
+    Args:
+        fingerprint: of the network whose embeddings are accepted.
+    """
 
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
-        self._remembered: list[_Remembered[T]] = []
+        self._entries: tuple[_Entry[T], ...] = ()
 
-    def of(self, embedding: Embedding, make: Callable[[Embedding], T]) -> T:
-        """What `make` gives, made once as long as the embedding is among the last.
+    def of(self, embedding: Embedding, compute: Callable[[Embedding], T]) -> T:
+        """Return the state of an embedding. Call `compute` if it is not cached.
 
         Raises:
             ValueError: another network made the embedding.
         """
-        for one in self._remembered:
-            if one.embedding() is embedding:
-                return one.made
+        entries = self._entries  # a tuple, which is replaced and never changed, needs no lock
+        for entry in entries:
+            if entry.embedding() is embedding:
+                return entry.state
         if embedding.fingerprint != self._fingerprint:
-            raise ValueError(f"an embedding of {embedding.fingerprint} was handed to {self._fingerprint}")
-        made = make(embedding)
-        alive = [one for one in self._remembered if one.embedding() is not None]
-        self._remembered = [_Remembered(weakref.ref(embedding), made), *alive[: _KEPT - 1]]
-        return made
+            raise ValueError(f"found an embedding of {embedding.fingerprint}, expected one of {self._fingerprint}")
+        state = compute(embedding)
+        alive = [entry for entry in entries if entry.embedding() is not None]
+        self._entries = (_Entry(weakref.ref(embedding), state), *alive[: _KEPT - 1])
+        return state

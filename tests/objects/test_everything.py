@@ -8,7 +8,7 @@ from geosam.geometry.geobox import Window
 from geosam.objects.everything import AutomaticRule, segment_tile
 from geosam.segmenters.masks import Granularity, MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 EXACT = ThresholdSegmenter()
 

@@ -17,7 +17,7 @@ from geosam.objects.growth import segment_prompted
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import ScenePrompt
 from geosam.segmenters.masks import MaskSet
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 
 @dataclass

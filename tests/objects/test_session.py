@@ -48,7 +48,7 @@ from geosam.objects.session import Session, WindowKey
 from geosam.objects.windows import WindowRule
 from geosam.prompts.draft import GRANULARITIES
 from geosam.prompts.prompt import Steps
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 MODELS = (ThresholdSegmenter(), RefiningSegmenter())
 KINDS = ("north_up", "south_up", "rotated", "sheared", "geographic", "nodata")

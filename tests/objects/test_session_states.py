@@ -17,7 +17,7 @@ from session_cases import clicks, session_of, state_of
 from geosam import Draft, EmbeddingMemory, open_scene
 from geosam.errors import EmptyPrompt, UnreadableScene
 from geosam.prompts.draft import History
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 MODELS = (ThresholdSegmenter(), RefiningSegmenter())
 PLACES = st.tuples(st.integers(0, 89), st.integers(0, 69))

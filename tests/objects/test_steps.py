@@ -29,7 +29,7 @@ from geosam.prompts.layer import read_prompts
 from geosam.prompts.placement import to_scene
 from geosam.prompts.prompt import ScenePrompt, Steps
 from geosam.segmenters.segmenter import Segmenter
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 STRIPES = np.tile(np.repeat(np.arange(5) * 50, 16), (24, 1)).astype(np.uint8)
 REGION = Window(0, 0, 80, 24)

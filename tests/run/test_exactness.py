@@ -27,7 +27,7 @@ from geosam.prompts.prompt import Prompt
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 ONE = np.ones(1, np.int8)
 

@@ -22,7 +22,7 @@ from geosam.run.journal import Journal
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 SMALL = {"tile_size": 64, "overlap": 16}
 
@@ -322,7 +322,7 @@ import resource, sys
 from pathlib import Path
 from geosam.run.pipeline import RunOptions, segment_scene
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 options = RunOptions(tile_size=1024, overlap=256)
 print(segment_scene(open_scene(sys.argv[1]), ThresholdSegmenter(), Path(sys.argv[2]), options).count)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // {1 if sys.platform == "darwin" else 1024})

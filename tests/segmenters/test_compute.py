@@ -27,7 +27,7 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("has", "wanted"),
+    ("has", "expected"),
     [
         ({}, "cpu-fp32-torch"),
         ({"openvino": True}, "cpu-fp32-torch"),
@@ -40,9 +40,9 @@ def machine(monkeypatch):
     ],
     ids=str,
 )
-def test_auto_takes_the_best_that_the_machine_has(machine, has, wanted):
+def test_auto_takes_the_best_that_the_machine_has(machine, has, expected):
     machine(**has)
-    assert str(choose()) == wanted
+    assert str(choose()) == expected
 
 
 def test_what_is_named_is_taken(machine):
@@ -63,11 +63,15 @@ def test_a_named_device_decides_about_the_rest(machine):
 @pytest.mark.parametrize(
     ("has", "asked", "said"),
     [
-        ({}, {"device": "cuda"}, "--device: 'cuda', 'cpu' or 'auto' wanted"),
-        ({}, {"precision": "fp16"}, "--precision: 'fp16', 'fp32' or 'bf16' wanted"),
-        ({"cuda": (9, 0)}, {"device": "cpu", "precision": "fp16"}, "--precision: 'fp16'"),
-        ({}, {"backend": "openvino"}, "--backend: 'openvino', 'torch' or 'auto' wanted"),
-        ({"cuda": (9, 0), "openvino": True}, {"backend": "openvino"}, "--backend: 'openvino', 'torch' wanted"),
+        ({}, {"device": "cuda"}, "`device`: found 'cuda', expected 'cpu' or 'auto'"),
+        ({}, {"precision": "fp16"}, "`precision`: found 'fp16', expected 'fp32' or 'bf16'"),
+        ({"cuda": (9, 0)}, {"device": "cpu", "precision": "fp16"}, "`precision`: found 'fp16'"),
+        ({}, {"backend": "openvino"}, "`backend`: found 'openvino', expected 'torch' or 'auto'"),
+        (
+            {"cuda": (9, 0), "openvino": True},
+            {"backend": "openvino"},
+            "`backend`: found 'openvino', expected 'torch'. Use `device='cpu'`",
+        ),
     ],
     ids=str,
 )

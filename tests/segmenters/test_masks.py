@@ -80,7 +80,7 @@ def test_concatenate_keeps_order_and_drops_columns_that_a_part_lacks():
 
 
 def test_columns_of_other_lengths_and_empty_masks_are_refused():
-    with pytest.raises(ValueError, match="predicted_iou has 2 rows for 1 masks"):
+    with pytest.raises(ValueError, match=r"1 rows for 1 masks expected, got 2 in MaskSet\.predicted_iou"):
         MaskSet.from_labels(np.array([[1]], np.int32), predicted_iou=[1, 2])
-    with pytest.raises(ValueError, match="empty mask"):
+    with pytest.raises(ValueError, match="at least one pixel expected, got an empty one"):
         MaskSet.from_full([np.zeros((2, 2), bool)], (2, 2))

@@ -41,28 +41,29 @@ def test_a_network_without_its_checkpoint_is_refused_with_the_command_that_gets_
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are():
-    names = r"unknown model: 'sam9', one of geosam_lite, regions, threshold, sam_vit_b, "
+    names = r"unknown model: found 'sam9', expected one of geosam_lite, regions, threshold, sam_vit_b, "
     with pytest.raises(UnknownModel, match=names) as caught:
         load_segmenter("sam9")
     assert caught.value.exit_code == 2
-    assert "or a file (.pth, .pt, .safetensors) wanted" in str(caught.value)
+    assert "or a file (.pth, .pt, .safetensors). Run" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_device_the_model_cannot_use_is_refused_with_the_remedy(name):
-    with pytest.raises(DeviceUnavailable, match=rf"{name} .*'cuda', cpu wanted\. Use --device cpu") as caught:
+    with pytest.raises(DeviceUnavailable, match=rf"{name} .*: found 'cuda', expected cpu\. Leave `device`") as caught:
         load_segmenter(name, "cuda")
     assert caught.value.exit_code == 5
+    assert caught.value.code == "device-not-supported"
+    assert caught.value.values == {"model": name, "device": "cuda", "devices": ["cpu"]}
 
 
 @pytest.mark.parametrize("name", PLAIN)
-@pytest.mark.parametrize(
-    ("option", "wanted"), [("--precision", {"precision": "bf16"}), ("--backend", {"backend": "torch"})]
-)
-def test_options_of_networks_are_refused_for_other_models(name, option, wanted):
-    with pytest.raises(UsageError, match=rf"the model {name} is no network: {option}: ") as caught:
-        load_segmenter(name, **wanted)
+@pytest.mark.parametrize(("parameter", "value"), [("precision", "bf16"), ("backend", "torch")])
+def test_options_of_networks_are_refused_for_other_models(name, parameter, value):
+    with pytest.raises(UsageError, match=rf"the model {name} is no network: `{parameter}`: ") as caught:
+        load_segmenter(name, **{parameter: value})
     assert caught.value.exit_code == 2
+    assert caught.value.code == "model-is-no-network"
 
 
 def test_listing_the_models_imports_none_of_them():

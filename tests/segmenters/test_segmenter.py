@@ -28,7 +28,7 @@ from geosam.segmenters.segmenter import (
     as_automatic,
     as_prompted,
 )
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 SMALL = RunOptions(tile_size=64, overlap=16)
 

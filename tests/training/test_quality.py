@@ -14,7 +14,7 @@ from geosam.objects.windows import WindowRule
 from geosam.run.options import RunOptions
 from geosam.scene import open_scene
 from geosam.segmenters.registry import load_segmenter
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 from geosam.training import quality
 from geosam.training.quality import MODES, measure, pooled, quick_iou
 from geosam.training.samples import LabelledPicture

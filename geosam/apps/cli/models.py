@@ -41,6 +41,9 @@ for command in (download, verify, path):
 
 
 def _list(report: Report) -> None:
+    from geosam.segmenters.registry import registry
+
+    report.warn(registry.warnings)
     facts = list(_facts())
     width = max(len(model["name"]) for model in facts)
     report.result({"models": facts}, (f"{model['name']:{width}}  {_line(model)}" for model in facts))

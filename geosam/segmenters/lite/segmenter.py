@@ -16,7 +16,15 @@ from geosam.segmenters.lite.proposals import proposals
 from geosam.segmenters.lite.refinement import outlines
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
-from geosam.segmenters.torch_arrays import Batches, Memory, check_finite, embeddings, from_array, to_array, valid_pixels
+from geosam.segmenters.torch_arrays import (
+    DecoderCache,
+    TileBatches,
+    check_finite,
+    embeddings,
+    from_array,
+    to_array,
+    valid_pixels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,8 +86,8 @@ class LiteSegmenter:
         self._compute = compute
         self._spec = spec
         self._loader = loader
-        self._batches = Batches(PICTURES[compute.device])
-        self._contexts: Memory[Context] = Memory(spec.fingerprint)
+        self._batches = TileBatches(PICTURES[compute.device])
+        self._contexts: DecoderCache[Context] = DecoderCache(spec.fingerprint)
 
     def __reduce__(self) -> tuple[_Loader, tuple[()]]:
         if self._loader is None:

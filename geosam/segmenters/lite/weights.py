@@ -24,7 +24,7 @@ from torch import nn
 from geosam.errors import CheckpointMismatch, CheckpointNotFound
 from geosam.segmenters.lite.encoder import EncoderShape
 from geosam.segmenters.lite.model import LiteModel
-from geosam.segmenters.weights.containers import AGAIN, check_safetensors, refusal
+from geosam.segmenters.weights.containers import AGAIN, refusal, safetensors_metadata
 from geosam.segmenters.weights.file_kind import Kind, kind_of
 from geosam.segmenters.weights.folder import check_file, is_there
 from geosam.segmenters.weights.manifest import manifest_path
@@ -141,11 +141,9 @@ def facts_of(path: Path) -> dict[str, Any] | None:
     check_file(path)
     if kind_of(path) is not Kind.SAFETENSORS:
         return None
-    check_safetensors(path)
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    metadata = safetensors_metadata(path)
     try:
-        facts = json.loads(header["__metadata__"][_FACTS])
+        facts = json.loads(metadata[_FACTS])
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and facts.get("name") == NAME else None

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from geosam._arrays import BoolArray, Floats
+    from geosam._arrays import BoolArray, Floats, Labels
     from geosam.segmenters.regions.hierarchy import Regions
-    from geosam.segmenters.regions.leaves import Labels
 
 #: Around a box, so much of its size is looked at for what the object is not.
 SURROUNDINGS = 0.2

@@ -12,10 +12,9 @@ from geosam.segmenters.regions.box import Selection, select_in_box
 from geosam.segmenters.regions.hierarchy import expected_iou
 
 if TYPE_CHECKING:
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Labels
     from geosam.segmenters.pixel_prompts import PixelPrompts
     from geosam.segmenters.regions.hierarchy import Regions
-    from geosam.segmenters.regions.leaves import Labels
 
     Answers = dict[Granularity, Selection]
 

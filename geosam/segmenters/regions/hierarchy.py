@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam._arrays import Floats
-    from geosam.segmenters.regions.leaves import Labels, Leaves
+    from geosam._arrays import Floats, Labels
+    from geosam.segmenters.regions.leaves import Leaves
 
     Border = tuple[float, ...]
     Region = tuple[float, ...]

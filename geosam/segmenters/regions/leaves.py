@@ -20,9 +20,7 @@ from skimage.segmentation import watershed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam._arrays import BoolArray, Floats
-
-    Labels = NDArray[np.int32]
+    from geosam._arrays import BoolArray, Floats, Labels
 
 #: Standard deviation of the Gaussian that colours and gradients are measured with (pixels).
 SIGMA_PX = 1.0

@@ -17,7 +17,7 @@ from geosam.segmenters.sam.prompt_encoder import PromptTensors
 from geosam.segmenters.sam.prompt_tensors import groups
 from geosam.segmenters.sam.upsampling import masks_from_logits
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
-from geosam.segmenters.torch_arrays import Batches, Memory, check_finite, embeddings, valid_pixels
+from geosam.segmenters.torch_arrays import DecoderCache, TileBatches, check_finite, embeddings, valid_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +57,8 @@ class SamSegmenter:
         self._compute = compute
         self._spec = spec
         self._loader = loader
-        self._batches = Batches(PICTURES[compute.device])
-        self._contexts: Memory[TileContext] = Memory(spec.fingerprint)
+        self._batches = TileBatches(PICTURES[compute.device])
+        self._contexts: DecoderCache[TileContext] = DecoderCache(spec.fingerprint)
 
     def __reduce__(self) -> tuple[Callable[[], SamSegmenter], tuple[()]]:
         if self._loader is None:

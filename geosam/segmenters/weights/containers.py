@@ -103,6 +103,19 @@ def check_safetensors(path: Path) -> None:
         raise refusal(path, "is damaged", f"{size - wanted} bytes behind its tensors, none wanted")
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file by name.
+
+    Raises:
+        UnreadableCheckpoint: the file is damaged or incomplete.
+    """
+    check_safetensors(path)
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    metadata = header.get("__metadata__")
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def _end(header: dict[str, Any]) -> int:
     """Where the last tensor ends, counted from the end of the header."""
     return max((int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0)

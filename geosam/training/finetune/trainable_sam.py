@@ -22,6 +22,7 @@ from geosam.segmenters.sam.build import VARIANTS, canonical, load
 from geosam.segmenters.sam.features import Features
 from geosam.segmenters.sam.hq import hq_features
 from geosam.segmenters.sam.huggingface import official_names
+from geosam.segmenters.sam.identity import identify
 from geosam.segmenters.sam.mask_decoder import COLUMNS, TileContext
 from geosam.segmenters.sam.prompt_encoder import PromptTensors
 from geosam.segmenters.sam.prompt_tensors import groups
@@ -29,7 +30,6 @@ from geosam.segmenters.sam.segmenter import SamSegmenter
 from geosam.segmenters.sam.upscaling import Upscaling
 from geosam.segmenters.torch_arrays import valid_pixels
 from geosam.segmenters.weights.folder import check_file, checkpoint_path
-from geosam.segmenters.weights.identify import identify
 from geosam.segmenters.weights.reading import read_state_dict
 from geosam.training.finetune.trainable import Attempt
 

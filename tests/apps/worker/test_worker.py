@@ -20,7 +20,7 @@ from geosam.prompts.from_draft import prompt_of
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.lite.segmenter import KEEP
 from geosam.segmenters.segmenter import KeepRule, ModelSpec
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 SPEC = ModelSpec("noting", "noting-1", keep=KEEP)
 NOTHING = dict.fromkeys(("min_iou", "min_stability", "spacing", "crop_layers", "min_region"))

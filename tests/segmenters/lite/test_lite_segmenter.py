@@ -209,7 +209,7 @@ def test_in_bf16_embeddings_take_half_the_room_and_masks_hardly_differ(picture):
 def test_embeddings_of_another_model_are_not_decoded(segmenter, picture):
     embedding = embed(segmenter, picture)
     strange = Embedding(embedding.arrays, embedding.input_hw, "other-1")
-    with pytest.raises(ValueError, match="an embedding of other-1 was handed to geosam_lite"):
+    with pytest.raises(ValueError, match="found an embedding of other-1, expected one of geosam_lite"):
         segmenter.decode(strange, prompts([(20, 30, 1)]), multimask=True, keep=None)
 
 
@@ -218,5 +218,5 @@ def test_values_that_are_not_finite_are_refused(picture):
     with torch.no_grad():
         model.encoder.lateral[3].norm.bias.fill_(float("inf"))
     broken = LiteSegmenter(model, Compute(), ModelSpec("mine", "mine-1"))
-    with pytest.raises(ModelError, match="mine gives values that are not finite: --precision: fp32"):
+    with pytest.raises(ModelError, match="mine gives values that are not finite: `precision`: found 'fp32'"):
         embed(broken, picture)

@@ -14,8 +14,8 @@ from geosam.segmenters.compute import Compute
 from geosam.segmenters.lite import weights
 from geosam.segmenters.lite.layers import fold_norms
 from geosam.segmenters.lite.model import LiteModel
-from geosam.segmenters.networks import Network
 from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.sam.loader import SamLoader
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ def test_files_of_other_networks_are_called_by_their_names(path, tmp_path):
     save_file({"fc.weight": torch.zeros(3, 3)}, other)
     with pytest.raises(CheckpointMismatch, match=r"other\.safetensors: geosam_lite wanted"):
         weights.load(other)
-    with pytest.raises(CheckpointMismatch, match=r"geosam_lite found, sam_vit_b wanted"):
-        Network(Compute(), "sam_vit_b", path)()
-    with pytest.raises(CheckpointMismatch, match=r"none of ours found, one of sam_vit_b, .*, geosam_lite wanted"):
+    with pytest.raises(CheckpointMismatch, match=r"found an unknown network, expected sam_vit_b\. "):
+        SamLoader(Compute(), "sam_vit_b", path)()
+    with pytest.raises(CheckpointMismatch, match=r"found an unknown network, expected one of geosam_lite, sam_vit_b, "):
         load_segmenter(str(other), "cpu")
 
 
@@ -188,7 +188,7 @@ def test_a_file_is_named_and_fingerprinted_by_what_it_holds(path, tmp_path, capl
 
 def test_openvino_is_refused(path):
     pytest.importorskip("openvino")
-    with pytest.raises(DeviceUnavailable, match="geosam_lite does not run on OpenVINO: --backend: 'openvino'"):
+    with pytest.raises(DeviceUnavailable, match="geosam_lite does not run on OpenVINO: `backend`: found 'openvino'"):
         load_segmenter(str(path), "cpu", "fp32", "openvino")
 
 

@@ -5,7 +5,7 @@ import shapely
 from known_answers import PromptedOnly
 
 from geosam.errors import UsageError
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 from geosam.training.data.selflabelled import self_labelled_pictures
 from tests.scenes import write_scene
 

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from geosam.segmenters.pixel_prompts import PixelPrompts
 from geosam.segmenters.segmenter import KeepRule, Segmenter
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 EXACT = ThresholdSegmenter()
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from geosam.errors import CheckpointMismatch, CheckpointNotFound, DeviceUnavailable, UnknownModel, UnreadableCheckpoint
-from geosam.segmenters import networks
+from geosam.segmenters import network_loader
 from geosam.segmenters.compute import Compute
-from geosam.segmenters.networks import Network
 from geosam.segmenters.registry import load_segmenter
+from geosam.segmenters.sam.loader import SamLoader
 from geosam.segmenters.weights.folder import FOLDER_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore:Importing from timm", "ignore:.*deprecated")
@@ -104,11 +104,13 @@ def test_weights_that_are_not_finite_are_refused(mobile, tmp_path):
 @pytest.mark.fault("C11")
 def test_a_file_of_another_network_is_called_by_its_name(mobile, tmp_path):
     path = written(tmp_path / "mine.pth", mobile)
-    with pytest.raises(CheckpointMismatch, match=r"mine\.pth: mobile_sam found, sam_vit_l wanted\. ") as refused:
-        Network(Compute(), "sam_vit_l", path)()
+    with pytest.raises(CheckpointMismatch, match=r"mine\.pth: found mobile_sam, expected sam_vit_l\. ") as refused:
+        SamLoader(Compute(), "sam_vit_l", path)()
     assert refused.value.exit_code == 5
     path = written(tmp_path / "classifier.pth", {"fc.weight": torch.zeros(3, 3)})
-    with pytest.raises(CheckpointMismatch, match=r"classifier\.pth: none of ours found, one of sam_vit_b, "):
+    with pytest.raises(
+        CheckpointMismatch, match=r"classifier\.pth: found an unknown network, expected one of geosam_lite, "
+    ):
         load(path)
 
 
@@ -152,7 +154,7 @@ def test_fingerprints_tell_weights_networks_and_arithmetic_apart(mobile, tmp_pat
 def test_a_new_revision_of_the_arithmetic_has_another_fingerprint(mobile, tmp_path, monkeypatch):
     path = written(tmp_path / "one.pth", mobile)
     before = load(path).spec.fingerprint
-    monkeypatch.setattr(networks, "_REVISION", networks._REVISION + 1)
+    monkeypatch.setattr(network_loader, "REVISION", network_loader.REVISION + 1)
     assert load(path).spec.fingerprint != before
 
 
@@ -193,7 +195,7 @@ def test_a_file_of_the_user_is_called_unverified(mobile, tmp_path, caplog):
 
 
 def test_half_precision_on_a_cpu_is_refused_before_the_file_is_read(tmp_path):
-    with pytest.raises(DeviceUnavailable, match="--precision: 'fp16'"):
+    with pytest.raises(DeviceUnavailable, match="`precision`: found 'fp16'"):
         load_segmenter(str(tmp_path / "nowhere.pth"), "cpu", "fp16")
 
 

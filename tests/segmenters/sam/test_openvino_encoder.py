@@ -16,7 +16,7 @@ from geosam.segmenters.sam.build import VARIANTS, image_encoder, load
 from geosam.segmenters.sam.features import Features
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
-from geosam.segmenters.openvino_encoder import OpenVinoEncoder  # noqa: E402 - needs it
+from geosam.segmenters.sam.openvino_encoder import OpenVinoEncoder  # noqa: E402 - needs it
 
 pytestmark = pytest.mark.filterwarnings("ignore:Importing from timm", "ignore:.*deprecated")
 NETWORKS = {"mobile_sam": references.mobile_sam, "sam2.1_hiera_tiny": references.sam2_tiny}

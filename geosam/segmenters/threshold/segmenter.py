@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.measure import label
 
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
 
 if TYPE_CHECKING:
-    from geosam._arrays import BoolArray
-    from geosam.segmenters.pixel_prompts import PixelPrompts
+    from numpy.typing import NDArray
 
-Labels = NDArray[np.int32]
+    from geosam._arrays import BoolArray, Labels
+    from geosam.segmenters.pixel_prompts import PixelPrompts
 
 
 @dataclass(frozen=True)

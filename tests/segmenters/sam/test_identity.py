@@ -28,7 +28,7 @@ with warnings.catch_warnings():
         SamModel,
     )
 
-from geosam.segmenters.weights.identify import Identity, identify
+from geosam.segmenters.sam.identity import Identity, identify
 
 SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 #: What HQ-SAM adds to the decoder.
