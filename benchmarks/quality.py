@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from geosam.run.options import RunOptions
 from geosam.segmenters.registry import load_segmenter, registry
 from geosam.training.data.corpus import SETS, held_out_sets
-from geosam.training.fit.command import one_sentence
+from geosam.training.fit.command import errors_as_messages
 from geosam.training.quality import MODES, measure, pooled
 
 if TYPE_CHECKING:
@@ -76,5 +76,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with errors_as_messages():
         main()

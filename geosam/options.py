@@ -260,7 +260,7 @@ LEARNING: Final = (
     Option("seed", "integer", "Seed of all random choices, such as the polygons held out.", 0, least=0, form="N"),
     Option("overwrite", "flag", "Replace an existing output.", default=False),
 )
-"""Fields of :class:`~geosam.training.finetune.epochs.Options`."""
+"""Fields of :class:`~geosam.training.finetune.training_loop.FineTuneOptions`."""
 
 GROUPS: Final[Mapping[str, tuple[Option, ...]]] = {
     "opening": OPENING,

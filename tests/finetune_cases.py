@@ -6,15 +6,25 @@ import shapely
 import torch
 from scenes import NORTH_UP, UTM, write_scene
 
+from geosam.geometry.geobox import Window
+from geosam.objects.embeddings.embedder import TileEmbedder
+from geosam.objects.windows import WindowRule
+from geosam.run.jobs import PromptJob
 from geosam.segmenters.lite.encoder import EncoderShape, normalised
 from geosam.segmenters.lite.model import LiteModel
 from geosam.segmenters.lite.prompt_maps import Prompts, Region
 from geosam.segmenters.lite.weights import save
+from geosam.training.data.target_objects import TargetObject
+from geosam.training.finetune.scores import Scores
+from geosam.training.finetune.training_loop import TrainingLoop
+from geosam.training.finetune.training_step import accumulate_gradients
 
 #: Side of the scene, distance of the discs and their radius, pixels.
 SIDE, STEP, RADIUS = 256, 64, 14
 #: Discs of the scene.
 DISCS = (SIDE // STEP) ** 2
+#: The whole scene.
+WHOLE = Window(0, 0, SIDE, SIDE)
 
 
 def discs_picture(seed=5):
@@ -71,3 +81,52 @@ def lite_weights(path, seed=1):
         model.decoder.outline(known, state, prompts, Region(0, 0, *state.shape[-2:]))
     save(model.eval(), path)
     return path
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def square(col, row, side=20):
+    """A square target object."""
+    return TargetObject(Window(col, row, side, side), np.ones((side, side), bool))
+
+
+def windows_of(scene, segmenter):
+    """Embeddings of a scene by window."""
+    return PromptJob(TileEmbedder(scene, segmenter), WindowRule(scene.region), ())
+
+
+def repeated_losses(decoder, embedding, targets, steps, rate):
+    """Losses of the same training step again and again."""
+    optimizer = torch.optim.Adam(decoder.parameters.values(), lr=rate)
+    losses = []
+    for _ in range(steps):
+        losses.append(accumulate_gradients(decoder, embedding, WHOLE, targets, rng(3)))
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses
+
+
+def script_scores(monkeypatch, means):
+    """Take the scores of every evaluation from a list; an exception in the list is raised."""
+    script = iter(means)
+
+    def scripted(_loop):
+        value = next(script)
+        if isinstance(value, BaseException):
+            raise value
+        return Scores(value, value)
+
+    monkeypatch.setattr(TrainingLoop, "evaluate", scripted)
+
+
+def script_gradients(monkeypatch):
+    """Let every training step add the same gradients of 1."""
+
+    def scripted(decoder, *_):
+        for parameter in decoder.parameters.values():
+            parameter.grad = torch.ones_like(parameter)
+        return 1.0
+
+    monkeypatch.setattr("geosam.training.finetune.training_loop.accumulate_gradients", scripted)

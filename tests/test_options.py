@@ -26,7 +26,7 @@ from geosam.scene import open_scene
 from geosam.segmenters.compute import Backend, Device, Precision
 from geosam.segmenters.registry import load_segmenter, registry
 from geosam.segmenters.segmenter import KeepRule
-from geosam.training.finetune import Options
+from geosam.training.finetune import FineTuneOptions
 
 LIBRARY = Path(geosam.__file__).parent
 ALL = [(group, option) for group, table in options.GROUPS.items() for option in table]
@@ -51,7 +51,7 @@ def stated_defaults(taker):
         (open_scene, options.OPENING),
         (Shaping, options.SHAPING),
         (EmbeddingStore.__init__, options.CACHE),
-        (Options, options.LEARNING),
+        (FineTuneOptions, options.LEARNING),
         (preview, options.PREVIEW),
         (evaluate, options.pick(options.EVALUATION, "iou", "tolerance_m")),
         (read_prompts, options.pick(options.PROMPTS, "layer", "encoding", "polygons", "prompt_crs")),

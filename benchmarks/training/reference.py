@@ -22,11 +22,11 @@ from torch import nn
 
 from geosam.segmenters.lite.decoder import Answer
 from geosam.segmenters.sam.model import normalised
-from geosam.training.data.loader import Crops
-from geosam.training.fit.command import one_sentence, parser, train
+from geosam.training.data.loader import CropOptions
+from geosam.training.fit.command import errors_as_messages, parser, train
 from geosam.training.fit.loop import Schedule
-from geosam.training.fit.losses import Losses, of_answers
-from geosam.training.fit.simulated_user import Practice, corrected
+from geosam.training.fit.losses import Losses, answer_losses
+from geosam.training.fit.simulated_user import SimulationResult, corrected_prompts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,23 +108,23 @@ class Reference(nn.Module):
         return masks, decoder.iou_prediction_head(found[:, 0])
 
 
-def practise(model: Reference, batch: Batch, rng: np.random.Generator) -> Practice:
+def simulate_user(model: Reference, batch: Batch, rng: np.random.Generator) -> SimulationResult:
     """Let the network answer a batch."""
     image = model.encode(normalised(batch.rgb, batch.valid, torch.float32))
 
     def answers(crops: Tensor, prompts: Prompts) -> Answer:
         return model.answer(image[crops], prompts)
 
-    prompts = corrected(answers, batch, rng)
-    mask, iou, agreement = of_answers(answers(batch.picture, prompts), batch)
+    prompts = corrected_prompts(answers, batch, rng)
+    mask, iou, agreement = answer_losses(answers(batch.picture, prompts), batch)
     nothing = mask.new_zeros(())
-    return Practice(Losses(mask, iou, nothing, nothing), agreement, prompts)
+    return SimulationResult(Losses(mask, iou, nothing, nothing), agreement, prompts)
 
 
 def main() -> None:
     options = parser("reference.py", __doc__, Schedule(steps=2000, rate=6e-4, cool_down=800)).parse_args()
-    with one_sentence():
-        learner = train(options, Reference, practise, Crops(sizes=(SIZE,)))
+    with errors_as_messages():
+        learner = train(options, Reference, simulate_user, CropOptions(sizes=(SIZE,)))
     if learner.step:
         torch.save(learner.average.module.state_dict(), options.output / "reference.pt")
 

@@ -21,7 +21,7 @@ from geosam.segmenters.sam.build import VARIANTS, load
 from geosam.segmenters.sam.segmenter import SamSegmenter
 from geosam.segmenters.segmenter import ModelSpec
 from geosam.segmenters.weights.reading import read_state_dict
-from geosam.training.fit.command import one_sentence
+from geosam.training.fit.command import errors_as_messages
 
 if TYPE_CHECKING:
     from geosam.segmenters.compute import Compute
@@ -46,5 +46,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with errors_as_messages():
         main()

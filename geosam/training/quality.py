@@ -1,9 +1,8 @@
-"""How good a segmenter is on real scenes, measured as it is used; and a quick look at it for the training loop.
+"""Quality of a segmenter: IoU of its answers with the labelled objects of real scenes.
 
-:func:`measure` asks :func:`~geosam.run.pipeline.segment_prompts` and :func:`~geosam.run.pipeline.segment_scene`
-with the defaults of the command line, and compares the answers with the labelled objects pixel by pixel.
-:func:`quick_iou` decodes windows of pictures in memory, by the same rules as the first window of a prompt, and asks
-for no object that reaches beyond its window.
+:func:`measure` runs :func:`~geosam.run.pipeline.segment_prompts` and :func:`~geosam.run.pipeline.segment_scene` with
+the default options, as a user would, and compares the answers with the labelled objects pixel by pixel.
+:func:`quick_iou` decodes single windows of pictures in memory, for a quick figure.
 """
 
 from __future__ import annotations
@@ -26,13 +25,18 @@ from geosam.geometry.polygons import place
 from geosam.geometry.tiles import MIN_OVERLAP, TileGrid
 from geosam.objects.growth import View, refine
 from geosam.objects.windows import WindowRule
-from geosam.prompts.prompt import Prompt, ScenePrompt, Steps
+from geosam.prompts.prompt import Prompt, Steps
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.segmenter import as_prompted
-from geosam.training.data.clicks import Click
-from geosam.training.data.targets import Target, burnt, outlines, targets_of_picture, targets_of_scene
+from geosam.training.data.target_objects import (
+    TargetObject,
+    outlines,
+    polygon_mask,
+    targets_of_picture,
+    targets_of_scene,
+)
 from geosam.vector.polygons import PolygonLayer, read_polygons
 from geosam.vector.reading import read_vector
 
@@ -41,60 +45,59 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Floats
+    from geosam.prompts.prompt import ScenePrompt
     from geosam.scene import Scene
     from geosam.segmenters.masks import MaskSet
     from geosam.segmenters.pixel_prompts import PixelPrompts
     from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Prompted, Segmenter
+    from geosam.training.data.clicks import Click
     from geosam.training.samples import LabelledPicture
-
-    Floats = NDArray[np.float64]
 
 Mode: TypeAlias = Literal["click", "box", "three_clicks", "everything"]
 
-#: How a segmenter is asked: one click, a box, three clicks, or for everything.
+#: Kinds of prompts: one click, a box, three clicks, or none (everything).
 MODES: tuple[Mode, ...] = get_args(Mode)
 #: Clicks of the third mode.
 _CLICKS = 3
-#: What a user who corrects an answer looks at: this far around the object, pixels.
+#: Pixels around an object in which a simulated user sees errors of the answer.
 _SURROUNDINGS_PX = 512
-#: Objects asked for in one run, and bytes of embeddings that the next run finds in memory.
-_TOGETHER, _REMEMBERED = 16, 1 << 30
-#: How runs are made: by the defaults of the command line.
-_AS_USERS = RunOptions()
-#: Side of the windows of a quick look, and prompts decoded at once.
+#: Objects of a run, and bytes of embeddings that are kept for the next run.
+_OBJECTS, _EMBEDDING_BYTES = 16, 1 << 30
+_DEFAULT_OPTIONS = RunOptions()
+#: Side in pixels of the windows of :func:`quick_iou`, and prompts that are decoded at a time.
 _WINDOW, _BATCH = 1024, 64
 
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """How a segmenter answered for N labelled objects."""
+    """IoU of the answers of a segmenter with N labelled objects."""
 
     ious: Mapping[Mode, Floats]
-    """(N,) IoU of each object and its answer, 0 without one; for everything the best of all objects found."""
+    """(N,) IoU of each object and its answer by mode, 0 without an answer; for everything the best of all answers."""
     left_out: int
-    """Labelled objects that are too small, or not in the valid part of the scene."""
+    """Number of labelled objects that are too small, or not in the valid part of the scene."""
     prompts_s: float = 0.0
-    """Seconds that all prompts took, with their embeddings."""
+    """Seconds of all runs with prompts, embeddings included."""
     everything_s: float = 0.0
-    """Seconds that everything took, with its embeddings."""
+    """Seconds of the run without prompts, embeddings included."""
 
     @property
     def objects(self) -> int:
-        """The number of objects."""
+        """Number of objects."""
         return len(next(iter(self.ious.values()), ()))
 
     def mean(self, mode: Mode) -> float:
-        """Mean IoU over the objects; NaN without any."""
+        """Compute the mean IoU over the objects; NaN without objects."""
         return _mean(self.ious[mode])
 
     def recall(self, mode: Mode = "everything", iou: float = 0.5) -> float:
-        """Share of the objects whose answer reaches an IoU; NaN without any."""
+        """Compute the share of the objects whose answer reaches an IoU; NaN without objects."""
         return _mean(self.ious[mode] >= iou)
 
 
 def pooled(parts: Sequence[Quality]) -> Quality:
-    """The objects of several scenes, at least one, that were measured in the same modes."""
+    """Pool the objects of at least one scene, all measured in the same modes."""
     return Quality(
         {mode: np.concatenate([part.ious[mode] for part in parts]) for mode in parts[0].ious},
         sum(part.left_out for part in parts),
@@ -111,25 +114,25 @@ def measure(
     modes: Collection[Mode] = MODES,
     limit: int | None = None,
     rng: np.random.Generator | None = None,
-    options: RunOptions = _AS_USERS,
+    options: RunOptions = _DEFAULT_OPTIONS,
 ) -> Quality:
-    """Ask for the labelled objects of a scene, and compare.
+    """Prompt a segmenter for the labelled objects of a scene, and compare its answers with the labels.
 
-    The first click is at an object's innermost point, each next one at that of the largest part that the answer
-    misses or has too much. Clicks are given in steps, so the third answer is what a user gets who clicks three times;
-    a right answer gets no more clicks. What is found where nothing is labelled counts neither for nor against.
+    The first click is at the innermost point of an object, each next click at the innermost point of the largest part
+    that the answer misses or has too much. Clicks are given in steps, as by a user who sees each answer; a right answer
+    gets no further click. Answers where nothing is labelled do not count.
 
     Args:
-        segmenter: is asked.
-        scene_path: the raster, looked at in its native resolution.
-        labels_path: polygons, one for each object, in any CRS.
-        modes: how to ask.
-        limit: so many objects at most, for a quick look; everything is looked for in the whole scene nevertheless.
-        rng: chooses them; by default the same ones every time.
-        options: of the runs, for models that want other tiles.
+        segmenter: Segmenter to measure.
+        scene_path: File of the scene, used in its native resolution.
+        labels_path: Vector file with one polygon for each object, in any CRS.
+        modes: Kinds of prompts.
+        limit: Largest number of objects; the run without prompts still covers the whole scene.
+        rng: Draws the objects if there are more; the same ones every time by default.
+        options: Options of the runs, for models that need other tiles.
 
     Raises:
-        GeosamError: the scene or the labels cannot be used.
+        GeosamError: The scene or the labels cannot be used.
     """
     with closing(open_scene(scene_path)) as scene, TemporaryDirectory(prefix="geosam-quality-") as folder:
         targets, left_out = targets_of_scene(scene, read_polygons(labels_path))
@@ -140,29 +143,35 @@ def measure(
         ious: dict[Mode, Floats] = {}
         prompts_s = everything_s = 0.0
         if set(modes) - {"everything"}:
-            ious, prompts_s = _prompted(replace(runs, segmenter=_Remembering(as_prompted(segmenter))), targets, modes)
+            cached = replace(runs, segmenter=_CachedSegmenter(as_prompted(segmenter)))
+            ious, prompts_s = _prompted(cached, targets, modes)
         if "everything" in modes:
             ious["everything"], everything_s = runs.everything(targets)
     return Quality({mode: ious[mode] for mode in MODES if mode in modes}, left_out, prompts_s, everything_s)
 
 
-def _prompted(runs: _Runs, targets: Sequence[Target], modes: Collection[Mode]) -> tuple[dict[Mode, Floats], float]:
-    """(N,) IoUs of the modes that prompt, and the seconds they took; neighbours are asked for together."""
+def _prompted(
+    runs: _Runs, targets: Sequence[TargetObject], modes: Collection[Mode]
+) -> tuple[dict[Mode, Floats], float]:
+    """Compute the IoUs (N,) of the modes with prompts, and the seconds of their runs."""
     rule = WindowRule(runs.scene.region, runs.options.tile_size, runs.options.overlap)
-    order = sorted(range(len(targets)), key=lambda i: rule.first_window(_box(targets[i].window)))
+    # Neighbours share runs, because they share windows and embeddings.
+    order = sorted(range(len(targets)), key=lambda i: rule.first_window(targets[i].bounds_xyxy))
     ious: dict[Mode, Floats] = {mode: np.zeros(len(targets)) for mode in modes if mode != "everything"}
     seconds = 0.0
-    for start in range(0, len(order), _TOGETHER):
-        rows = order[start : start + _TOGETHER]
-        some, more = _asked(runs, [targets[i] for i in rows], modes)
-        for mode, found in some.items():
-            ious[mode][rows] = found
-        seconds += more
+    for start in range(0, len(order), _OBJECTS):
+        rows = order[start : start + _OBJECTS]
+        group, group_seconds = _group_ious(runs, [targets[i] for i in rows], modes)
+        for mode, values in group.items():
+            ious[mode][rows] = values
+        seconds += group_seconds
     return ious, seconds
 
 
-def _asked(runs: _Runs, targets: Sequence[Target], modes: Collection[Mode]) -> tuple[dict[Mode, Floats], float]:
-    """The same for targets that are asked for together."""
+def _group_ious(
+    runs: _Runs, targets: Sequence[TargetObject], modes: Collection[Mode]
+) -> tuple[dict[Mode, Floats], float]:
+    """Compute the IoUs of targets that share runs, and the seconds of the runs."""
     ious: dict[Mode, Floats] = {}
     seconds = 0.0
     if "box" in modes:
@@ -170,36 +179,36 @@ def _asked(runs: _Runs, targets: Sequence[Target], modes: Collection[Mode]) -> t
         ious["box"] = _ious(targets, boxed)
     if {"click", "three_clicks"} & set(modes):
         clicks = [[target.first_click()] for target in targets]
-        answers, more = runs.prompted([runs.clicked(i, given) for i, given in enumerate(clicks)])
-        seconds += more
+        answers, click_seconds = runs.prompted([runs.clicked(i, steps) for i, steps in enumerate(clicks)])
+        seconds += click_seconds
         if "click" in modes:
             ious["click"] = _ious(targets, answers)
         if "three_clicks" in modes:
-            seconds += sum(_clicked_again(runs, targets, clicks, answers) for _ in range(1, _CLICKS))
+            seconds += sum(_correct(runs, targets, clicks, answers) for _ in range(1, _CLICKS))
             ious["three_clicks"] = _ious(targets, answers)
     return ious, seconds
 
 
-def _clicked_again(
-    runs: _Runs, targets: Sequence[Target], clicks: Sequence[list[Click]], answers: list[Any | None]
+def _correct(
+    runs: _Runs, targets: Sequence[TargetObject], clicks: Sequence[list[Click]], answers: list[Any | None]
 ) -> float:
-    """Add a click for every target whose answer is wrong, and renew these answers; the seconds it took."""
-    due = []
+    """Add a click, in place, for every target whose answer is wrong, and renew the answer; returns the seconds."""
+    rows = []
     for i, (target, answer) in enumerate(zip(targets, answers, strict=True)):
-        shown = _surroundings(target.window, runs.scene.region)
-        click = target.next_click(burnt(answer, shown), shown)
+        window = _surroundings(target.window, runs.scene.region)
+        click = target.next_click(polygon_mask(answer, window), window)
         if click is not None:
             clicks[i].append(click)
-            due.append(i)
-    renewed, seconds = runs.prompted([runs.clicked(i, clicks[i]) for i in due])
-    for i, answer in zip(due, renewed, strict=True):
+            rows.append(i)
+    renewed, seconds = runs.prompted([runs.clicked(i, clicks[i]) for i in rows])
+    for i, answer in zip(rows, renewed, strict=True):
         answers[i] = answer
     return seconds
 
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Runs over a scene."""
+    """Runs of a segmenter over a scene, with their outputs in a folder."""
 
     scene: Scene
     segmenter: Segmenter
@@ -207,43 +216,44 @@ class _Runs:
     options: RunOptions
 
     def prompted(self, prompts: Sequence[Prompt]) -> tuple[list[Any | None], float]:
-        """The polygon in scene pixels that each prompt gets, None where it gets none, and the seconds it took."""
+        """Segment prompts: the polygon of each in scene pixels, None without an answer, and the seconds of the run."""
         if not prompts:
             return [], 0.0
         out = self.folder / "prompted.gpkg"
-        done = segment_prompts(self.scene, self.segmenter, prompts, out, replace(self.options, overwrite=True))
+        summary = segment_prompts(self.scene, self.segmenter, prompts, out, replace(self.options, overwrite=True))
         table, _ = read_vector(out)
+        # Vertices lie on pixel corners; rounding undoes the way through map coordinates.
         polygons = shapely.transform(table.geometries, lambda xy: np.round(self.scene.geobox.to_pixel(xy)))
         by_id = dict(zip(table.columns["prompt_id"], polygons, strict=True))
-        return [by_id.get(str(prompt.id)) for prompt in prompts], done.seconds
+        return [by_id.get(str(prompt.id)) for prompt in prompts], summary.seconds
 
-    def everything(self, targets: Sequence[Target]) -> tuple[Floats, float]:
-        """(N,) the best IoU that anything found has with each target, and the seconds it took."""
+    def everything(self, targets: Sequence[TargetObject]) -> tuple[Floats, float]:
+        """Segment the whole scene: the best IoU (N,) of any answer with each target, and the seconds of the run."""
         out, geobox = self.folder / "everything.gpkg", self.scene.geobox
-        done = segment_scene(self.scene, self.segmenter, out, self.options)
+        summary = segment_scene(self.scene, self.segmenter, out, self.options)
         scores = evaluate(read_polygons(out), PolygonLayer.of(place(outlines(targets), geobox), geobox.crs)).objects
-        return np.array([score.best_iou for score in scores], np.float64), done.seconds
+        return np.array([score.best_iou for score in scores], np.float64), summary.seconds
 
     def clicked(self, number: int, clicks: Sequence[Click]) -> Prompt:
-        """Clicks that were given one after the other."""
+        """Make a prompt of clicks, one in each step."""
         points = self.scene.geobox.to_map([click[:2] for click in clicks])
         labels = np.array([click.label for click in clicks], np.int8)
         steps = Steps(np.arange(len(clicks))) if len(clicks) > 1 else None
         return Prompt(number, self.scene.geobox.crs, points, labels, steps=steps)
 
-    def boxed(self, number: int, target: Target) -> Prompt:
-        """The box of a target."""
+    def boxed(self, number: int, target: TargetObject) -> Prompt:
+        """Make a prompt of the box of a target."""
         geobox = self.scene.geobox
-        (outline,) = place(np.array([shapely.box(*_box(target.window))]), geobox)
+        (outline,) = place(np.array([shapely.box(*target.bounds_xyxy)]), geobox)
         return Prompt(number, geobox.crs, box_xyxy=outline.bounds, outline=outline)
 
 
 @dataclass(frozen=True, eq=False)
-class _Remembering:
-    """A segmenter that knows the pictures it has seen last: a run finds the embeddings of the one before."""
+class _CachedSegmenter:
+    """A segmenter that keeps its last embeddings in memory, for the runs that follow."""
 
     inner: Prompted
-    seen: OrderedDict[bytes, Embedding] = field(default_factory=OrderedDict)
+    cached: OrderedDict[bytes, Embedding] = field(default_factory=OrderedDict)
 
     @property
     def spec(self) -> ModelSpec:
@@ -254,87 +264,86 @@ class _Remembering:
 
     def _embed(self, rgb: NDArray[np.uint8], valid: BoolArray) -> Embedding:
         key = blake2b(rgb.tobytes() + valid.tobytes()).digest()
-        if key not in self.seen:
-            (self.seen[key],) = self.inner.embed(rgb[None], valid[None])
-        self.seen.move_to_end(key)
-        while len(self.seen) > 1 and sum(map(_size, self.seen.values())) > _REMEMBERED:
-            self.seen.popitem(last=False)
-        return self.seen[key]
+        if key not in self.cached:
+            (self.cached[key],) = self.inner.embed(rgb[None], valid[None])
+        self.cached.move_to_end(key)
+        while len(self.cached) > 1 and sum(map(_size, self.cached.values())) > _EMBEDDING_BYTES:
+            self.cached.popitem(last=False)
+        return self.cached[key]
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         return self.inner.decode(embedding, prompts, multimask=multimask, keep=keep)
 
 
 def _size(embedding: Embedding) -> int:
+    """Size of an embedding in bytes."""
     return sum(array.nbytes for array in embedding.arrays.values())
 
 
-def _box(window: Window) -> tuple[float, float, float, float]:
-    return float(window.col_off), float(window.row_off), float(window.col_end), float(window.row_end)
-
-
 def _surroundings(window: Window, region: Window) -> Window:
-    """What a user sees who looks at an object."""
+    """Widen the window of an object to what a user sees around it."""
     width, height = window.width + 2 * _SURROUNDINGS_PX, window.height + 2 * _SURROUNDINGS_PX
-    shown = Window(window.col_off - _SURROUNDINGS_PX, window.row_off - _SURROUNDINGS_PX, width, height)
-    return shown.intersection(region) or region
+    wide = Window(window.col_off - _SURROUNDINGS_PX, window.row_off - _SURROUNDINGS_PX, width, height)
+    return wide.intersection(region) or region
 
 
-def _ious(targets: Sequence[Target], answers: Sequence[Any | None]) -> Floats:
-    """(N,) IoU of targets and polygons along pixel edges, scene pixels; 0 for None."""
+def _ious(targets: Sequence[TargetObject], answers: Sequence[Any | None]) -> Floats:
+    """Compute the IoU (N,) of targets and polygons along pixel edges in scene pixels; 0 for None."""
     pairs = zip(targets, answers, strict=True)
-    return np.array([a.iou(burnt(b, a.window), 0 if b is None else b.area) for a, b in pairs], np.float64)
+    return np.array([a.iou(polygon_mask(b, a.window), 0 if b is None else b.area) for a, b in pairs], np.float64)
 
 
 def _mean(values: NDArray[Any]) -> float:
+    """Compute the mean; NaN without values."""
     return float(values.mean()) if len(values) else math.nan
 
 
 class QuickIou(NamedTuple):
-    """Mean IoUs of a quick look."""
+    """Mean IoUs over the objects of some windows."""
 
     click: float
-    """With one click at each object's innermost point; NaN without any object."""
+    """Mean IoU with one click at the innermost point of each object; NaN without objects."""
     box: float
-    """With each object's box; NaN without any object."""
+    """Mean IoU with the tight box of each object; NaN without objects."""
     objects: int
-    """How many were asked for."""
+    """Number of objects."""
 
 
 def quick_iou(segmenter: Prompted, pictures: Sequence[LabelledPicture], *, windows: int = 1) -> QuickIou:
-    """A quick look at pictures in memory: no files, no growth, and of each picture the windows with most objects.
+    """Decode some windows of pictures in memory: no files, no growth, and no object that reaches over its window.
 
     Args:
-        segmenter: is asked.
-        pictures: of any size; windows have 1024 px, or the picture's size where that is smaller.
-        windows: how many of each picture at most.
+        segmenter: Segmenter to measure.
+        pictures: Pictures of any size; a window has 1024 px, or the size of a smaller picture.
+        windows: Largest number of windows of a picture; those with most objects are used.
     """
     clicks, boxes = [np.zeros(0)], [np.zeros(0)]
     for picture in pictures:
-        for window, inside in sorted(_homes(picture).items(), key=lambda item: len(item[1]), reverse=True)[:windows]:
-            view = _looked_at(segmenter, picture, window)
-            for start in range(0, len(inside), _BATCH):
-                batch = inside[start : start + _BATCH]
-                clicks.append(_decoded(view, batch, [_placed(target.first_click()) for target in batch]))
-                boxes.append(_decoded(view, batch, [_placed(target.window) for target in batch]))
+        by_window = sorted(_objects_by_window(picture).items(), key=lambda item: len(item[1]), reverse=True)
+        for window, targets in by_window[:windows]:
+            view = _embedded(segmenter, picture, window)
+            for start in range(0, len(targets), _BATCH):
+                batch = targets[start : start + _BATCH]
+                clicks.append(_decoded(view, batch, [target.click_prompt(0) for target in batch]))
+                boxes.append(_decoded(view, batch, [target.box_prompt(0) for target in batch]))
     by_click, by_box = np.concatenate(clicks), np.concatenate(boxes)
     return QuickIou(_mean(by_click), _mean(by_box), len(by_click))
 
 
-def _homes(picture: LabelledPicture) -> dict[Window, list[Target]]:
-    """The objects of a picture by the first window that holds all of them."""
+def _objects_by_window(picture: LabelledPicture) -> dict[Window, list[TargetObject]]:
+    """Group the objects of a picture by the first window that holds each of them whole."""
     height, width = picture.instances.shape
     grid = TileGrid.over(Window(0, 0, width, height), _WINDOW, MIN_OVERLAP)
-    homes: dict[Window, list[Target]] = {}
+    groups: dict[Window, list[TargetObject]] = {}
     for target in targets_of_picture(picture):
         window = next((window for window in grid if window.contains(target.window)), None)
         if window is not None:
-            homes.setdefault(window, []).append(target)
-    return homes
+            groups.setdefault(window, []).append(target)
+    return groups
 
 
-def _looked_at(segmenter: Prompted, picture: LabelledPicture, window: Window) -> View:
-    """A window of a picture as a segmenter sees it, padded to the size that it wants."""
+def _embedded(segmenter: Prompted, picture: LabelledPicture, window: Window) -> View:
+    """Embed a window of a picture, padded to the segmenter's input size."""
     rgb, valid = picture.rgb[:, *window.slices_rc], picture.valid[window.slices_rc]
     size = segmenter.spec.input_size
     if size is not None:
@@ -344,16 +353,8 @@ def _looked_at(segmenter: Prompted, picture: LabelledPicture, window: Window) ->
     return View(segmenter, embedding, window)
 
 
-def _placed(given: Click | Window) -> ScenePrompt:
-    """A click or a box as a prompt in pixels of the picture."""
-    if isinstance(given, Click):
-        point, label = np.array([given[:2]]), np.array([given.label], np.int8)
-        return ScenePrompt(0, point, label, None, None, "auto", (given.x, given.y, given.x, given.y))
-    return ScenePrompt(0, np.empty((0, 2)), np.empty(0, np.int8), _box(given), None, "auto", _box(given))
-
-
-def _decoded(view: View, targets: Sequence[Target], prompts: Sequence[ScenePrompt]) -> Floats:
-    """(N,) IoU of targets in a window and the answers to their prompts."""
+def _decoded(view: View, targets: Sequence[TargetObject], prompts: Sequence[ScenePrompt]) -> Floats:
+    """Compute the IoU (N,) of targets in a window and the answers to their prompts."""
     ious = np.zeros(len(targets))
     for i, (target, answer) in enumerate(zip(targets, refine(view, prompts, [None] * len(targets)), strict=True)):
         if answer is not None:

@@ -138,7 +138,7 @@ def test_each_next_click_is_at_the_innermost_point_of_the_largest_error(tmp_path
 
 
 def test_a_window_is_looked_at_once_for_all_prompts(blocks, monkeypatch):
-    monkeypatch.setattr(quality, "_TOGETHER", 2)
+    monkeypatch.setattr(quality, "_OBJECTS", 2)
     counting = Counting()
     measure(counting, *blocks, modes=["click", "box", "three_clicks"])
     assert counting.shown == [(90, 120)]

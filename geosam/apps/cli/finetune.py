@@ -15,7 +15,7 @@ from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, values_for
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
-    from geosam.training.finetune import Tuned
+    from geosam.training.finetune import FineTuneResult
 
 
 @click.command(short_help="Tune a network on your own polygons.")
@@ -51,13 +51,13 @@ def finetune(
     it will be segmented.
     """
     from geosam.scene import open_scene
-    from geosam.training.finetune import Options, finetune
+    from geosam.training.finetune import FineTuneOptions, finetune
     from geosam.vector.polygons import read_polygons
 
     labels = read_polygons(polygons, layer)
     report.warn(labels.notes)
     model = model_arguments(options)
-    learning = Options(**values_for(LEARNING, options))
+    learning = FineTuneOptions(**values_for(LEARNING, options))
     with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
         with report.progress() as progress:
@@ -67,7 +67,7 @@ def finetune(
     report.result({"output": str(output), **tuned.to_json()}, _lines(output, tuned))
 
 
-def _lines(output: Path, tuned: Tuned) -> Iterator[str]:
+def _lines(output: Path, tuned: FineTuneResult) -> Iterator[str]:
     yield f"{'held-out IoU':16}{'before':>8}{'after':>8}"
     for name, before, after in (
         ("one click", tuned.before.click, tuned.after.click),

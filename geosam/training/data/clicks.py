@@ -1,8 +1,7 @@
-"""Prompts as users give them, made up from masks: first, corrective and excluding clicks, and boxes.
+"""Simulated clicks and boxes, drawn from masks as users would give them: first, corrective and excluding.
 
-Points are (x, y) and boxes (x0, y0, x1, y1) in corner-based pixels of the crop that the masks are of; a pixel is *deep*
-when the mask's edge is far, and the crop's border counts as an edge. Where a generator draws the point, depth is taken
-in the chessboard metric, which costs a fifth of the Euclidean one.
+Points are (x, y) and boxes (x0, y0, x1, y1) in corner-based pixels of the masks. The *depth* of a pixel is its distance
+to the edge of the mask; the border of the array counts as an edge.
 """
 
 from __future__ import annotations
@@ -17,39 +16,41 @@ from geosam.geometry.pixel_sets import box_around
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    BoolArray = NDArray[np.bool_]
+    from geosam._arrays import BoolArray, Floats
+
+    #: Rows and columns.
     Pixels = tuple[slice, slice]
 
-#: How first clicks divide: at the deepest pixel, among the deep ones; the others anywhere in the object.
+#: Shares of first clicks at the deepest pixel and among the deep pixels; the rest is anywhere in the object.
 _DEEPEST, _DEEP = 0.3, 0.45
-#: Least depth of deep pixels as a share of the greatest.
+#: Least depth of a deep pixel, as a share of the greatest depth.
 _DEEP_SHARE = 0.5
-#: Sides of drawn boxes move outwards by this on average, in units of the noise, and by at most one inwards, two out.
+#: Mean distance by which the sides of a simulated box move outwards, in units of the noise.
 _OUTWARDS = 0.5
-#: Excluding clicks keep this distance (pixels) from the object, whose outline may be a pixel or two off.
+#: Least distance of an excluding click from the object in pixels: labelled outlines may be a pixel or two off.
 _CLEARANCE = 2
-#: How far from the object excluding clicks fall, as a share of its longer side: on its neighbours, elsewhere.
+#: Greatest distance of an excluding click, as a share of the object's longer side: on a neighbour, and elsewhere.
 _NEIGHBOURHOOD, _RIM = 0.5, 0.15
-#: The least reach of excluding clicks, pixels.
+#: These distances are at least this many pixels.
 _LEAST_REACH = 5
 
 
 class Click(NamedTuple):
-    """A point and what it says."""
+    """A point and its label."""
 
     x: float
-    """To the right."""
+    """Pixels to the right."""
     y: float
-    """Down."""
+    """Pixels down."""
     label: int
     """1 includes, 0 excludes."""
 
 
 def innermost(mask: BoolArray) -> tuple[float, float]:
-    """The centre of the pixel of a mask (H, W) that is farthest from its edge; of equal ones the first counts.
+    """Find the centre (x, y) of the deepest pixel of a mask (H, W), the first of several.
 
     Raises:
-        ValueError: the mask is empty.
+        ValueError: The mask is empty.
     """
     pixels = _bounds(mask)
     depth = ndimage.distance_transform_edt(np.pad(mask[pixels], 1))[1:-1, 1:-1]
@@ -58,10 +59,10 @@ def innermost(mask: BoolArray) -> tuple[float, float]:
 
 
 def random_click(mask: BoolArray, rng: np.random.Generator) -> tuple[float, float]:
-    """A point in a mask (H, W), mostly well inside: at the deepest pixel, among the deep ones, or anywhere.
+    """Draw a point (x, y) in a mask (H, W): at the deepest pixel, among the deep pixels, or anywhere.
 
     Raises:
-        ValueError: the mask is empty.
+        ValueError: The mask is empty.
     """
     pixels = _bounds(mask)
     kind = rng.random()
@@ -74,24 +75,24 @@ def random_click(mask: BoolArray, rng: np.random.Generator) -> tuple[float, floa
 def corrective_click(
     target: BoolArray, predicted: BoolArray, rng: np.random.Generator | None = None, ignore: BoolArray | None = None
 ) -> Click | None:
-    """The click that mends most: in the largest 4-connected part that a prediction misses or has too much.
+    """Click into the largest 4-connected part that a prediction misses or has too much.
 
     Args:
-        target: (H, W) the object.
-        predicted: (H, W) what was found.
-        rng: draws a deep pixel of that part; None takes the innermost.
-        ignore: (H, W) pixels where any answer is right.
+        target: (H, W) mask of the object.
+        predicted: (H, W) predicted mask.
+        rng: Draws a deep pixel of the part; None takes the innermost.
+        ignore: (H, W) pixels where any prediction is right.
 
     Returns:
-        The click, including where the object was missed; None where nothing is wrong.
+        A click that includes where the object is missed and excludes elsewhere; None if nothing is wrong.
     """
     wrong = target != predicted if ignore is None else (target != predicted) & ~ignore
     if not wrong.any():
         return None
     pixels = _bounds(wrong)
     missed = wrong[pixels] & target[pixels]
-    found = [(_largest(part), label) for part, label in ((missed, 1), (wrong[pixels] & ~missed, 0))]
-    (_, part), label = max(found, key=lambda item: item[0][0])
+    parts = [(_largest(part), label) for part, label in ((missed, 1), (wrong[pixels] & ~missed, 0))]
+    (_, part), label = max(parts, key=lambda item: item[0][0])
     inner = _bounds(part)
     here = _shifted(inner, pixels)
     if rng is None:
@@ -101,33 +102,37 @@ def corrective_click(
     return Click(*_drawn(depth >= _DEEP_SHARE * depth.max(), here, rng), label)
 
 
-def jittered_box(mask: BoolArray, rng: np.random.Generator, amount: float) -> NDArray[np.float64]:
-    """The box (4,) of a mask (H, W) as a user draws it, rather too large than too small, within the crop.
+def jittered_box(mask: BoolArray, rng: np.random.Generator, amount: float) -> Floats:
+    """Draw the box (4,) of a mask (H, W) as a user would: more often too large than too small, within the array.
 
-    Each side moves by noise of `amount` (at least 0, less than 0.5) times the box's width or height.
+    Args:
+        mask: (H, W) mask of the object.
+        rng: Source of the noise.
+        amount: Noise of each side as a share of the box's width or height; at least 0 and less than 0.5.
 
     Raises:
-        ValueError: the mask is empty, or `amount` is out of range.
+        ValueError: The mask is empty, or `amount` is out of range.
     """
     if not 0 <= amount < 0.5:
-        raise ValueError(f"amount in [0, 0.5) expected, got {amount}")
+        raise ValueError(f"`amount` out of range: found {amount}, expected at least 0 and less than 0.5")
     rows, cols = _bounds(mask)
     tight = np.array([cols.start, rows.start, cols.stop, rows.stop], np.float64)
     size = np.tile(tight[2:] - tight[:2], 2)
+    # At most one unit inwards: with less than half of the size on each side, a box is never empty.
     outwards = np.clip(rng.normal(_OUTWARDS, 1, 4), -1, 2) * amount * size
     return np.clip(tight + outwards * (-1, -1, 1, 1), 0, np.tile(mask.shape[::-1], 2))
 
 
 def negative_click(instances: NDArray[np.int32], number: int, rng: np.random.Generator) -> tuple[float, float] | None:
-    """A point that is not on an object: on one of its neighbours, or just outside of it; None where there is no room.
+    """Draw a point (x, y) beside an object: on one of its neighbours, or just outside; None if there is no room.
 
     Args:
-        instances: (H, W) the number of the object each pixel belongs to, 0 for none.
-        number: of the object; it has pixels.
-        rng: draws.
+        instances: (H, W) number of the object that each pixel belongs to, 0 for none.
+        number: Number of the object.
+        rng: Source of every random choice.
 
     Raises:
-        ValueError: the object has no pixel.
+        ValueError: The object has no pixel.
     """
     rows, cols = _bounds(instances == number)
     side = max(rows.stop - rows.start, cols.stop - cols.start)
@@ -144,15 +149,15 @@ def negative_click(instances: NDArray[np.int32], number: int, rng: np.random.Gen
 
 
 def _bounds(mask: BoolArray) -> Pixels:
-    """The rows and columns of a mask (H, W) that have a pixel in them."""
+    """Find the rows and columns of the tight box of a mask (H, W)."""
     box = box_around(mask)
     if box is None:
-        raise ValueError("a mask with a pixel in it expected, got an empty one")
+        raise ValueError("the mask is empty: found 0 pixels, expected at least one")
     return box.slices_rc
 
 
 def _shifted(inner: Pixels, outer: Pixels) -> Pixels:
-    """Rows and columns of a part of `outer`, counted as those of `outer` are."""
+    """Shift rows and columns that are counted from the first pixel of `outer` to the count of `outer` itself."""
     rows, cols = (
         slice(part.start + whole.start, part.stop + whole.start) for part, whole in zip(inner, outer, strict=True)
     )
@@ -160,13 +165,14 @@ def _shifted(inner: Pixels, outer: Pixels) -> Pixels:
 
 
 def _depth(crop: BoolArray) -> NDArray[np.int32]:
-    """(H, W) chessboard distance to the nearest pixel outside of a mask (H, W)."""
+    """Compute the chessboard distance (H, W) to the nearest pixel outside of a mask (H, W)."""
+    # Random clicks need no exact depth, and the Euclidean distance takes five times as long.
     depth: NDArray[np.int32] = ndimage.distance_transform_cdt(np.pad(crop, 1), "chessboard")[1:-1, 1:-1]
     return depth
 
 
 def _largest(mask: BoolArray) -> tuple[int, BoolArray]:
-    """The largest 4-connected component of a mask (H, W), after its number of pixels; of equal ones the first."""
+    """Find the largest 4-connected component of a mask (H, W), the first of several: its area and its mask."""
     labels, count = ndimage.label(mask)
     areas = np.bincount(labels.ravel(), minlength=2)[1:]
     value = int(np.argmax(areas)) + 1
@@ -178,14 +184,14 @@ def _reach(distance: float) -> int:
 
 
 def _drawn(mask: BoolArray, pixels: Pixels, rng: np.random.Generator) -> tuple[float, float]:
-    """A point anywhere in a mask (H, W), which shows the rows and columns `pixels` of the crop."""
+    """Draw a point (x, y) anywhere in a mask (H, W), which shows the rows and columns `pixels` of the crop."""
     inside = np.flatnonzero(mask)
     x, y = _corner(int(inside[rng.integers(len(inside))]), pixels)
     return x + rng.random(), y + rng.random()
 
 
 def _corner(flat: int, pixels: Pixels) -> tuple[int, int]:
-    """The upper left corner (x, y) of the pixel with this index in the raveled part `pixels` of the crop."""
+    """Find the upper left corner (x, y) of the pixel with this index in the raveled part `pixels` of the crop."""
     rows, cols = pixels
     row, col = divmod(flat, cols.stop - cols.start)
     return cols.start + col, rows.start + row

@@ -1,4 +1,4 @@
-"""The sets that geosam's own weights are trained and judged on, by name, with licence and attribution."""
+"""The sets that geosam's own weights are trained and evaluated on, with licence and attribution."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from geosam.errors import UsageError
-from geosam.training.data.labelled import read_label_map, read_labelled
+from geosam.training.data.labels import read_label_map, read_labelled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geosam.training.data.labelled import LabelKind
+    from geosam.training.data.labels import LabelKind
     from geosam.training.samples import LabelledPicture
 
 Split: TypeAlias = Literal["train", "held_out", "unlabelled"]
@@ -23,92 +23,97 @@ class LabelledSet:
     """Scenes with labels of one kind and origin."""
 
     name: str
-    """The name it is reported under."""
+    """Name of the set in reports and options."""
     scenes: tuple[str, ...]
-    """Paths in the folder of data; `*` stands for any name."""
+    """Patterns of the scenes' paths in the data folder; `*` stands for any name."""
     labels: str
-    """Name of the file with the labels of a scene, beside it; `{stem}` is the scene's name without its extension."""
+    """Name of the label file beside a scene; `{stem}` stands for the scene's name without its extension."""
     kind: LabelKind | Literal["label_maps"]
-    """What the labels are."""
+    """Kind of the labels."""
     split: Split
-    """Whether networks learn from it, are judged by it, or may label it themselves."""
+    """Use of the set: networks are trained on it, evaluated on it, or may label it themselves."""
     licence: str
-    """Of imagery and labels."""
+    """Licence of imagery and labels."""
     attribution: str
-    """Who is to be named."""
+    """Names to be given as the source."""
     area: str | None = None
-    """Name of the file, beside the scene, with the polygons inside which everything is labelled; None: everywhere, or
-    nowhere in a scene without labels."""
+    """Name of the vector file beside the scene with the polygons inside which everything is labelled; None: the whole
+    scene is labelled, or has no labels."""
     complete: bool = True
-    """Whether everything is labelled there; what has no label is background then."""
+    """True if every object in the area is labelled, so that a pixel without a label is background."""
     bands: tuple[int, ...] | None = None
     """Bands of the picture, counted from 1; None: by colour interpretation."""
     most: int | None = None
-    """Number of scenes that are used, the first by name, so that a set of many does not outweigh the others."""
+    """Number of scenes that are used, the first by name; a large set does not outweigh the others."""
 
     def files(self, data: Path) -> list[tuple[Path, Path]]:
-        """Scene and labels of every picture in the folder `data`, in a fixed order.
+        """List scene and labels of every picture in the folder `data`, in a fixed order.
 
         Raises:
-            UsageError: the set is not there.
+            UsageError: The set is missing.
         """
-        found = [path for pattern in self.scenes for path in sorted(data.glob(pattern))]
-        if len(found) < len(self.scenes):
+        scenes = [path for pattern in self.scenes for path in sorted(data.glob(pattern))]
+        if len(scenes) < len(self.scenes):
             raise UsageError(
-                f"training data is missing: {data}: {len(found)} scenes of {self.name} found, at least "
-                f"{len(self.scenes)} wanted. Name the folder that holds georef/ and masks/."
+                f"training data is missing: {data}: found {len(scenes)} scenes of {self.name}, expected at least "
+                f"{len(self.scenes)}.",
+                remedy="Name the folder that holds georef/ and masks/ as `data`.",
+                code="training-data-missing",
+                data=str(data),
+                set=self.name,
             )
-        return [(path, path.with_name(self.labels.format(stem=path.stem))) for path in found[: self.most]]
+        return [(path, path.with_name(self.labels.format(stem=path.stem))) for path in scenes[: self.most]]
 
 
 def training_pictures(data: Path, without: Collection[str] = ()) -> Iterator[LabelledPicture]:
-    """Every picture of the training sets but some in the folder `data`, one at a time; its name is `set/scene`.
+    """Yield every picture of the training sets, but for the sets `without`; the name of a picture is `set/scene`.
 
     Raises:
-        UsageError: a set is not there.
+        UsageError: A set is missing in the folder `data`.
     """
-    for one in SETS:
-        if one.split == "train" and one.name not in without:
-            yield from pictures(one, data)
+    for labelled_set in SETS:
+        if labelled_set.split == "train" and labelled_set.name not in without:
+            yield from pictures(labelled_set, data)
 
 
 def held_out_sets(data: Path, names: Collection[str] | None = None) -> dict[str, list[tuple[Path, Path]]]:
-    """Name of each set that training never sees -> scene and labels of its pictures in the folder `data`.
+    """List scene and labels of the pictures of every held-out set, by the name of the set.
 
-    `names` are those of the wanted sets; None: all of them.
+    Args:
+        data: Folder with the sets.
+        names: Sets to list; None lists all of them.
 
     Raises:
-        UsageError: a set is not there.
+        UsageError: A set is missing.
     """
-    wanted = [one for one in SETS if one.split == "held_out" and (names is None or one.name in names)]
-    return {one.name: one.files(data) for one in wanted}
+    chosen = [entry for entry in SETS if entry.split == "held_out" and (names is None or entry.name in names)]
+    return {entry.name: entry.files(data) for entry in chosen}
 
 
 def unlabelled_scenes(data: Path) -> list[tuple[Path, Path | None]]:
-    """Scenes in the folder `data` that a trained network may label itself, and the areas in them that have labels.
-
-    Nothing in them is held out.
+    """List the scenes that a trained network may label, each with the file of the area that has labels already.
 
     Raises:
-        UsageError: a set is not there.
+        UsageError: A set is missing in the folder `data`.
     """
     return [
-        (scene, None if one.area is None else scene.with_name(one.area))
-        for one in SETS
-        if one.split == "unlabelled"
-        for scene, _ in one.files(data)
+        (scene, None if entry.area is None else scene.with_name(entry.area))
+        for entry in SETS
+        if entry.split == "unlabelled"
+        for scene, _ in entry.files(data)
     ]
 
 
-def pictures(one: LabelledSet, data: Path) -> Iterator[LabelledPicture]:
-    """The pictures of a set in the folder `data`."""
-    for scene, labels in one.files(data):
-        if one.kind == "label_maps":
+def pictures(labelled_set: LabelledSet, data: Path) -> Iterator[LabelledPicture]:
+    """Yield the pictures of a set in the folder `data`."""
+    kind, complete, bands = labelled_set.kind, labelled_set.complete, labelled_set.bands
+    for scene, labels in labelled_set.files(data):
+        if kind == "label_maps":
             picture = read_label_map(scene, labels)
         else:
-            area = None if one.area is None else scene.with_name(one.area)
-            picture = read_labelled(scene, labels, kind=one.kind, area=area, complete=one.complete, bands=one.bands)
-        yield replace(picture, name=f"{one.name}/{scene.stem}")
+            area = None if labelled_set.area is None else scene.with_name(labelled_set.area)
+            picture = read_labelled(scene, labels, kind=kind, area=area, complete=complete, bands=bands)
+        yield replace(picture, name=f"{labelled_set.name}/{scene.stem}")
 
 
 def _buildings(place: str, split: Split, area: str | None = None) -> LabelledSet:
@@ -149,7 +154,7 @@ def _neon_trees(site: str) -> LabelledSet:
     )
 
 
-#: Banepa is labelled in some of its chips only. Its other chips are the one source of pictures without labels.
+#: Only some chips of Banepa are labelled: the others are the unlabelled pictures, and nothing in them is held out.
 SETS = (
     _buildings("kampala_0", "train"),
     _buildings("banepa_large", "train", "labelled_area.gpkg"),
@@ -161,7 +166,7 @@ SETS = (
         ("georef/buildings_spacenet4_atlanta_pan_u16/image.tif",),
         "labels.gpkg",
         "polygons",
-        "held_out",  # share-alike: it may judge, but not teach
+        "held_out",  # share-alike: weights trained on it would have to carry its licence
         "CC BY-SA 4.0",
         "SpaceNet 4 (SpaceNet on AWS); CosmiQ Works (solaris)",
     ),

@@ -1,4 +1,4 @@
-"""LabelledPicture -> random Sample: any place, scale, rotation and reflection, labels moved with the pixels."""
+"""Random crops of a labelled picture at any place, scale, rotation and reflection; labels move with the pixels."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from geosam.training.samples import Sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geosam._arrays import BoolArray, Floats
     from geosam.training.samples import LabelledPicture
 
-    Floats = NDArray[np.float64]
-
-#: Range of scales (crop pixels per picture pixel): objects appear 0.4 to 2 times as large as they are in the picture.
+#: Range of scales in crop pixels per picture pixel: objects appear 0.4 to 2 times as large as in the picture.
 SCALE_RANGE = (0.4, 2.0)
-#: Objects with fewer pixels in a crop are unknown there instead of labelled (pixels).
+#: Objects with fewer pixels in a crop lose their label there, and their pixels are unknown.
 MIN_OBJECT_PX = 12
-#: Greatest side of a crop, as a multiple of the picture's size; a larger one would show mostly nothing.
+#: Greatest side of a crop as a multiple of the picture's size; a larger crop would be mostly empty.
 _MAX_SPAN = 1.2
 #: Share of crops that are placed around a label.
 _LABELLED_SHARE = 0.9
-#: Places that are looked at to find one with a label.
+#: Number of random places among which one with a label is searched.
 _TRIES = 64
-#: Half of the crops may reach over the edge of the picture, by at most this share of their side.
+#: Greatest share of its side by which a crop reaches over the edge of the picture; half of the crops do.
 _OVERHANG = 0.1
-#: Pixels are averaged first where a crop pixel is larger than this (picture pixels).
+#: Crop pixels larger than this many picture pixels get the average of the picture pixels.
 _MAX_STEP = 1.3
 
 
 class _Placing(NamedTuple):
-    """How a crop lies in its picture: picture_xy = centre_xy + matrix @ (crop_xy - size / 2)."""
+    """Position of a crop in its picture: picture_xy = centre_xy + matrix @ (crop_xy - size / 2)."""
 
     centre_xy: Floats
-    """(2,) in picture pixels."""
+    """(2,) centre of the crop in picture pixels."""
     matrix: Floats
     """(2, 2) picture pixels per crop pixel, a turn or reflection times a scale."""
 
@@ -55,19 +54,18 @@ def random_sample(
     *,
     scale_range: tuple[float, float] = SCALE_RANGE,
 ) -> Sample:
-    """A random square crop of `size` pixels.
+    """Cut a random square crop of `size` pixels.
 
     The scale is drawn log-uniformly. Half of the crops are turned by any angle, the others by a multiple of 90
-    degrees, and so are all crops of pictures with boxes, which would not be boxes any more. Most crops show a label, at
-    any place in them. Colours are interpolated, and averaged where the crop is coarser than the picture; labels are
-    those of the nearest pixel.
+    degrees. Most crops show a label, at any place of the crop. Colours are interpolated, and averaged where the crop is
+    coarser than the picture; a pixel gets the label of the nearest pixel.
 
     Args:
-        picture: What to cut from; only what the crop shows is read.
+        picture: Picture to cut from; only the part under the crop is read.
         size: Side of the crop in pixels.
-        rng: Where every choice comes from.
-        scale_range: Least and greatest scale in crop pixels per picture pixel. Of a small picture the least ones are
-            left out: a crop would show little of it.
+        rng: Source of every random choice.
+        scale_range: Least and greatest scale in crop pixels per picture pixel. The least scale is raised for small
+            pictures, which would fill only a small part of a crop.
     """
     placing = _random_placing(picture, size, rng, scale_range)
     x, y = _places(size, placing)
@@ -88,11 +86,12 @@ def _random_placing(
     low, high = scale_range
     low = min(max(low, size / (_MAX_SPAN * math.sqrt(height * width))), high)
     step = 1 / math.exp(rng.uniform(math.log(low), math.log(high)))
+    # A box that is turned by another angle is no box any more.
     quarters = bool(rng.random() < 0.5) or len(picture.boxes) > 0
     angle = rng.integers(4) * math.pi / 2 if quarters else rng.uniform(0, 2 * math.pi)
     cos, sin = math.cos(angle), math.sin(angle)
     if quarters:
-        cos, sin = round(cos), round(sin)
+        cos, sin = round(cos), round(sin)  # exact, so that pixels fall on pixels
     flip = 1 if rng.random() < 0.5 else -1
     matrix = step * np.array([[cos * flip, -sin], [sin * flip, cos]])
     span, overhang = size * step, max(0.0, rng.uniform(-_OVERHANG, _OVERHANG))
@@ -104,26 +103,26 @@ def _random_placing(
 
 
 def _anchor(picture: LabelledPicture, rng: np.random.Generator) -> Floats:
-    """A place (2,) in the picture, mostly one with a label."""
+    """Draw a place (2,) in the picture, mostly one with a label."""
     height, width = picture.valid.shape
     places = rng.uniform((0, 0), (width, height), (_TRIES, 2))
     cols, rows = places.astype(np.intp).T
     complete = places[np.argmax(picture.complete[rows, cols])]
     if rng.random() > _LABELLED_SHARE:
         return np.asarray(complete)
-    known = [labels for labels in (picture.boxes.reshape(-1, 2, 2).mean(axis=1), picture.points) if len(labels)]
-    if known:
-        known_xy = np.concatenate(known)
-        return np.asarray(known_xy[rng.integers(len(known_xy))], np.float64)
-    found = picture.instances[rows, cols]
-    if found.any():  # one of the objects that were hit, so that a large one does not take all crops
-        chosen = rng.choice(np.unique(found[found > 0]))
-        return np.asarray(places[np.argmax(found == chosen)])
+    labels = [xy for xy in (picture.boxes.reshape(-1, 2, 2).mean(axis=1), picture.points) if len(xy)]
+    if labels:
+        labels_xy = np.concatenate(labels)
+        return np.asarray(labels_xy[rng.integers(len(labels_xy))], np.float64)
+    numbers = picture.instances[rows, cols]
+    if numbers.any():  # draw an object, not a place: else one large object would take all crops
+        chosen = rng.choice(np.unique(numbers[numbers > 0]))
+        return np.asarray(places[np.argmax(numbers == chosen)])
     return np.asarray(complete)
 
 
 def _places(size: int, placing: _Placing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coordinates x and y (S, S) in picture pixels of the centres of a crop's pixels."""
+    """Compute the picture coordinates x and y (S, S) of the centres of a crop's pixels."""
     ticks = np.arange(size) + 0.5 - size / 2
     across = (placing.matrix[:, :1] * ticks + placing.centre_xy[:, None]).astype(np.float32)
     down = (placing.matrix[:, 1:] * ticks).astype(np.float32)
@@ -133,14 +132,14 @@ def _places(size: int, placing: _Placing) -> tuple[NDArray[np.float32], NDArray[
 def _resampled(
     picture: LabelledPicture, x: NDArray[np.float32], y: NDArray[np.float32], step: float
 ) -> NDArray[np.uint8]:
-    """Colours (3, S, S) at places `step` picture pixels apart; outside the picture its edge is repeated."""
+    """Sample colours (3, S, S) at places `step` picture pixels apart; the edge is repeated outside the picture."""
     left, top, right, bottom = _reach(x, y, step, picture.valid.shape)
     colours = torch.from_numpy(picture.rgb[None, :, top:bottom, left:right].copy())
     width, height = right - left, bottom - top
     if step > _MAX_STEP:
         shape_hw = max(1, round(height / step)), max(1, round(width / step))
         colours = functional.interpolate(colours, size=shape_hw, mode="bilinear", antialias=True, align_corners=False)
-    # grid_sample counts from -1 to 1 between the outer edges of a picture, whatever its resolution
+    # grid_sample counts from -1 to 1 between the outer edges of a picture, at any resolution.
     grid = np.stack([(x - left) * (2 / width) - 1, (y - top) * (2 / height) - 1], axis=-1, dtype=np.float32)
     sampled = functional.grid_sample(
         colours.float(), torch.from_numpy(grid)[None], mode="bilinear", padding_mode="border", align_corners=False
@@ -151,15 +150,15 @@ def _resampled(
 def _reach(
     x: NDArray[np.float32], y: NDArray[np.float32], step: float, shape_hw: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of a picture that the colours at some places depend on."""
+    """Bound the part of a picture that the colours at some places depend on: left, top, right and bottom."""
     margin, (height, width) = math.ceil(step) + 2, shape_hw
     left, top = (int(np.clip(math.floor(v.min()) - margin, 0, n - 1)) for v, n in ((x, width), (y, height)))
     right, bottom = math.ceil(x.max()) + margin, math.ceil(y.max()) + margin
     return left, top, int(np.clip(right, left + 1, width)), int(np.clip(bottom, top + 1, height))
 
 
-def _renumbered(numbers: NDArray[np.int32], complete: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Objects (S, S) as 1 to N, without those that are too small, which leaves their pixels unknown."""
+def _renumbered(numbers: NDArray[np.int32], complete: BoolArray) -> tuple[NDArray[np.int32], BoolArray]:
+    """Number the objects (S, S) from 1 to N; drop those that are too small, and make their pixels unknown."""
     counts = np.bincount(numbers.reshape(-1))
     counts[0] = 0
     kept = counts >= MIN_OBJECT_PX
@@ -171,16 +170,18 @@ def _renumbered(numbers: NDArray[np.int32], complete: NDArray[np.bool_]) -> tupl
 
 
 def _to_crop(xy: Floats, size: int, placing: _Placing) -> Floats:
-    """Picture coordinates (N, 2) -> crop coordinates (N, 2)."""
+    """Turn picture coordinates (N, 2) into crop coordinates (N, 2)."""
     return np.asarray((xy - placing.centre_xy) @ np.linalg.inv(placing.matrix).T + size / 2)
 
 
 def _points(points: NDArray[np.float32], size: int, placing: _Placing) -> NDArray[np.float32]:
+    """Move points (M, 2) into the crop; drop those outside."""
     xy = _to_crop(points.astype(np.float64), size, placing)
     return xy[((xy >= 0) & (xy < size)).all(axis=1)].astype(np.float32)
 
 
 def _boxes(boxes: NDArray[np.float32], size: int, placing: _Placing) -> NDArray[np.float32]:
+    """Move boxes (K, 4) into the crop and clip them; drop those of which most lies outside."""
     corners = _to_crop(boxes.reshape(-1, 2).astype(np.float64), size, placing).reshape(-1, 2, 2)
     full = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     clipped = full.clip(0, size)

@@ -1,4 +1,4 @@
-"""The batches of every step, cut out of pictures in other processes while the network learns."""
+"""Batches of every step, cut out of pictures by other processes while the network is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from geosam.training.data.augment import augment
+from geosam.training.data.augmentation import augment
 from geosam.training.data.batch import make_batch
 from geosam.training.data.crops import random_sample
 
@@ -21,29 +21,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Crops:
-    """How batches are cut."""
+class CropOptions:
+    """Size, number and scale of the crops of a batch."""
 
     sizes: tuple[int, ...] = (256, 384, 384, 512)
-    """Sides of the crops, one for all crops of a batch, each as likely as the others; multiples of 32."""
+    """Sides of the crops in pixels, multiples of 32; one is drawn for all crops of a batch."""
     first_sizes: tuple[int, ...] = (192, 256, 256)
-    """The same for the first steps: of smaller crops, more are seen in the same time."""
+    """Sides in the first steps: more crops are seen in the same time if they are small."""
     first_steps: int = 0
-    """How many those are."""
+    """Number of steps with `first_sizes`."""
     batch_px: int = 8 * 256 * 256
     """Pixels of a batch."""
     scales: tuple[float, float] = (0.45, 2.4)
-    """Least and largest magnification."""
+    """Least and greatest scale in crop pixels per picture pixel."""
 
 
 class Batches(Dataset["list[Batch]"]):
-    """For every step, `parts` random batches from groups of pictures, each group as often as its weight says.
+    """Random batches, `parts` for every step, from groups of pictures that are drawn by their weights.
 
-    What a step gets depends on its number and the seed alone.
+    The batches of a step depend on its number and the seed alone.
     """
 
     def __init__(
-        self, groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]], crops: Crops, seed: int, parts: int = 1
+        self,
+        groups: Mapping[str, tuple[float, Sequence[LabelledPicture]]],
+        crops: CropOptions,
+        seed: int,
+        parts: int = 1,
     ) -> None:
         self._groups = [pictures for _, pictures in groups.values()]
         weights = np.array([weight for weight, _ in groups.values()])
@@ -53,7 +57,8 @@ class Batches(Dataset["list[Batch]"]):
         self._parts = parts
 
     def __getitem__(self, step: int) -> list[Batch]:
-        """The batches of a step."""
+        """Make the batches of a step."""
+        # A generator for each part: a run that is continued gets the batches of one that was never stopped.
         return [self._batch(step, np.random.default_rng([self._seed, step, part])) for part in range(self._parts)]
 
     def _batch(self, step: int, rng: np.random.Generator) -> Batch:
@@ -61,7 +66,7 @@ class Batches(Dataset["list[Batch]"]):
         size = int(rng.choice(crops.first_sizes if step < crops.first_steps else crops.sizes))
         count = max(1, crops.batch_px // size**2)
         while (batch := make_batch([self._sample(size, rng) for _ in range(count)], rng)) is None:
-            pass  # not one object in all of its crops
+            pass  # no crop shows an object: cut other crops
         return batch
 
     def _sample(self, size: int, rng: np.random.Generator) -> Sample:
@@ -71,21 +76,20 @@ class Batches(Dataset["list[Batch]"]):
         return replace(sample, rgb=augment(sample.rgb, sample.valid, rng))
 
 
-def feed(batches: Batches, steps: range, workers: int = 1) -> Iterator[list[Batch]]:
-    """The batches of some steps in their order, made ahead by other processes."""
-    ahead = 4 if workers else None
+def load_batches(batches: Batches, steps: range, workers: int = 1) -> Iterator[list[Batch]]:
+    """Yield the batches of some steps in order; `workers` processes make them ahead, 0 makes them in this process."""
     return iter(
         DataLoader(
             batches,
             batch_size=None,
             sampler=steps,
             num_workers=workers,
-            prefetch_factor=ahead,
-            worker_init_fn=_alone,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_limit_threads,
         )
     )
 
 
-def _alone(_number: int) -> None:
-    """A process that cuts crops takes one core."""
+def _limit_threads(_number: int) -> None:
+    """Limit a worker process to one thread: the other cores belong to the network."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What the network learns from: pictures of every set, and how often each set is drawn from."""
+"""The training mixture: pictures of every set, and how often each set is drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from geosam.errors import UsageError
 from geosam.segmenters.registry import load_segmenter
 from geosam.training.data.corpus import training_pictures, unlabelled_scenes
 from geosam.training.data.rendered import rendered_pictures
-from geosam.training.data.selflabelled import self_labelled_pictures
+from geosam.training.data.self_labelled import self_labelled_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from geosam.training.samples import LabelledPicture
 
-#: How often each set is drawn from, in proportion.
+#: Weight of each set: sets are drawn in proportion to their weights.
 WEIGHTS = {
     "buildings_banepa_large": 0.24,
     "buildings_kampala_0": 0.1,
@@ -34,33 +34,39 @@ WEIGHTS = {
 def mixture(
     data: Path, pools: Path, *, synthetic: int, seed: int, teacher: str | None = None, without: Collection[str] = ()
 ) -> dict[str, tuple[float, list[LabelledPicture]]]:
-    """Weight and pictures of every set.
+    """Collect the pictures of every set, each set with its weight.
 
     Args:
         data: Folder with the labelled sets.
-        pools: Folder where pictures are kept that had to be made.
-        synthetic: How many are rendered.
-        seed: Of those.
-        teacher: Name or file of a model that labels scenes that nobody has labelled; None: they are not used.
+        pools: Folder that keeps rendered and self-labelled pictures.
+        synthetic: Number of rendered pictures.
+        seed: Seed of the rendered pictures.
+        teacher: Name or file of a model that labels the unlabelled scenes; None leaves them out.
         without: Sets to leave out.
 
     Raises:
-        UsageError: a set is not there, or none is left.
-        ModelError: the teacher cannot be loaded.
+        UsageError: A set is missing, or every set is left out.
+        ModelError: The teacher cannot be loaded.
     """
+    # The teacher is loaded first: a wrong name fails before minutes of reading.
     segmenter = None if teacher is None or "self_labelled" in without else load_segmenter(teacher)
-    found: dict[str, list[LabelledPicture]] = {}
+    groups: dict[str, list[LabelledPicture]] = {}
     for picture in training_pictures(data, without):
-        found.setdefault(picture.name.partition("/")[0], []).append(picture)
+        groups.setdefault(picture.name.partition("/")[0], []).append(picture)
     if synthetic and "synthetic" not in without:
-        found["synthetic"] = list(rendered_pictures(synthetic, pools / "rendered", seed))
+        groups["synthetic"] = list(rendered_pictures(synthetic, pools / "rendered", seed))
     if segmenter is not None:
         folder = pools / "self_labelled"
-        found["self_labelled"] = [
+        groups["self_labelled"] = [
             picture
             for scene, area in unlabelled_scenes(data)
             for picture in self_labelled_pictures(scene, area, segmenter, folder)
         ]
-    if not found:
-        raise UsageError("nothing is left to learn from: every set is left out. Leave fewer out.")
-    return {name: (WEIGHTS[name], pictures) for name, pictures in found.items()}
+    if not groups:
+        raise UsageError(
+            "no training pictures: every set is left out, expected at least one set.",
+            remedy="Leave fewer sets out with `without`.",
+            code="no-training-sets",
+            without=sorted(without),
+        )
+    return {name: (WEIGHTS[name], pictures) for name, pictures in groups.items()}

@@ -1,4 +1,4 @@
-"""Rendered scenes as pictures to learn from."""
+"""Rendered scenes as training pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geosam.training import synthetic
-from geosam.training.data.cached import kept
+from geosam.training.data.picture_cache import cached_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 
 def rendered_pictures(count: int, folder: Path, seed: int) -> Iterator[LabelledPicture]:
-    """Pictures 0 to `count` of a seed, from `folder` where this renderer has put them there already."""
+    """Yield the pictures 0 to `count` - 1 of a seed; a picture that lies in `folder` already is read, not rendered."""
     for number in range(count):
-        yield kept(folder / f"{_renderer()}-{seed}-{number:05}.npz", partial(_picture, seed, number))
+        path = folder / f"{_renderer_version()}-{seed}-{number:05}.npz"
+        yield cached_picture(path, partial(_rendered_picture, seed, number))
 
 
 @cache
-def _renderer() -> str:
-    """What tells the pictures of this renderer from those of another version of it."""
+def _renderer_version() -> str:
+    """Digest of the renderer's source files: pictures of another version are not used."""
     digest = blake2b(digest_size=4)
     for path in sorted(Path(synthetic.__path__[0]).glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _picture(seed: int, number: int) -> LabelledPicture:
+def _rendered_picture(seed: int, number: int) -> LabelledPicture:
+    # A generator for each picture: a picture does not depend on the number of pictures before it.
     return synthetic.render(np.random.default_rng([seed, number]))

@@ -1,6 +1,11 @@
-"""Fitting a network's mask decoder to a user's own polygons."""
+"""Fine-tune the mask decoder of a network on a user's own polygons.
 
-from geosam.training.finetune.epochs import Options
-from geosam.training.finetune.tuning import METADATA, Tuned, finetune
+From the ground up: `trainable_decoder` (the protocol), `trainable_lite` and `trainable_sam` (the networks that follow
+it), `split` (training and held-out polygons), `training_step` (gradients of a few objects), `scores` (IoU of held-out
+polygons), `training_loop` (epochs and early stopping), `tuning` (the whole run, from scene to file).
+"""
 
-__all__ = ["METADATA", "Options", "Tuned", "finetune"]
+from geosam.training.finetune.training_loop import FineTuneOptions
+from geosam.training.finetune.tuning import METADATA, FineTuneResult, finetune
+
+__all__ = ["METADATA", "FineTuneOptions", "FineTuneResult", "finetune"]

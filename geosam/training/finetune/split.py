@@ -1,4 +1,4 @@
-"""Which of the user's polygons teach and which are held out, and the tiles in which they teach."""
+"""Split of the user's polygons into training and held-out objects, and the tiles that show the training objects."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ import shapely
 
 from geosam.errors import PromptError, PromptOutsideScene
 from geosam.geometry.geobox import Window
-from geosam.training.data.targets import targets_of_scene
+from geosam.training.data.target_objects import MIN_AREA_PX, targets_of_scene
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from geosam._arrays import BoolArray
     from geosam.geometry.tiles import TileGrid
     from geosam.scene import Scene
-    from geosam.training.data.targets import Target
+    from geosam.training.data.target_objects import TargetObject
     from geosam.vector.polygons import PolygonLayer
 
-    BoolArray = NDArray[np.bool_]
-
-#: Fewer polygons teach nothing that could be told from chance; with this many it begins to pay.
+#: Least number of polygons: the gain from fewer cannot be told from chance. And a number with which it is usual.
 LEAST_POLYGONS, GOOD_POLYGONS = 8, 40
 #: Share of the polygons that is held out.
 HELD_OUT_SHARE = 0.25
-#: Side of the blocks that are held out as a whole, pixels; halved until polygons lie in so many of them.
+#: Side in pixels of the blocks that are held out as a whole; it is halved until polygons lie in enough blocks.
 _BLOCK, _LEAST_BLOCKS = 1024, 8
-#: Of more polygons than this, blocks are drawn until there are as many: to embed all tiles would take longer than all
-#: learning.
+#: Number of polygons above which blocks of them are drawn: to embed all tiles would take longer than the training.
 _MOST_POLYGONS = 1000
 
 
-def known_objects(scene: Scene, layer: PolygonLayer, rng: np.random.Generator) -> list[Target]:
-    """The objects of a layer in the scene's region; of very many those of some blocks, drawn at random.
+def objects_in_scene(scene: Scene, layer: PolygonLayer, rng: np.random.Generator) -> list[TargetObject]:
+    """Find the objects of a layer in the scene's region; of more than 1,000, draw those of some blocks at random.
 
     Raises:
-        PromptOutsideScene: none of them is in the scene.
-        PromptError: there are too few.
-        CRSMismatch: the layer cannot be reprojected.
+        PromptOutsideScene: No polygon is in the scene.
+        PromptError: There are too few polygons.
+        CRSMismatch: The layer cannot be reprojected.
     """
     placed = layer.to_crs(scene.geobox.crs)
     middles = shapely.get_coordinates(shapely.centroid(placed.polygons)) if len(placed) else np.zeros((0, 2))
@@ -58,21 +56,36 @@ def known_objects(scene: Scene, layer: PolygonLayer, rng: np.random.Generator) -
     if not targets:
         raise PromptOutsideScene(
             f"no polygons in the scene: {layer.source}: 0 of {len(layer)} lie on valid pixels of {scene.path} with at "
-            "least 25 px, at least 8 wanted. Check that both are of the same place, and their CRSs."
+            f"least {MIN_AREA_PX} px, expected at least {LEAST_POLYGONS}.",
+            remedy="Check that both show the same place, and their CRSs.",
+            code="no-polygons-in-scene",
+            layer=layer.source,
+            scene=scene.path,
+            polygons=len(layer),
         )
     if len(targets) < LEAST_POLYGONS:
         raise PromptError(
-            f"too few polygons to learn from: {layer.source}: {len(targets)} in the scene, at least {LEAST_POLYGONS} "
-            f"wanted, {GOOD_POLYGONS} or more are better. Draw more."
+            f"too few polygons to train on: {layer.source}: found {len(targets)} in the scene, expected at least "
+            f"{LEAST_POLYGONS}; {GOOD_POLYGONS} or more are better.",
+            remedy="Draw more.",
+            code="too-few-polygons",
+            layer=layer.source,
+            polygons=len(targets),
+            expected=LEAST_POLYGONS,
         )
     return targets
 
 
-def held_out(targets: Sequence[Target], rng: np.random.Generator) -> BoolArray:
-    """(N,) which targets are held out: about a quarter of them, by whole blocks, so that none of them is among others.
+def draw_held_out(targets: Sequence[TargetObject], rng: np.random.Generator) -> BoolArray:
+    """Draw the targets that are held out, about a quarter, by whole blocks of the scene.
+
+    Neighbours look alike: a held-out object among training objects would measure how well these were memorised.
+
+    Returns:
+        (N,) true for targets that are held out.
 
     Raises:
-        PromptError: all lie in one place.
+        PromptError: All targets lie in one place.
     """
     middles_xy = np.array([_middle(target.window) for target in targets])
     side = _BLOCK
@@ -82,28 +95,33 @@ def held_out(targets: Sequence[Target], rng: np.random.Generator) -> BoolArray:
         blocks = _blocks(middles_xy, side)
     counts = np.bincount(blocks)
     if len(counts) == 1:
-        raise PromptError(f"all {len(targets)} polygons lie in one place, some wanted elsewhere. Remove duplicates.")
-    wanted = HELD_OUT_SHARE * len(targets)
-    taken: list[int] = []
+        raise PromptError(
+            f"the polygons cannot be split: found all {len(targets)} polygons in one place, expected some elsewhere.",
+            remedy="Remove duplicates.",
+            code="polygons-in-one-place",
+            polygons=len(targets),
+        )
+    expected = HELD_OUT_SHARE * len(targets)
+    drawn: list[int] = []
     for block in rng.permutation(len(counts)).tolist():
-        total = counts[taken].sum()
-        if abs(total + counts[block] - wanted) <= abs(total - wanted):
-            taken.append(block)
-    return np.isin(blocks, taken or [int(np.argmin(counts))])
+        total = counts[drawn].sum()
+        if abs(total + counts[block] - expected) <= abs(total - expected):
+            drawn.append(block)
+    return np.isin(blocks, drawn or [int(np.argmin(counts))])
 
 
-def tiles_of(targets: Sequence[Target], grid: TileGrid) -> list[list[int]]:
-    """For each target the tiles of a grid that show it whole; where none does, the one that shows its middle best."""
-    found = []
+def training_tiles(targets: Sequence[TargetObject], grid: TileGrid) -> list[list[int]]:
+    """List for each target the tiles of a grid that show it whole, or else the tile whose core holds its middle."""
+    tiles = []
     for target in targets:
         whole = [tile for tile in grid.meeting(target.window) if grid.window(tile).contains(target.window)]
         x, y = (int(value) for value in _middle(target.window))
-        found.append(whole or grid.owners(Window(x, y, 1, 1)))
-    return found
+        tiles.append(whole or grid.owners(Window(x, y, 1, 1)))
+    return tiles
 
 
 def _blocks(middles_xy: NDArray[Any], side: int) -> NDArray[np.intp]:
-    """(N,) the block, numbered from 0, that each of N points (N, 2) lies in."""
+    """Number (N,) the blocks that points (N, 2) lie in, from 0 without gaps."""
     _, numbers = np.unique(np.floor(middles_xy / side), axis=0, return_inverse=True)
     return np.asarray(numbers.reshape(-1))
 

@@ -1,7 +1,7 @@
-"""geosam_lite as a pupil: its mask decoder learns, encoder and batch norm statistics stay as they are.
+"""Fine-tuning of geosam_lite: the mask decoder is trained; encoder and statistics of batch norms stay as they are.
 
-The decoder is shown windows of a tile as if they were pictures of their own, as in training from scratch and as
-:mod:`geosam.segmenters.lite.refinement` does it.
+The decoder gets windows of a tile as if they were whole pictures, as in training from scratch and in
+:mod:`geosam.segmenters.lite.refinement`.
 """
 
 from __future__ import annotations
@@ -18,87 +18,87 @@ from geosam.segmenters.lite.refinement import CELL, cut, shifted
 from geosam.segmenters.lite.segmenter import LiteSegmenter, from_arrays
 from geosam.segmenters.lite.weights import load, save
 from geosam.segmenters.torch_arrays import valid_pixels
-from geosam.training.finetune.trainable import STRIDE, Attempt
+from geosam.training.finetune.trainable_decoder import STRIDE, MaskCandidates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Floats
     from geosam.segmenters.compute import Compute
     from geosam.segmenters.pixel_prompts import PixelPrompts
     from geosam.segmenters.segmenter import Embedding, ModelSpec
 
-#: Least side of a window, and least distance of the object from its edge, cells of stride 16.
-_SIDE, _MARGIN = 24, 3
-#: Sides of windows are multiples of this.
+#: Least side of a window, and least distance of the object from its edge, in cells of stride 16.
+_MIN_SIDE, _MARGIN = 24, 3
+#: The side of a window is a multiple of this many cells.
 _STEP = 4
 
 
-class LitePupil:
-    """See the module. It learns in float32, whatever precision the embeddings were made in.
+class TrainableLite:
+    """geosam_lite with a trainable mask decoder; the training computes in float32.
 
     Args:
-        path: of the weights.
-        compute: how the embeddings are made.
-        spec: of the segmenter that makes them.
+        path: File of the weights.
+        compute: Device and precision of the embeddings.
+        spec: Specification of the segmenter that makes them.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of another network.
+        CheckpointError: The file is missing, damaged, or of another network.
     """
 
-    rate = 5e-4
+    learning_rate = 5e-4
 
     def __init__(self, path: Path, compute: Compute, spec: ModelSpec) -> None:
         self._compute = compute
         self._spec = spec
         self._model = load(path).requires_grad_(requires_grad=False).to(compute.device)
-        self.learning = dict(self._model.decoder.named_parameters(prefix="decoder"))
-        for parameter in self.learning.values():
+        self.parameters = dict(self._model.decoder.named_parameters(prefix="decoder"))
+        for parameter in self.parameters.values():
             parameter.requires_grad_()
 
-    def received(self, embedding: Embedding) -> Embedding:
-        """The embedding as it is."""
+    def training_embedding(self, embedding: Embedding) -> Embedding:
+        """Return the embedding as it is: the decoder converts features by itself."""
         return embedding
 
     def segmenter(self) -> LiteSegmenter:
-        """A segmenter with a copy of the network as it is now, whose norms may be folded."""
+        """Make a segmenter with a copy of the network in its present state."""
+        # A copy, because a segmenter folds the norms of its network.
         return LiteSegmenter(deepcopy(self._model), self._compute, self._spec)
 
-    def attempts(
-        self, embedding: Embedding, prompts: PixelPrompts, bounds_xyxy: NDArray[np.float64], *, multimask: bool
-    ) -> list[Attempt]:
-        """Three masks each, in windows of one size around the objects."""
-        del multimask  # one answer is the best of the three
+    def candidates(
+        self, embedding: Embedding, prompts: PixelPrompts, bounds_xyxy: Floats, *, multimask: bool
+    ) -> list[MaskCandidates]:
+        """Compute three masks for each prompt, in windows of one size around the objects."""
+        del multimask  # geosam_lite always has three masks
         decoder, device = self._model.decoder, torch.device(self._compute.device)
-        known = decoder.prepare(from_arrays(embedding.arrays, self._compute.dtype, self._compute.device))
-        tile_hw = (known[-1].own.shape[2], known[-1].own.shape[3])
+        features = decoder.prepare(from_arrays(embedding.arrays, self._compute.dtype, self._compute.device))
+        tile_hw = (features[-1].own.shape[2], features[-1].own.shape[3])
         logits_hw = (tile_hw[0] * CELL // STRIDE, tile_hw[1] * CELL // STRIDE)
         valid = valid_pixels(embedding)
-        seen = {row: one for row in range(len(prompts)) if (one := asked(prompts, row, valid, logits_hw)) is not None}
-        if not seen:
+        every = {row: asked(prompts, row, valid, logits_hw) for row in range(len(prompts))}
+        usable = {row: prompt for row, prompt in every.items() if prompt is not None}
+        if not usable:
             return []
-        rows = list(seen)
+        rows = list(usable)
         windows = _windows(bounds_xyxy[rows], tile_hw)
-        parts = tuple(cut(level, windows, stride) for level, stride in zip(known, STRIDES, strict=True))
-        shown = shifted(as_tensors(list(seen.values()), logits_hw, device), windows)
-        state, place = decoder.locate(parts[-1], shown)
-        answer = decoder.outline(parts, state, shown, Region(0, 0, *state.shape[-2:]))
+        parts = tuple(cut(level, windows, stride) for level, stride in zip(features, STRIDES, strict=True))
+        tensors = shifted(as_tensors(list(usable.values()), logits_hw, device), windows)
+        state, place = decoder.locate(parts[-1], tensors)
+        answer = decoder.outline(parts, state, tensors, Region(0, 0, *state.shape[-2:]))
         columns = zip(rows, answer.logits, answer.iou, map(_cells, windows), place[:, 0], strict=True)
-        return [Attempt(*column) for column in columns]
+        return [MaskCandidates(*column) for column in columns]
 
-    def save(self, path: Path, facts: Mapping[str, str]) -> None:
+    def save(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the network."""
-        save(self._model, path, facts)
+        save(self._model, path, metadata)
 
 
-def _windows(bounds_xyxy: NDArray[np.float64], tile_hw: tuple[int, int]) -> list[Region]:
-    """Windows of one size around objects with bounds (N, 4), in cells of a tile."""
+def _windows(bounds_xyxy: Floats, tile_hw: tuple[int, int]) -> list[Region]:
+    """Lay windows of one size around objects with bounds (N, 4), in cells of a tile."""
     low, high = bounds_xyxy[:, :2] // CELL, -(-bounds_xyxy[:, 2:] // CELL)
     needed = int((high - low).max()) + 2 * _MARGIN
-    side = max(_SIDE, -(-needed // _STEP) * _STEP)
+    side = max(_MIN_SIDE, -(-needed // _STEP) * _STEP)
     height, width = (min(side, most) for most in tile_hw)
     cols, rows = ((low + high) // 2).astype(int).T
     return [
@@ -113,7 +113,7 @@ def _windows(bounds_xyxy: NDArray[np.float64], tile_hw: tuple[int, int]) -> list
 
 
 def _cells(window: Region) -> tuple[slice, slice]:
-    """The cells of stride 4 in a window."""
+    """Rows and columns of the cells of stride 4 in a window."""
     k = CELL // STRIDE
     return (
         slice(window.row * k, (window.row + window.height) * k),

@@ -1,8 +1,8 @@
-"""Fine-tuning: a network's mask decoder learns from the user's own polygons over a scene.
+"""Fine-tuning: train the mask decoder of a network on the user's own polygons over a scene.
 
-The encoder stays as it is, so every tile is embedded once and kept. About a quarter of the polygons is held out, by
-whole blocks of the scene; after every epoch they are asked for by click and by box, and the state that answers best is
-what is written, as soon as it is found. So the output is complete at any time, and a run may be stopped at any time.
+The encoder stays as it is, so every tile is embedded once. About a quarter of the polygons is held out, by whole blocks
+of the scene. After every epoch the network is prompted for them by click and by box, and a state with better scores
+than all before is written at once. So the output is complete at any time, and a run may be stopped at any time.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from geosam.segmenters.lite.weights import NAME, shipped_path
 from geosam.segmenters.registry import load_segmenter
 from geosam.segmenters.sam.segmenter import SamSegmenter
 from geosam.segmenters.weights.reading import read_state_dict
-from geosam.training.finetune.epochs import Course, Options
-from geosam.training.finetune.split import held_out, known_objects
-from geosam.training.finetune.trainable_lite import LitePupil
-from geosam.training.finetune.trainable_sam import SamPupil
+from geosam.training.finetune.split import draw_held_out, objects_in_scene
+from geosam.training.finetune.trainable_lite import TrainableLite
+from geosam.training.finetune.trainable_sam import TrainableSam
+from geosam.training.finetune.training_loop import FineTuneOptions, TrainingLoop
 from geosam.vector.checks import check_existing
 from geosam.vector.staging import Staging, failures_reported
 
@@ -42,46 +42,47 @@ if TYPE_CHECKING:
     from geosam.scene import Scene
     from geosam.segmenters.compute import Device, Precision
     from geosam.segmenters.segmenter import Segmenter
-    from geosam.training.finetune.epochs import Progress
-    from geosam.training.finetune.scores import Figures
-    from geosam.training.finetune.trainable import Pupil
+    from geosam.training.finetune.scores import Scores
+    from geosam.training.finetune.trainable_decoder import TrainableDecoder
+    from geosam.training.finetune.training_loop import Progress
     from geosam.vector.polygons import PolygonLayer
 
-__all__ = ["Options", "Tuned", "finetune"]
+__all__ = ["FineTuneOptions", "FineTuneResult", "finetune"]
 
 logger = logging.getLogger(__name__)
 
-#: The extension of the output, and the fact in its metadata (JSON in the entry `geosam`) that says how it was made.
+#: Extension of the output, and the key in its metadata (JSON in the entry `geosam`) that says how it was made.
 EXTENSION, METADATA = ".safetensors", "finetune"
-#: Held-out polygons that are asked for.
-_MOST_ASKED = 100
+#: Largest number of held-out polygons that the scores are computed from.
+_MOST_SCORED = 100
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What came of it."""
+class FineTuneResult:
+    """Scores before and after fine-tuning, and how they were reached."""
 
+    # The names of the fields are those of the JSON report and of the metadata of the file.
     model: str
-    """The network that was tuned."""
+    """Name of the network that was tuned."""
     scene: str
     """Name of the scene's file."""
     polygons: int
-    """How many taught."""
+    """Number of training polygons."""
     held_out: int
-    """How many were asked for and taught nothing."""
-    before: Figures
-    """Of the held-out polygons, with the network as it was."""
-    after: Figures
-    """With the network as it was written."""
+    """Number of held-out polygons that the scores are computed from."""
+    before: Scores
+    """Scores of the original network."""
+    after: Scores
+    """Scores of the written network."""
     epochs: int
-    """Passes over the polygons."""
+    """Passes over the training polygons."""
     seconds: float
-    """For everything."""
+    """Time of the whole run."""
     seed: int
-    """Of the options."""
+    """Seed of the options."""
 
     def to_json(self) -> dict[str, Any]:
-        """For reports and metadata."""
+        """Convert to plain values for reports and metadata."""
         return {**asdict(self), "before": self.before._asdict(), "after": self.after._asdict()}
 
 
@@ -90,73 +91,87 @@ def finetune(
     layer: PolygonLayer,
     model: str,
     out: Path,
-    options: Options,
+    options: FineTuneOptions,
     *,
     device: Device = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> Tuned:
-    """Tune a network on polygons over a scene, and write it whenever it answers better than before.
+) -> FineTuneResult:
+    """Fine-tune a network on polygons over a scene, and write it whenever its scores are the best so far.
 
     Args:
-        scene: as it will be segmented later: same bands, stretch and resolution.
-        layer: one polygon for each object; nothing is concluded from places without one.
-        model: a name of the registry, or a file of weights.
-        out: a safetensors file, usable in place of `model`; appears complete or not at all.
-        options: limits and seed.
-        device: where it is computed.
-        precision: of the embeddings; learning is always done in fp32.
-        cache: folder of embeddings to use and to fill; None uses a temporary one.
-        progress: called with (tiles looked at, tiles at most) from this thread.
+        scene: Scene, opened as it will be segmented later: same bands, stretch and resolution.
+        layer: One polygon for each object; a place without a polygon is unknown, not background.
+        model: Name of a network, or a file of weights.
+        out: File of the tuned network (.safetensors), which can be named in place of `model`.
+        options: Limits and seed.
+        device: Device of the computation.
+        precision: Precision of the embeddings; the training computes in float32.
+        cache: Folder of embeddings to read and to fill; None uses a temporary folder.
+        progress: Called with (tiles done, tiles at most) from this thread.
 
     Raises:
-        UsageError: the output is the model, or is no safetensors file; or the model cannot learn.
-        ExportError: the output exists, or cannot be written.
-        PromptError: there are too few polygons in the scene.
-        ModelError: the model cannot be loaded, or no state was better than the original: nothing was written.
+        UsageError: The output is the model or no .safetensors file, or the model cannot be trained.
+        ExportError: The output exists, or cannot be written.
+        PromptError: There are too few polygons in the scene.
+        ModelError: The model cannot be loaded, or no state was better than the original: nothing was written.
     """
     _check_output(out, model, overwrite=options.overwrite)
     begun = time.monotonic()
     rng = np.random.default_rng(options.seed)
-    targets = known_objects(scene, layer, rng)
-    is_held_out = held_out(targets, rng)
-    asked = [targets[row] for row in rng.permutation(np.flatnonzero(is_held_out))[:_MOST_ASKED]]
-    taught = [targets[row] for row in np.flatnonzero(~is_held_out)]
+    targets = objects_in_scene(scene, layer, rng)
+    is_held_out = draw_held_out(targets, rng)
+    held_out = [targets[row] for row in rng.permutation(np.flatnonzero(is_held_out))[:_MOST_SCORED]]
+    training = [targets[row] for row in np.flatnonzero(~is_held_out)]
     keep_freed_memory()
-    base, pupil = _loaded(model, device, precision)
+    segmenter, decoder = _loaded(model, device, precision)
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="geosam-finetune-")))
-        windows = PromptJob(TileEmbedder(scene, base, EmbeddingStore(folder)), WindowRule(scene.region), ())
-        course = Course(pupil, windows, taught, asked, options, rng, progress)
-        course.embed()
-        before = course.figures()
-        logger.info("before: %s; %d polygons teach, %d are held out", before, len(taught), len(asked))
+        windows = PromptJob(TileEmbedder(scene, segmenter, EmbeddingStore(folder)), WindowRule(scene.region), ())
+        loop = TrainingLoop(decoder, windows, training, held_out, options, rng, progress)
+        loop.embed()
+        before = loop.evaluate()
+        logger.info("before: %s; %d training polygons, %d held out", before, len(training), len(held_out))
 
-        def tuned(now: Figures, epochs: int) -> Tuned:
-            counts, seconds = (len(taught), len(asked)), time.monotonic() - begun
-            return Tuned(base.spec.name, Path(scene.path).name, *counts, before, now, epochs, seconds, options.seed)
+        def result(after: Scores, epochs: int) -> FineTuneResult:
+            counts, seconds = (len(training), len(held_out)), time.monotonic() - begun
+            names = segmenter.spec.name, Path(scene.path).name
+            return FineTuneResult(*names, *counts, before, after, epochs, seconds, options.seed)
 
-        after, epochs = course.learn(before, lambda now, epoch: _write(pupil, out, tuned(now, epoch)))
+        after, epochs = loop.train(before, lambda scores, epoch: _write(decoder, out, result(scores, epoch)))
     if after is before:
-        raise ModelError(
-            f"fine-tuning has not helped: {out}: {before} on {len(asked)} held-out polygons before, nothing better "
-            f"found in {epochs} epochs, so nothing was written. Use {model} as it is, or draw more polygons."
-        )
-    return tuned(after, epochs)
+        raise _no_gain(model, out, before, epochs, len(held_out))
+    return result(after, epochs)
 
 
-def _loaded(model: str, device: Device, precision: Precision) -> tuple[Segmenter, Pupil]:
-    """The segmenter that embeds, and the same network as a pupil."""
-    base = load_segmenter(model, device, precision)
+def _no_gain(model: str, out: Path, before: Scores, epochs: int, held_out: int) -> ModelError:
+    """Make the error of a run whose scores never rose above those of the original network."""
+    return ModelError(
+        f"fine-tuning has not helped: {out}: {before} on {held_out} held-out polygons before, nothing better found in "
+        f"{epochs} epochs, so nothing was written.",
+        remedy=f"Use {model} as it is, or draw more polygons.",
+        code="no-gain",
+        model=model,
+        out=str(out),
+        epochs=epochs,
+        held_out=held_out,
+    )
+
+
+def _loaded(model: str, device: Device, precision: Precision) -> tuple[Segmenter, TrainableDecoder]:
+    """Load a model twice: as the segmenter that embeds, and as a trainable decoder."""
+    segmenter = load_segmenter(model, device, precision)
     compute = choose(device, precision)
-    if isinstance(base, LiteSegmenter):
-        return base, LitePupil(shipped_path() if model == NAME else Path(model), compute, base.spec)
-    if isinstance(base, SamSegmenter):
-        return base, SamPupil(model, compute, base.spec)
+    if isinstance(segmenter, LiteSegmenter):
+        return segmenter, TrainableLite(shipped_path() if model == NAME else Path(model), compute, segmenter.spec)
+    if isinstance(segmenter, SamSegmenter):
+        return segmenter, TrainableSam(model, compute, segmenter.spec)
     raise UsageError(
-        f"the model cannot learn: --model: {model!r} found, a network wanted. Use {NAME}, one of the SAM family "
-        "(`geosam models`), or a file of weights."
+        f"the model cannot be fine-tuned: found {model!r} as `model`, expected a network.",
+        remedy=f"Use {NAME}, one of the SAM family (`geosam models`), or a file of weights.",
+        code="model-not-trainable",
+        model=model,
     )
 
 
@@ -164,27 +179,39 @@ def _check_output(out: Path, model: str, *, overwrite: bool) -> None:
     """Refuse an output that must not or cannot be written."""
     if out.suffix.lower() != EXTENSION:
         raise UnknownFormat(
-            f"the output's extension names no file of weights: {out}: {out.suffix!r} found, {EXTENSION!r} wanted. "
-            "Rename the output."
+            f"the output's extension names no file of weights: {out}: found {out.suffix!r}, expected {EXTENSION!r}.",
+            remedy="Rename the output.",
+            code="weights-extension",
+            out=str(out),
+            extension=out.suffix,
+            expected=EXTENSION,
         )
     if out.exists() and Path(model).exists() and out.samefile(model):
-        raise UsageError(f"the output is an input: {out}: same file as --model {model}. Choose another output.")
+        raise UsageError(
+            f"the output is an input: {out}: the same file as `model` {model}.",
+            remedy="Choose another output.",
+            code="output-is-model",
+            out=str(out),
+            model=model,
+        )
     check_existing(out, overwrite=overwrite)
     if not Path(os.path.realpath(out)).parent.is_dir():
         raise ExportError(
-            f"the output's folder does not exist: {out}: no folder {out.parent}, an existing one wanted. "
-            "Create it first."
+            f"the output's folder does not exist: {out}: found no folder {out.parent}, expected an existing one.",
+            remedy="Create it first.",
+            code="no-output-folder",
+            out=str(out),
         )
     with Staging(out):  # a folder that cannot be written is refused now, not after the first epoch
         pass
 
 
-def _write(pupil: Pupil, out: Path, tuned: Tuned) -> None:
-    """Write the network as it is now, whole or not at all."""
-    facts = {METADATA: json.dumps({**tuned.to_json(), "geosam": __version__}, sort_keys=True)}
+def _write(decoder: TrainableDecoder, out: Path, result: FineTuneResult) -> None:
+    """Write the network in its present state; the output is complete or unchanged."""
+    metadata = {METADATA: json.dumps({**result.to_json(), "geosam": __version__}, sort_keys=True)}
     with Staging(out) as staging:
-        made = staging.folder / staging.final.name
+        path = staging.folder / staging.final.name
         with failures_reported(out):
-            pupil.save(made, facts)
-        read_state_dict(made, again=True)
-        staging.publish([made])
+            decoder.save(path, metadata)
+        read_state_dict(path, again=True)  # a damaged file must not replace a former output
+        staging.publish([path])

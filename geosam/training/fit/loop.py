@@ -1,9 +1,4 @@
-"""The loop that fits a network: losses, steps, and a state to go on from.
-
-A step learns from several batches at once, each in a thread of its own with a copy of the network that shares its
-weights: small operations fill two cores that way, which they do not by dividing each one (0.61 s instead of 0.80 a
-step, two cores).
-"""
+"""The training loop: steps, their learning rate, and the state on disk from which a run continues."""
 
 from __future__ import annotations
 
@@ -32,75 +27,76 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from geosam.training.data.batch import Batch
-    from geosam.training.fit.simulated_user import Practice
+    from geosam.training.fit.simulated_user import SimulationResult
 
 logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
-#: How a network answers a batch; all that is random in it comes from the generator.
-Practise: TypeAlias = "Callable[[Network, Batch, np.random.Generator], Practice]"
+#: Answer the prompts of a batch by a network; every random choice comes from the generator.
+UserSimulation: TypeAlias = "Callable[[Network, Batch, np.random.Generator], SimulationResult]"
 
-#: Batches that the shipped network learnt from at a time.
+#: Batches of a step of the shipped network.
 PARTS = 2
 #: Name of the state's file.
 STATE = "state.pt"
-#: How much of the averaged weights is left after a step; short, because a falling learning rate averages too.
-_KEPT = 0.99
-#: Gradients longer than this are shortened to it.
-_LONGEST = 2.0
-#: Steps between reports, and between states.
+#: Decay of the averaged weights in a step. It is short, because the falling learning rate averages too.
+_AVERAGE_DECAY = 0.99
+#: Greatest norm of the gradients of a step.
+_MAX_NORM = 2.0
+#: Steps between two reports, and between two states on disk.
 _REPORT, _SAVE = 50, 250
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast."""
+    """Number of steps and learning rate of a training."""
 
+    # The names of the fields stand in the state on disk: see `Trainer.run`.
     steps: int
-    """Batches in all."""
+    """Number of steps."""
     rate: float = 1.5e-3
     """Learning rate after the warm-up."""
     warm_up: int = 200
-    """Steps until it is reached."""
+    """Steps until the learning rate is reached."""
     cool_down: int = 3000
-    """Last steps, over which it falls to zero; 0: it does not fall."""
+    """Last steps, over which the learning rate falls to zero; 0: it does not fall."""
     weight_decay: float = 0.03
-    """Of weights; biases and norms do not decay (AdamW)."""
+    """Decay of weights (AdamW); biases and norms do not decay."""
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
+        """Compute the learning rate of a step, counted from 0."""
         left = max(self.steps - step, 0)
         return self.rate * min((step + 1) / self.warm_up, left / self.cool_down if left < self.cool_down else 1.0)
 
 
-class Lesson(NamedTuple):
-    """What was learnt from a batch."""
+class BatchGradients(NamedTuple):
+    """Gradients of one batch."""
 
-    practice: Practice
-    """How its prompts were answered."""
+    result: SimulationResult
+    """Answers to the prompts of the batch, and their losses."""
     gradients: tuple[Tensor | None, ...]
-    """Of the total loss, for every parameter of the network; None where it takes no part."""
+    """Gradient of the total loss for every parameter of the network; None for a parameter that takes no part."""
 
 
-class Learner(Generic[Network]):
-    """A network while it learns from `parts` batches at a time, in `precision` where it may; its state can be saved.
+class Trainer(Generic[Network]):
+    """Train a network on `parts` batches in each step, and keep the moving average of its weights.
 
-    What it does depends on its seed and its state, not on where it was stopped.
+    The result depends on the seed and the batches, not on where the training was stopped and continued.
 
     Args:
-        model: The network.
-        practise: How it answers a batch.
-        schedule: How long and how fast.
-        seed: Of those generators.
-        precision: Of what may be computed in less than float32.
+        model: Network.
+        simulate_user: Answers a batch by the network.
+        schedule: Number of steps and learning rate.
+        seed: Seed of the simulated user.
+        precision: Type of what may be computed in less than float32.
         parts: Batches of a step.
-        run: What else makes the run what it is; a state tells it, and that of another run is refused.
+        run: Further values that tell this run from others; a state of another run is refused.
     """
 
     def __init__(
         self,
         model: Network,
-        practise: Practise[Network],
+        simulate_user: UserSimulation[Network],
         schedule: Schedule,
         *,
         seed: int,
@@ -109,20 +105,23 @@ class Learner(Generic[Network]):
         run: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.model: Network = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch forgot it
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(_KEPT), use_buffers=True)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGE_DECAY), use_buffers=True)
         self.schedule = schedule
         self.step = 0
+        # Stands in the state on disk: another name of a value would refuse the states of running trainings.
         self.run = {"network": type(model).__name__, **asdict(schedule), "seed": seed, "parts": parts, **run}
-        self._practise = practise
-        self._optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.rate)
+        self._simulate_user = simulate_user
+        self._optimizer = torch.optim.AdamW(_parameter_groups(model, schedule.weight_decay), lr=schedule.rate)
         self._seed = seed
         self._precision = precision
-        self._copies = [self.model, *(_sharing(self.model) for _ in range(parts - 1))]
+        # A thread and a copy of the network for each batch: small operations fill two cores that way, which they do not
+        # if each is divided (0.61 s a step instead of 0.80, two cores).
+        self._copies = [self.model, *(_weight_sharing_copy(self.model) for _ in range(parts - 1))]
         threads = max(1, torch.get_num_threads() // parts)
         self._pool = ThreadPoolExecutor(parts, initializer=torch.set_num_threads, initargs=(threads,))
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`load` takes."""
+        """Collect the state that :meth:`load` takes."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.module.state_dict(),
@@ -133,7 +132,7 @@ class Learner(Generic[Network]):
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         for model in self._copies:
             model.load_state_dict(state["model"])
         self.average.module.load_state_dict(state["average"])
@@ -141,33 +140,34 @@ class Learner(Generic[Network]):
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
-    def learn(self, batches: Sequence[Batch]) -> list[Lesson]:
-        """One step, from as many batches as the learner has parts."""
+    def train_step(self, batches: Sequence[Batch]) -> list[BatchGradients]:
+        """Make one step along the mean of the gradients of the batches, of which there are as many as parts."""
         for group in self._optimizer.param_groups:
             group["lr"] = self.schedule.rate_at(self.step)
-        lessons = list(self._pool.map(self._lesson, range(len(batches)), self._copies, batches))
-        for parameter, *found in zip(self.model.parameters(), *(one.gradients for one in lessons), strict=True):
-            given = [one for one in found if one is not None]
-            parameter.grad = torch.stack(given).sum(dim=0) / len(batches) if given else None
-        nn.utils.clip_grad_norm_(self.model.parameters(), _LONGEST)
+        results = list(self._pool.map(self._gradients_of, range(len(batches)), self._copies, batches))
+        columns = zip(self.model.parameters(), *(result.gradients for result in results), strict=True)
+        for parameter, *gradients in columns:
+            present = [gradient for gradient in gradients if gradient is not None]
+            parameter.grad = torch.stack(present).sum(dim=0) / len(batches) if present else None
+        nn.utils.clip_grad_norm_(self.model.parameters(), _MAX_NORM)
         self._optimizer.step()
-        _share_statistics(self._copies)
+        _average_statistics(self._copies)
         self.average.update_parameters(self.model)
         self.step += 1
-        return lessons
+        return results
 
-    def _lesson(self, part: int, model: Network, batch: Batch) -> Lesson:
-        """Answer a batch and see what is wrong."""
+    def _gradients_of(self, part: int, model: Network, batch: Batch) -> BatchGradients:
+        """Answer a batch and differentiate the loss."""
         rng = np.random.default_rng([self._seed, self.step, part, 1])
         model.train()
         with torch.autocast(batch.rgb.device.type, self._precision, enabled=self._precision != torch.float32):
-            practice = self._practise(model, batch, rng)
-        gradients = torch.autograd.grad(practice.losses.total, list(model.parameters()), allow_unused=True)
-        return Lesson(practice, gradients)
+            result = self._simulate_user(model, batch, rng)
+        gradients = torch.autograd.grad(result.losses.total, list(model.parameters()), allow_unused=True)
+        return BatchGradients(result, gradients)
 
 
-def _sharing(model: Network) -> Network:
-    """A copy of a network with the same parameters, but with buffers of its own."""
+def _weight_sharing_copy(model: Network) -> Network:
+    """Copy a network; the copy has the same parameters, but buffers of its own."""
     twin = copy.deepcopy(model)
     for module, other in zip(model.modules(), twin.modules(), strict=True):
         for name, parameter in module.named_parameters(recurse=False):
@@ -176,8 +176,8 @@ def _sharing(model: Network) -> Network:
 
 
 @torch.no_grad()
-def _share_statistics(copies: Sequence[nn.Module]) -> None:
-    """Give all copies the mean of what their norms have seen."""
+def _average_statistics(copies: Sequence[nn.Module]) -> None:
+    """Set the statistics of the norms of all copies to their mean, in place."""
     for buffers in zip(*(model.buffers() for model in copies), strict=True):
         if buffers[0].is_floating_point():
             mean = torch.stack(buffers).mean(dim=0)
@@ -185,68 +185,73 @@ def _share_statistics(copies: Sequence[nn.Module]) -> None:
                 buffer.copy_(mean)
 
 
-def fit(learner: Learner[Any], batches: Iterator[Sequence[Batch]], folder: Path, *, until: float = math.inf) -> None:
-    """Learn until the schedule's last step, or a time (seconds since the epoch); the state is saved on the way.
+def fit(trainer: Trainer[Any], batches: Iterator[Sequence[Batch]], folder: Path, *, until: float = math.inf) -> None:
+    """Train until the last step of the schedule or until a time, and save the state from time to time.
 
     Args:
-        learner: Who learns.
-        batches: Those of each step.
-        folder: Where the state is kept.
-        until: Seconds since the epoch.
+        trainer: Network in training.
+        batches: Batches of each step.
+        folder: Folder of the state.
+        until: Time in seconds since the epoch.
     """
     means: dict[str, list[float]] = defaultdict(list)
-    device = next(learner.model.parameters()).device
+    device = next(trainer.model.parameters()).device
     begun = time.monotonic()
-    while learner.step < learner.schedule.steps and time.time() < until:
-        for lesson in learner.learn([batch.to(device) for batch in next(batches)]):
-            _note(means, lesson.practice)
-        if learner.step % _REPORT == 0:
+    while trainer.step < trainer.schedule.steps and time.time() < until:
+        for part in trainer.train_step([batch.to(device) for batch in next(batches)]):
+            _record(means, part.result)
+        if trainer.step % _REPORT == 0:
             line = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sorted(means.items()))
-            logger.info("step %d, %.2f s each: %s", learner.step, (time.monotonic() - begun) / _REPORT, line)
+            logger.info("step %d, %.2f s each: %s", trainer.step, (time.monotonic() - begun) / _REPORT, line)
             means.clear()
             begun = time.monotonic()
-        if learner.step % _SAVE == 0:
-            save(learner, folder)
-    save(learner, folder)
+        if trainer.step % _SAVE == 0:
+            save(trainer, folder)
+    save(trainer, folder)
 
 
-def save(learner: Learner[Any], folder: Path) -> None:
-    """Write the state, whole or not at all."""
+def save(trainer: Trainer[Any], folder: Path) -> None:
+    """Write the state to a folder; the file is complete or not there."""
     part = folder / f"{STATE}.part"
-    torch.save(learner.state(), part)
+    torch.save(trainer.state(), part)
     part.replace(folder / STATE)
 
 
-def resume(learner: Learner[Any], folder: Path) -> None:
-    """Go on from the state in a folder, if there is one.
+def resume(trainer: Trainer[Any], folder: Path) -> None:
+    """Continue from the state in a folder, if there is one.
 
     Raises:
-        UsageError: it is of another run.
-        UnreadableCheckpoint: it is damaged.
+        UsageError: The state belongs to another run.
+        UnreadableCheckpoint: The state is damaged.
     """
     path = folder / STATE
     if not path.exists():
         return
     state = cast("Any", read_pickled(path))
     run = state.get("run") if isinstance(state, dict) else None
-    if run != learner.run:
-        begun = run if isinstance(run, dict) else {}
-        known = [(name, begun.get(name), wanted) for name, wanted in learner.run.items()]
-        differing = "; ".join(
-            f"{name} {found} found, {wanted} wanted" for name, found, wanted in known if found != wanted
+    if run != trainer.run:
+        saved = run if isinstance(run, dict) else {}
+        values = [(name, saved.get(name), expected) for name, expected in trainer.run.items()]
+        differing = {name: (value, expected) for name, value, expected in values if value != expected}
+        words = "; ".join(
+            f"{name}: found {value}, expected {expected}" for name, (value, expected) in differing.items()
         )
         raise UsageError(
-            f"the state is of another run: {path}: {differing}. Give the options that it was begun with, or name "
-            "another output folder."
+            f"the state belongs to another run: {path}: {words}.",
+            remedy="Give the options of that run, or name another output folder.",
+            code="state-of-another-run",
+            path=str(path),
+            differing=differing,
         )
-    learner.load(state)
-    logger.info("goes on at step %d", learner.step)
+    trainer.load(state)
+    logger.info("continues at step %d", trainer.step)
 
 
-def _note(means: dict[str, list[float]], practice: Practice) -> None:
-    for name, value in practice.losses._asdict().items():
+def _record(means: dict[str, list[float]], result: SimulationResult) -> None:
+    """Add the losses and IoUs of a batch to the values of the next report."""
+    for name, value in result.losses._asdict().items():
         means[f"loss.{name}"].append(float(value.detach()))
-    prompts, agreement = practice.prompts, practice.agreement
+    prompts, agreement = result.prompts, result.agreement
     boxed = prompts.boxes.isfinite().all(dim=1)
     kinds = {"box": boxed & ~prompts.has_prior, "click": ~boxed & ~prompts.has_prior, "more": prompts.has_prior}
     for name, rows in kinds.items():
@@ -254,8 +259,8 @@ def _note(means: dict[str, list[float]], practice: Practice) -> None:
         means[f"iou.{name}.best"] += agreement.best[rows[agreement.rows]].tolist()
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights, which decay; biases and norms, which do not."""
-    decaying = [one for one in model.parameters() if one.ndim > 1]
-    other = [one for one in model.parameters() if one.ndim < 2]
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Divide the parameters into weights, which decay, and biases and norms, which do not."""
+    decaying = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    other = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": other, "weight_decay": 0.0}]

@@ -1,4 +1,4 @@
-"""A simulated user asks a network for the objects of a batch, corrects some of its answers, and sees what is wrong."""
+"""A simulated user: prompt a network for the objects of a batch, and correct some of its answers by further clicks."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ if TYPE_CHECKING:
     from geosam.training.data.batch import Batch
     from geosam.training.fit.losses import Agreement, Losses
 
-    #: Crops (n,) and the prompts in them -> the answers.
-    Answering = Callable[[Tensor, Prompts], Answer]
+    #: Crops (n,) and the prompts in them -> answers.
+    Decode = Callable[[Tensor, Prompts], Answer]
 
-#: Share of prompts that get a further click before they teach anything, and of those again, and the most such clicks.
+#: Probability of each further corrective click, and the largest number of such clicks.
 _CORRECTED, _MOST_CLICKS = 0.4, 3
-#: Former answers are clipped to this before they are shown again.
-_LIMIT = 16.0
+#: Logits of an answer are limited to this size before the network gets them back.
+_MAX_LOGIT = 16.0
 
 
-class Practice(NamedTuple):
-    """How the prompts of a batch were answered."""
+class SimulationResult(NamedTuple):
+    """Answers to the prompts of a batch, compared with the labels."""
 
     losses: Losses
-    """With gradients."""
+    """Losses with gradients."""
     agreement: Agreement
+    """IoU of the answers."""
     prompts: Prompts
-    """The first ones, or what the user had made of them."""
+    """Prompts of the answers, corrections included."""
 
 
-def practise(model: LiteModel, batch: Batch, rng: np.random.Generator) -> Practice:
-    """Let geosam_lite answer a batch.
-
-    What is corrected are the answers that a user would get: there, norms use what they have seen so far, and do not
-    count what they see.
-    """
+def simulate_user(model: LiteModel, batch: Batch, rng: np.random.Generator) -> SimulationResult:
+    """Prompt geosam_lite for the objects of a batch, correct some of the prompts, and compute the losses."""
     pyramid = model.encoder(normalised(batch.rgb, batch.valid))
-    known = model.decoder.prepare(pyramid)
+    features = model.decoder.prepare(pyramid)
+    # A user corrects answers of the network in use: there, norms use their statistics and do not update them.
     model.decoder.eval()
-    prompts = corrected(lambda crops, few: answers(model, _of(known, crops), few)[1], batch, rng)
+    prompts = corrected_prompts(
+        lambda crops, few: decode_prompts(model, _features_of(features, crops), few)[1], batch, rng
+    )
     model.decoder.train()
-    place, answer = answers(model, _of(known, batch.picture), prompts)
-    measured, agreement = losses(pyramid, place, answer, batch)
-    return Practice(measured, agreement, prompts)
+    place, answer = decode_prompts(model, _features_of(features, batch.picture), prompts)
+    computed, agreement = losses(pyramid, place, answer, batch)
+    return SimulationResult(computed, agreement, prompts)
 
 
 @torch.no_grad()
-def corrected(answering: Answering, batch: Batch, rng: np.random.Generator) -> Prompts:
-    """The prompts, some of them with what was answered to them and clicks where that was wrong."""
+def corrected_prompts(decode: Decode, batch: Batch, rng: np.random.Generator) -> Prompts:
+    """Answer some of the first prompts of a batch and correct them: add the answer and a click where it is wrong."""
     prompts = first_prompts(batch)
     rows = rng.permutation(np.flatnonzero(~batch.by_box.cpu().numpy()))
     for _ in range(_MOST_CLICKS):
@@ -69,32 +69,50 @@ def corrected(answering: Answering, batch: Batch, rng: np.random.Generator) -> P
         if len(rows) == 0:
             break
         chosen = torch.from_numpy(rows).to(batch.picture.device)
-        correct(prompts, rows, answering(batch.picture[chosen], prompts.rows(chosen)), batch, rng)
+        add_corrections(prompts, rows, decode(batch.picture[chosen], prompts.rows(chosen)), batch, rng)
     return prompts
 
 
 def first_prompts(batch: Batch) -> Prompts:
-    """The prompts of a batch before any answer."""
+    """Make the prompts of a batch before any answer."""
     prior = torch.zeros_like(batch.target)[:, None]
     return Prompts(batch.points.clone(), batch.labels.clone(), batch.boxes, prior, torch.zeros_like(batch.by_box))
 
 
-def answers(model: LiteModel, known: tuple[Prepared, ...], prompts: Prompts) -> tuple[Tensor, Answer]:
-    """Coarse places (N, 1, S / 16, S / 16) and masks over whole crops, whose features for each prompt are `known`."""
+def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Prompts) -> tuple[Tensor, Answer]:
+    """Decode N prompts over whole crops.
+
+    Args:
+        model: Network that decodes.
+        features: Decoder's features of the crop of each prompt, by level.
+        prompts: N prompts.
+
+    Returns:
+        Logits of coarse places (N, 1, S / 16, S / 16), and the answer.
+    """
+    # Columns of points that no prompt uses cost time.
     used = max(1, int((prompts.labels >= 0).sum(dim=1).max()))
     prompts = prompts._replace(points=prompts.points[:, :used], labels=prompts.labels[:, :used])
-    state, place = model.decoder.locate(known[2], prompts)
-    return place, model.decoder.outline(known, state, prompts, Region(0, 0, state.shape[-2], state.shape[-1]))
+    state, place = model.decoder.locate(features[2], prompts)
+    return place, model.decoder.outline(features, state, prompts, Region(0, 0, state.shape[-2], state.shape[-1]))
 
 
-def correct(
+def add_corrections(
     prompts: Prompts, rows: NDArray[np.intp], answer: Answer, batch: Batch, rng: np.random.Generator | None
 ) -> None:
-    """Add to some of the prompts, in place, the chosen mask of their answers and a click where it is most wrong."""
+    """Add to some prompts, in place, the chosen mask of their answers and a click where the mask is most wrong.
+
+    Args:
+        prompts: Prompts of the whole batch.
+        rows: (n,) rows of the corrected prompts.
+        answer: Answers to these n prompts.
+        batch: Batch with the true masks.
+        rng: Draws the place of the clicks; None takes the innermost.
+    """
     best = answer.iou.argmax(dim=1)
     for number, row in enumerate(rows.tolist()):
         logits = answer.logits[number, best[number]]
-        prompts.prior[row, 0] = logits.clamp(-_LIMIT, _LIMIT)
+        prompts.prior[row, 0] = logits.clamp(-_MAX_LOGIT, _MAX_LOGIT)
         prompts.has_prior[row] = True
         free = torch.nonzero(prompts.labels[row] == -1)
         click = corrective_click((batch.target[row] > 0.5).cpu().numpy(), (logits > 0).cpu().numpy(), rng)
@@ -103,6 +121,6 @@ def correct(
             prompts.labels[row, free[0, 0]] = click.label
 
 
-def _of(known: tuple[Prepared, ...], crops: Tensor) -> tuple[Prepared, ...]:
-    """What is known of the crops (n,) of n prompts."""
-    return tuple(level.of(crops) for level in known)
+def _features_of(features: tuple[Prepared, ...], crops: Tensor) -> tuple[Prepared, ...]:
+    """Select the features of the crops (n,) of n prompts."""
+    return tuple(level.of(crops) for level in features)

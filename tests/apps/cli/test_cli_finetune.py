@@ -4,8 +4,8 @@ import pytest
 import shapely
 from finetune_cases import DISCS, discs, discs_scene, layer, lite_weights
 
-from geosam.training.finetune.epochs import Course
-from geosam.training.finetune.scores import Figures
+from geosam.training.finetune.scores import Scores
+from geosam.training.finetune.training_loop import TrainingLoop
 
 
 @pytest.fixture
@@ -26,16 +26,16 @@ def given(scene, polygons, tmp_path):
 
 
 def scripted(monkeypatch, means):
-    """Figures come from a list; an exception in it is raised."""
+    """Scores come from a list; an exception in it is raised."""
     script = iter(means)
 
-    def figures(_course):
+    def scripted_scores(_loop):
         value = next(script)
         if isinstance(value, BaseException):
             raise value
-        return Figures(value, value)
+        return Scores(value, value)
 
-    monkeypatch.setattr(Course, "figures", figures)
+    monkeypatch.setattr(TrainingLoop, "evaluate", scripted_scores)
 
 
 def test_the_figures_are_printed_and_the_result_is_a_model(given, scene, tmp_path, geosam, monkeypatch):
@@ -69,10 +69,10 @@ def test_an_interrupted_run_keeps_the_best_so_far(given, tmp_path, geosam, monke
 @pytest.mark.parametrize(
     ("changed", "code", "told"),
     [
-        ({"-o": "tuned.pth"}, 2, "'.safetensors' wanted"),
+        ({"-o": "tuned.pth"}, 2, "expected '.safetensors'"),
         ({"-o": "lite.safetensors", "more": ["--overwrite"]}, 2, "same file as --model"),
         ({"-o": "taken.safetensors"}, 6, "taken.safetensors"),
-        ({"--model": "threshold"}, 2, "cannot learn"),
+        ({"--model": "threshold"}, 2, "cannot be fine-tuned"),
         ({"--model": "gone.safetensors"}, 5, "gone.safetensors"),
         ({"more": ["--layer", "trees"]}, 4, "trees"),
         ({"more": ["--epochs", "0"]}, 2, "--epochs"),
@@ -80,7 +80,7 @@ def test_an_interrupted_run_keeps_the_best_so_far(given, tmp_path, geosam, monke
         ({"scene": "gone.tif"}, 3, "gone.tif"),
         ({"polygons": "gone.gpkg"}, 4, "gone.gpkg"),
         ({"polygons": "points.gpkg"}, 4, "points.gpkg"),
-        ({"polygons": "few.gpkg"}, 4, "3 in the scene, at least 8 wanted"),
+        ({"polygons": "few.gpkg"}, 4, "found 3 in the scene, expected at least 8"),
         ({"polygons": "elsewhere.gpkg"}, 4, "no polygons in the scene"),
     ],
     ids=str,

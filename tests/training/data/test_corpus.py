@@ -110,7 +110,7 @@ def test_a_set_of_many_scenes_is_cut_to_the_first_by_name(tmp_path):
 
 
 def test_a_folder_without_the_sets_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"0 scenes of buildings_kampala_0 found, at least 1 wanted"):
+    with pytest.raises(UsageError, match=r"found 0 scenes of buildings_kampala_0, expected at least 1"):
         next(training_pictures(tmp_path))
     with pytest.raises(UsageError, match="georef/ and masks/"):
         held_out_sets(tmp_path)

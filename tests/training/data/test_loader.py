@@ -6,9 +6,9 @@ import pytest
 import torch
 from test_crops import BLOBS
 
-from geosam.training.data.loader import Batches, Crops, feed
+from geosam.training.data.loader import Batches, CropOptions, load_batches
 
-CROPS = Crops(sizes=(96, 128), first_sizes=(64,), first_steps=2, batch_px=4 * 64 * 64)
+CROPS = CropOptions(sizes=(96, 128), first_sizes=(64,), first_steps=2, batch_px=4 * 64 * 64)
 NOWHERE = replace(BLOBS, instances=np.zeros_like(BLOBS.instances), points=np.zeros((0, 2), np.float32))
 
 
@@ -33,8 +33,8 @@ def assert_equal(one, other):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.usefixtures("socket_enabled", "_own_handler")  # processes send each other tensors over Unix sockets
 def test_a_step_gets_the_same_batches_wherever_the_run_began(batches, workers):
-    whole = list(feed(batches, range(6), 1))
-    rest = list(feed(batches, range(3, 6), workers))
+    whole = list(load_batches(batches, range(6), 1))
+    rest = list(load_batches(batches, range(3, 6), workers))
     assert len(whole) == 6
     for expected, found in zip(whole[3:], rest, strict=True):
         for one, other in zip(expected, found, strict=True):

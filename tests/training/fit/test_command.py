@@ -16,12 +16,12 @@ from geosam.segmenters.lite.model import LiteModel
 from geosam.segmenters.registry import load_segmenter
 from geosam.training.__main__ import SCHEDULE
 from geosam.training.data.corpus import SETS
-from geosam.training.data.loader import Crops
+from geosam.training.data.loader import CropOptions
 from geosam.training.data.mixture import WEIGHTS, mixture
 from geosam.training.data.rendered import rendered_pictures
 from geosam.training.fit import command as running
 from geosam.training.fit import loop as fitting
-from geosam.training.fit.simulated_user import practise
+from geosam.training.fit.simulated_user import simulate_user
 
 ROOT = Path(__file__).parents[3]
 LITE = [sys.executable, "-m", "geosam.training"]
@@ -62,22 +62,22 @@ class _Now(SimpleNamespace):
 def trained(monkeypatch, data, folder, *options, stop_after=math.inf):
     """Run the command in this process, where it can be stopped after a step; returns the step that it came to."""
     learnt = [0]
-    learn = fitting.Learner.learn
+    step = fitting.Trainer.train_step
 
     def counted(self, batches):
         learnt[0] += 1
-        return learn(self, batches)
+        return step(self, batches)
 
     with monkeypatch.context() as here:
-        here.setattr(fitting.Learner, "learn", counted)
+        here.setattr(fitting.Trainer, "train_step", counted)
         here.setattr(fitting, "time", _Now(learnt=learnt))
         here.setattr(running, "time", _Now(learnt=[0]))
         here.setattr(running, "mixture", few)
         minutes = [] if math.isinf(stop_after) else ["--minutes", str(stop_after / 60)]
         arguments = [str(data), "-o", str(folder), "--synthetic", "2", "--workers", "0", *options, *minutes]
         asked = running.parser("training", None, SCHEDULE).parse_args(arguments)
-        crops = Crops(sizes=(128,), batch_px=2 * 128 * 128)
-        return running.train(asked, LiteModel, practise, crops)
+        crops = CropOptions(sizes=(128,), batch_px=2 * 128 * 128)
+        return running.train(asked, LiteModel, simulate_user, crops)
 
 
 def few(_data, pools, **options):
@@ -97,10 +97,10 @@ def test_a_run_that_was_stopped_in_the_middle_ends_with_the_weights_of_one_that_
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--steps", "5"], "steps 4 found, 5 wanted"),
-        (["--steps", "4", "--seed", "2"], "seed 1 found, 2 wanted"),
-        (["--steps", "4", "--rate", "1e-4"], "rate 0.0015 found, 0.0001 wanted"),
-        (["--steps", "4", "--without", "fields_naip"], "without [] found, ['fields_naip'] wanted"),
+        (["--steps", "5"], "steps: found 4, expected 5"),
+        (["--steps", "4", "--seed", "2"], "seed: found 1, expected 2"),
+        (["--steps", "4", "--rate", "1e-4"], "rate: found 0.0015, expected 0.0001"),
+        (["--steps", "4", "--without", "fields_naip"], "without: found [], expected ['fields_naip']"),
     ],
     ids=["steps", "seed", "rate", "without"],
 )
@@ -115,9 +115,9 @@ def test_the_state_of_another_run_is_refused_and_stays(options, words, monkeypat
 
 def test_the_command_that_was_stopped_before_its_first_step_goes_on_and_writes_weights(data_dir, tmp_path):
     file = tmp_path / "geosam_lite.safetensors"
-    assert "nothing learnt yet" in run(LITE, data_dir, tmp_path, "--steps", "1", "--minutes", "0")
+    assert "no step made yet" in run(LITE, data_dir, tmp_path, "--steps", "1", "--minutes", "0")
     assert not file.exists()
-    assert "goes on at step 0" in run(LITE, data_dir, tmp_path, "--steps", "1")
+    assert "continues at step 0" in run(LITE, data_dir, tmp_path, "--steps", "1")
     segmenter = load_segmenter(str(file))
     assert segmenter.spec.name == "geosam_lite/geosam_lite"  # the model and the file
 
@@ -126,11 +126,11 @@ def test_the_command_that_was_stopped_before_its_first_step_goes_on_and_writes_w
     ("options", "words"),
     [
         (["--without", "fields"], "fields_naip"),
-        (["--steps", "0"], "--steps: '0' found, a number of at least 1 wanted"),
-        (["--steps", "many"], "--steps: 'many' found, a number of at least 1 wanted"),
-        (["--cool-down", "-1"], "--cool-down: '-1' found, a number of at least 0 wanted"),
-        (["--minutes", "nan"], "--minutes: 'nan' found, a number of at least 0 wanted"),
-        (["--seed", "1.5"], "--seed: '1.5' found, a number of at least 0 wanted"),
+        (["--steps", "0"], "--steps: found '0', expected a number of at least 1"),
+        (["--steps", "many"], "--steps: found 'many', expected a number of at least 1"),
+        (["--cool-down", "-1"], "--cool-down: found '-1', expected a number of at least 0"),
+        (["--minutes", "nan"], "--minutes: found 'nan', expected a number of at least 0"),
+        (["--seed", "1.5"], "--seed: found '1.5', expected a number of at least 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options, words, tmp_path, capsys):
@@ -145,7 +145,7 @@ def test_an_option_that_makes_no_sense_is_refused(options, words, tmp_path, caps
     [
         ([], 2, "error: training data is missing: "),
         (["--self-labelled", "nothing.safetensors"], 5, "nothing.safetensors"),
-        (["--without=" + name for name in WEIGHTS], 2, "error: nothing is left to learn from"),
+        (["--without=" + name for name in WEIGHTS], 2, "error: no training pictures: every set is left out"),
     ],
     ids=["no data", "no teacher", "no set"],
 )
@@ -158,7 +158,7 @@ def test_what_is_missing_is_said_in_one_sentence(options, code, words, tmp_path)
     assert "Traceback" not in refused.value.stderr
 
 
-def test_weights_of_a_file_are_what_a_run_begins_with(data_dir, tmp_path):
+def test_a_run_begins_with_the_weights_of_a_file(data_dir, tmp_path):
     first = tmp_path / "first.safetensors"
     torch.manual_seed(5)
     weights.save(LiteModel(), first)
@@ -176,7 +176,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         run(LITE, tmp_path, tmp_path / "file")
     assert refused.value.returncode == 6
-    assert f"error: the output folder cannot be made: {tmp_path / 'file'}" in refused.value.stderr
+    assert f"error: the output folder cannot be created: {tmp_path / 'file'}" in refused.value.stderr
 
 
 def test_the_reference_architecture_learns_from_the_same_crops_and_loads_as_mobile_sam(data_dir, tmp_path):

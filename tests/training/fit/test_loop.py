@@ -6,8 +6,8 @@ from small_samples import sample
 from geosam.segmenters.lite.encoder import EncoderShape
 from geosam.segmenters.lite.model import LiteModel
 from geosam.training.data.batch import make_batch
-from geosam.training.fit.loop import STATE, Learner, Schedule, fit, resume
-from geosam.training.fit.simulated_user import answers, correct, first_prompts, practise
+from geosam.training.fit.loop import STATE, Schedule, Trainer, fit, resume
+from geosam.training.fit.simulated_user import add_corrections, decode_prompts, first_prompts, simulate_user
 
 #: Of no fewer channels than 16: with 8, oneDNN's backward pass of strided 1 x 1 convolutions writes beyond its memory.
 TINY = EncoderShape(stem=16, stages=(16, 16, 16, 16), blocks=(1, 1, 1, 1), pyramid=(16, 16, 16))
@@ -34,10 +34,10 @@ def other_batch():
                       np.random.default_rng(1))  # fmt: skip
 
 
-def learner(steps=40, parts=1, **changes):
+def trainer(steps=40, parts=1, **changes):
     torch.manual_seed(0)
     schedule = Schedule(steps, **{"rate": 3e-3, "warm_up": 5, "cool_down": 10, **changes})
-    return Learner(LiteModel(TINY), practise, schedule, seed=0, precision=torch.float32, parts=parts)
+    return Trainer(LiteModel(TINY), simulate_user, schedule, seed=0, precision=torch.float32, parts=parts)
 
 
 def test_the_rate_rises_stays_and_falls_to_zero():
@@ -55,11 +55,11 @@ def test_a_rate_that_does_not_cool_down_stays():
 
 
 def test_a_network_learns_the_objects_it_is_shown(batch):
-    pupil = learner()
-    first = pupil.learn([batch])[0].practice.losses
+    training = trainer()
+    first = training.train_step([batch])[0].result.losses
     for _ in range(38):
-        pupil.learn([batch])
-    last = pupil.learn([batch])[0].practice
+        training.train_step([batch])
+    last = training.train_step([batch])[0].result
     assert last.losses.mask < 0.7 * first.mask
     assert last.losses.dense < first.dense
     assert last.agreement.best.mean() > 0.5
@@ -68,14 +68,14 @@ def test_a_network_learns_the_objects_it_is_shown(batch):
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(batch, other_batch, parts, tmp_path):
     step = [batch, other_batch][:parts]
-    fit(learner(6, parts), iter([step] * 6), tmp_path)
+    fit(trainer(6, parts), iter([step] * 6), tmp_path)
     expected = torch.load(tmp_path / STATE, weights_only=True)
 
-    first = learner(6, parts)
+    first = trainer(6, parts)
     for _ in range(3):
-        first.learn(step)
+        first.train_step(step)
     fit(first, iter(()), tmp_path, until=0.0)
-    again = learner(6, parts)
+    again = trainer(6, parts)
     resume(again, tmp_path)
     assert again.step == 3
     fit(again, iter([step] * 3), tmp_path)
@@ -86,13 +86,13 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(batch, other_batch,
 
 
 def test_a_step_follows_the_mean_of_what_its_batches_teach(batch, other_batch):
-    both, alone = learner(parts=2), learner()
-    lessons = both.learn([batch, other_batch])
-    first = alone._lesson(0, alone.model, batch)
-    assert lessons[0].practice.losses.total == first.practice.losses.total
-    fresh = learner()
-    second = fresh._lesson(1, fresh.model, other_batch)
-    assert lessons[1].practice.losses.total == second.practice.losses.total
+    both, alone = trainer(parts=2), trainer()
+    parts_of_step = both.train_step([batch, other_batch])
+    first = alone._gradients_of(0, alone.model, batch)
+    assert parts_of_step[0].result.losses.total == first.result.losses.total
+    fresh = trainer()
+    second = fresh._gradients_of(1, fresh.model, other_batch)
+    assert parts_of_step[1].result.losses.total == second.result.losses.total
     mean = [
         a if b is None else b if a is None else (a + b) / 2
         for a, b in zip(first.gradients, second.gradients, strict=True)
@@ -104,10 +104,10 @@ def test_a_step_follows_the_mean_of_what_its_batches_teach(batch, other_batch):
 
 
 def test_norms_remember_what_every_part_has_seen(batch, other_batch):
-    both, one, other = learner(parts=2), learner(), learner()
-    both.learn([batch, other_batch])
-    one.learn([batch])
-    other._lesson(1, other.model, other_batch)
+    both, one, other = trainer(parts=2), trainer(), trainer()
+    both.train_step([batch, other_batch])
+    one.train_step([batch])
+    other._gradients_of(1, other.model, other_batch)
     name = "encoder.stem.norm.running_mean"
     mean = (one.model.get_buffer(name) + other.model.get_buffer(name)) / 2
     torch.testing.assert_close(both.model.get_buffer(name), mean)
@@ -115,24 +115,24 @@ def test_norms_remember_what_every_part_has_seen(batch, other_batch):
 
 
 def test_a_corrected_prompt_has_the_answer_and_a_click_where_it_is_wrong(batch):
-    model = learner().model.eval()
+    model = trainer().model.eval()
     prompts = first_prompts(batch)
     before = (prompts.labels >= 0).sum(dim=1)
     with torch.no_grad():
         known = tuple(level.of(batch.picture) for level in model.decoder.prepare(pyramid(model, batch)))
-        _, answer = answers(model, known, prompts)
+        _, answer = decode_prompts(model, known, prompts)
         rows = np.array([1, 4])
         few = answer._replace(logits=answer.logits[rows], iou=answer.iou[rows])
-    correct(prompts, rows, few, batch, None)
+    add_corrections(prompts, rows, few, batch, None)
     assert prompts.has_prior.nonzero()[:, 0].tolist() == [1, 4]
     for number, row in enumerate(rows):
         shown = answer.logits[row, answer.iou[row].argmax()]
         torch.testing.assert_close(prompts.prior[row, 0], shown.clamp(-16, 16))
         added = int(before[row])
         x, y = (prompts.points[row, added] / 4).int().tolist()
-        wanted = batch.target[row, y, x] > 0.5
-        assert prompts.labels[row, added] == int(wanted)
-        assert bool(shown[y, x] > 0) != bool(wanted), number
+        expected = batch.target[row, y, x] > 0.5
+        assert prompts.labels[row, added] == int(expected)
+        assert bool(shown[y, x] > 0) != bool(expected), number
 
 
 def pyramid(model, batch):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known_answers import flat_scene
 
-from geosam.training.data import augment as module
-from geosam.training.data.augment import augment
+from geosam.training.data import augmentation as module
+from geosam.training.data.augmentation import augment
 
 STEPS = [step for _, step in module._STEPS]
 seeds = st.integers(0, 2**32 - 1)

@@ -1,4 +1,4 @@
-"""Pictures that took long to make, kept on disk so that a training that goes on need not make them again."""
+"""Keep pictures that take long to make on disk, so that a training that is continued does not make them again."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def kept(path: Path, make: Callable[[], LabelledPicture]) -> LabelledPicture:
-    """The picture in the file `path` (.npz), which is made and written first where it does not lie there already."""
+def cached_picture(path: Path, make: Callable[[], LabelledPicture]) -> LabelledPicture:
+    """Read the picture in the file `path` (.npz); make and write it first if the file does not exist."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part.npz")
         np.savez_compressed(temporary, **vars(make()))
+        # An interrupted run leaves no half-written picture under the final name.
         temporary.replace(path)
     with np.load(path) as columns:
         fields: dict[str, Any] = {name: columns[name] for name in columns.files}

@@ -12,7 +12,7 @@ from scenes import SCENES, UTM, picture, write_scene
 from geosam.errors import PromptError, PromptOutsideScene, UnreadableScene, UsageError
 from geosam.geometry.geobox import Window
 from geosam.scene import open_scene
-from geosam.training.data.labelled import label_scene, read_label_map, read_labelled
+from geosam.training.data.labels import label_scene, read_label_map, read_labelled
 
 
 def on_map(path, shape):
@@ -187,12 +187,12 @@ def test_bands_can_be_chosen(tmp_path):
         (shapely.box(200, 10, 240, 40), "polygons", PromptOutsideScene, "0 of 1 polygons lie in"),
         (shapely.Point(20, 10), "polygons", PromptError, "not a polygon, wanted polygons only"),
         (shapely.Point(20, 10), "boxes", PromptError, "not a polygon, wanted polygons only"),
-        (shapely.box(20, 10, 60, 40), "points", PromptError, "a polygon, points only wanted"),
+        (shapely.box(20, 10, 60, 40), "points", PromptError, "found a polygon, expected points only"),
         (
             shapely.box(20, 10, 60, 40),
             "outlines",
             UsageError,
-            "'outlines' found, one of polygons, boxes, points wanted",
+            "found 'outlines', expected one of polygons, boxes, points",
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_an_area_elsewhere_is_refused(tmp_path):
         labelled(tmp_path, north_up(tmp_path), shapely.box(20, 10, 60, 40), area=shapely.box(200, 0, 300, 40))
 
 
-def test_repairs_are_told(tmp_path, caplog):
+def test_repairs_are_logged(tmp_path, caplog):
     bow = shapely.Polygon([(20, 10), (60, 40), (60, 10), (20, 40)])
     found = labelled(tmp_path, north_up(tmp_path), bow)
     assert "1 invalid polygons were repaired" in caplog.text
@@ -234,7 +234,7 @@ def test_a_label_map_of_another_size_or_that_is_missing_is_refused(tmp_path):
     with pytest.raises(UnreadableScene, match="cannot be read"):
         read_label_map(scene, tmp_path / "labels.tif")
     labels, _ = write_label_map(tmp_path, (70, 80))
-    with pytest.raises(UnreadableScene, match=r"\(70, 80\) rows and columns found, \(70, 90\) wanted"):
+    with pytest.raises(UnreadableScene, match=r"found \(70, 80\) rows and columns, expected \(70, 90\)"):
         read_label_map(scene, labels)
 
 

@@ -6,7 +6,7 @@ from known_answers import PromptedOnly
 
 from geosam.errors import UsageError
 from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
-from geosam.training.data.selflabelled import self_labelled_pictures
+from geosam.training.data.self_labelled import self_labelled_pictures
 from tests.scenes import write_scene
 
 
@@ -57,5 +57,5 @@ def test_tiles_with_better_labels_are_left_out(scene, tmp_path):
 
 
 def test_a_model_that_has_to_be_asked_is_refused(scene, tmp_path):
-    with pytest.raises(UsageError, match="prompted finds nothing by itself"):
+    with pytest.raises(UsageError, match="prompted proposes no masks"):
         list(self_labelled_pictures(scene, None, PromptedOnly(), tmp_path / "pool"))

@@ -1,4 +1,7 @@
-"""Scene and label layer -> LabelledPicture: labels lie on the pixels that geosam itself would give them."""
+"""Labels of a scene: read a scene and its label layer as a labelled picture.
+
+A label covers the pixels that geosam itself gives to a polygon.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from geosam._arrays import BoolArray
     from geosam.prompts.prompt import ScenePrompt
     from geosam.scene import Scene
 
 LabelKind: TypeAlias = Literal["polygons", "boxes", "points"]
 
-#: What is read around a labelled area, as surroundings of the objects at its edge (pixels).
+#: Pixels around a labelled area that are read with it, as surroundings of the objects at its edge.
 MARGIN_PX = 512
-#: Polygons that come this close to the border of the labelled area, and do not cross it, end there (pixels).
+#: A polygon that comes this close to the border of the labelled area without crossing it was cut there (pixels).
 _CUT_PX = 1.0
-#: Rows that are read at once.
+#: Rows that are read at a time.
 _ROWS_AT_ONCE = 1024
 
 logger = logging.getLogger(__name__)
@@ -56,17 +60,17 @@ def read_labelled(
     """Read a scene with the objects of a label layer; see :func:`label_scene`.
 
     Args:
-        scene: Any raster that geosam opens.
+        scene: Raster that geosam can open.
         labels: Vector file with one object in each feature.
-        kind: What the features are: outlines, polygons of which only the box counts, or points.
+        kind: Kind of the features: outlines, polygons of which only the box counts, or points.
         area: Vector file with polygons inside which everything is labelled; None stands for the whole scene.
-        complete: Whether everything is labelled there; otherwise a pixel without label is unknown.
-        bands: The scene's bands, counted from 1; by colour interpretation when left out.
-        gsd: Metres on the ground per pixel; native when left out.
+        complete: True if every object in the area is labelled; otherwise a pixel without a label is unknown.
+        bands: Bands of the scene, counted from 1; None: by colour interpretation.
+        gsd: Metres on the ground per pixel; None: as in the file.
 
     Raises:
-        SceneError: the raster cannot be used.
-        PromptError: a layer cannot be used, or has no object in the scene.
+        SceneError: The raster cannot be used.
+        PromptError: A layer cannot be used, or has no object in the scene.
     """
     opened = open_scene(scene, bands=bands, resolution=gsd)
     try:
@@ -83,52 +87,57 @@ def label_scene(
     area: str | Path | None = None,
     complete: bool = True,
 ) -> LabelledPicture:
-    """The region of an opened scene with the objects of a label layer; arguments as for :func:`read_labelled`.
+    """Read the region of an opened scene with the objects of a label layer; arguments as for :func:`read_labelled`.
 
-    Of a scene with an `area`, only the envelope of the area and 512 px around it are read. Objects are numbered in the
-    order of the layer; where they overlap, the smaller one is on top. A polygon that ends at the border of the area has
-    been cut there, and its pixels are unknown. Where everything is labelled with boxes, what lies outside all of them
-    is background; around points nothing is known.
+    With an `area`, only the envelope of the area and 512 px around it are read. Objects are numbered in the order of
+    the layer; where objects overlap, the smaller one is on top. A polygon that was cut at the border of the area is
+    unknown. With complete boxes, pixels outside all boxes are background; with points, all pixels are unknown.
 
     Raises:
-        SceneError: the raster is damaged.
-        PromptError: a layer cannot be used, or has no object in the region.
+        UsageError: `kind` is none of the kinds.
+        SceneError: The raster is damaged.
+        PromptError: A layer cannot be used, or has no object in the region.
     """
     if kind not in get_args(LabelKind):
-        raise UsageError(f"kind of labels: {kind!r} found, one of {', '.join(get_args(LabelKind))} wanted. Correct it.")
+        raise UsageError(
+            f"unknown kind of labels: found {kind!r}, expected one of {', '.join(get_args(LabelKind))}.",
+            remedy="Correct `kind`.",
+            code="unknown-label-kind",
+            kind=kind,
+        )
     limits = None if area is None else _placed(scene, area, "polygons", scene.region)
     window = scene.region if limits is None else _around(limits, scene.region)
     objects = _placed(scene, labels, kind, window)
     rgb, valid = _read(scene, window)
-    known = valid & complete
+    labelled = valid & complete
     if limits is not None:
-        known &= _painted(limits, window) > 0
+        labelled &= _painted(limits, window) > 0
     origin = np.array([window.col_off, window.row_off] * 2, np.float64)
     boxes, points = np.zeros((0, 4)), np.zeros((0, 2))
     whole: list[ScenePrompt] = []
     if kind == "points":
         points = np.concatenate([each.points_xy[each.labels == 1] for each in objects]) - origin[:2]
-        known[:] = False
+        labelled[:] = False
     elif kind == "boxes":
         boxes = np.array([each.box_xyxy for each in objects]) - origin
         for x0, y0, x1, y1 in boxes.round().astype(int).clip(0).tolist():
-            known[y0:y1, x0:x1] = False
+            labelled[y0:y1, x0:x1] = False  # the outline in the box is unknown
     else:
         whole, cut = _divided(objects, limits or [], scene)
-        known &= _painted(cut, window) == 0
+        labelled &= _painted(cut, window) == 0
     instances = _painted(whole, window) * valid
     gsd = math.sqrt(math.prod(scene.gsd_xy))
     marks = boxes.astype(np.float32), points.astype(np.float32)
-    return LabelledPicture(scene.path, rgb, valid, instances, known, gsd, *marks)
+    return LabelledPicture(scene.path, rgb, valid, instances, labelled, gsd, *marks)
 
 
 def read_label_map(scene: str | Path, labels: str | Path) -> LabelledPicture:
-    """Read a picture without georeference and the raster of the same size that numbers its objects, 0 for none.
+    """Read a picture without georeference, and a raster of the same size with the number of each pixel's object.
 
-    Such pictures have no scale: `gsd` is NaN.
+    A pixel with the number 0 is background. The picture has no scale: `gsd` is NaN.
 
     Raises:
-        UnreadableScene: a file is missing or damaged, or the sizes differ.
+        UnreadableScene: A file is missing or damaged, or the sizes differ.
     """
     opened = open_scene(scene, assume_pixels=True)
     try:
@@ -141,34 +150,48 @@ def read_label_map(scene: str | Path, labels: str | Path) -> LabelledPicture:
             with rasterio.open(labels) as file:
                 instances = file.read(1).astype(np.int32)
     except RasterioError as error:
-        raise UnreadableScene(f"the label map cannot be read: {labels}: {error}, a raster wanted.") from error
+        raise UnreadableScene(f"the label map cannot be read: {labels}: {error}, expected a raster.") from error
     if instances.shape != tile.valid.shape:
         raise UnreadableScene(
-            f"the label map does not fit: {labels}: {instances.shape} rows and columns found, {tile.valid.shape} "
-            f"wanted as in {scene}. Export both at one size."
+            f"the label map does not fit: {labels}: found {instances.shape} rows and columns, expected "
+            f"{tile.valid.shape} as in {scene}.",
+            remedy="Export both at one size.",
+            code="label-map-size",
+            labels=str(labels),
+            shape=instances.shape,
+            expected=tile.valid.shape,
         )
     return LabelledPicture(str(scene), tile.rgb, tile.valid, np.where(tile.valid, instances, 0), tile.valid, math.nan)
 
 
 def _placed(scene: Scene, path: str | Path, kind: LabelKind, window: Window) -> list[ScenePrompt]:
-    """The objects of a layer in scene pixels, at least one of which lies in the window."""
+    """Read the objects of a layer that lie in a window, in scene pixels."""
     prompts = _objects(path, kind)
-    placed, _ = to_scene(prompts, scene.geobox, skip_outside=True)  # labels of other scenes need no word
+    placed, _ = to_scene(prompts, scene.geobox, skip_outside=True)  # a layer may hold the labels of other scenes
     inside = [prompt for prompt in placed if _window_of(prompt, window)]
     if not inside:
         raise PromptOutsideScene(
-            f"no labels in the scene: {path}: 0 of {len(prompts)} {kind} lie in {scene.path}, at least one wanted. "
-            "Check that both are of the same place, and their CRSs."
+            f"no labels in the scene: {path}: 0 of {len(prompts)} {kind} lie in {scene.path}, expected at least one.",
+            remedy="Check that both show the same place, and their CRSs.",
+            code="no-labels-in-scene",
+            labels=str(path),
+            scene=scene.path,
         )
     return inside
 
 
 def _objects(path: str | Path, kind: LabelKind) -> list[Prompt]:
+    """Read the features of a layer as prompts of one kind."""
     if kind == "points":
         prompts, _ = read_prompts(path)
         for prompt in prompts:
             if prompt.box_xyxy is not None:
-                raise PromptError(f"a label cannot be used: {prompt.source}: a polygon, points only wanted. Remove it.")
+                raise PromptError(
+                    f"a label cannot be used: {prompt.source}: found a polygon, expected points only.",
+                    remedy="Remove it.",
+                    code="label-not-a-point",
+                    source=prompt.source,
+                )
         return prompts
     layer = read_polygons(path)
     for note in layer.notes:
@@ -183,14 +206,14 @@ def _objects(path: str | Path, kind: LabelKind) -> list[Prompt]:
 
 
 def _window_of(prompt: ScenePrompt, within: Window) -> Window | None:
-    """The pixels that the envelope of an object touches, as far as they lie in `within`."""
+    """Window of the pixels in `within` that the envelope of an object touches; None if there are none."""
     x0, y0, x1, y1 = prompt.bounds_xyxy
     col, row = math.floor(x0), math.floor(y0)
     return within.intersection(Window(col, row, max(math.ceil(x1) - col, 1), max(math.ceil(y1) - row, 1)))
 
 
 def _around(limits: list[ScenePrompt], region: Window) -> Window:
-    """The part of the region that lies in the envelope of some polygons or 512 px around it."""
+    """Window of the region around the envelope of some polygons, with a margin of 512 px."""
     corners = np.array([prompt.bounds_xyxy for prompt in limits])
     col, row = np.floor(corners[:, :2].min(axis=0)).astype(int) - MARGIN_PX
     col_end, row_end = np.ceil(corners[:, 2:].max(axis=0)).astype(int) + MARGIN_PX
@@ -199,8 +222,9 @@ def _around(limits: list[ScenePrompt], region: Window) -> Window:
     return window
 
 
-def _read(scene: Scene, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The picture (3, H, W) and valid mask (H, W) of a window, read in strips: values may be wider than the picture."""
+def _read(scene: Scene, window: Window) -> tuple[NDArray[np.uint8], BoolArray]:
+    """Read the colours (3, H, W) and the valid mask (H, W) of a window."""
+    # In strips: the values of the file may take several times as much memory as the colours.
     rgb, valid = np.empty((3, *window.shape_hw), np.uint8), np.empty(window.shape_hw, bool)
     for row in range(0, window.height, _ROWS_AT_ONCE):
         rows = slice(row, min(row + _ROWS_AT_ONCE, window.height))
@@ -210,9 +234,9 @@ def _read(scene: Scene, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.b
 
 
 def _painted(objects: list[ScenePrompt], window: Window) -> NDArray[np.int32]:
-    """(H, W) numbers 1 to N of the polygons that hold each pixel of a window, the smaller of several; 0 for none.
+    """Number (H, W) the pixels of a window by the polygons, 1 to N, that hold them; the smaller of several is on top.
 
-    Pixels are chosen by the rule for masks that are given as prompts.
+    A polygon holds the pixels that it would have as a prompt mask.
     """
     result = np.zeros(window.shape_hw, np.int32)
     areas = [each.polygon.area for each in objects]
@@ -227,9 +251,10 @@ def _painted(objects: list[ScenePrompt], window: Window) -> NDArray[np.int32]:
 def _divided(
     objects: list[ScenePrompt], limits: list[ScenePrompt], scene: Scene
 ) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
-    """Polygons that are whole, and those that end inside the scene where the labelled area does.
+    """Separate polygons that are whole from those that were cut at the border of the labelled area.
 
-    Whoever cuts labels to an area leaves pieces of objects at its border, whose other parts are in the picture.
+    A label layer that is clipped to an area holds pieces of the objects at its border; the rest of these objects is in
+    the picture, without a label.
     """
     if not limits:
         return objects, []
@@ -242,7 +267,11 @@ def _divided(
     if is_cut.all():
         raise PromptError(
             f"no whole object is labelled: {scene.path}: all {len(objects)} polygons in it end at the border of the "
-            "labelled area, at least one wanted that does not. Draw the area around what is labelled."
+            "labelled area, expected at least one that does not.",
+            remedy="Draw the area around the labelled objects.",
+            code="only-cut-labels",
+            scene=scene.path,
+            polygons=len(objects),
         )
     rows = list(zip(objects, is_cut.tolist(), strict=True))
     return [each for each, cut in rows if not cut], [each for each, cut in rows if cut]
