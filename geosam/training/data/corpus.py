@@ -57,7 +57,7 @@ class LabelledSet:
             raise UsageError(
                 f"training data is missing: {data}: found {len(scenes)} scenes of {self.name}, expected at least "
                 f"{len(self.scenes)}.",
-                remedy="Name the folder that holds georef/ and masks/ as `data`.",
+                remedy="Name the folder that holds georef/ and masks/.",
                 code="training-data-missing",
                 data=str(data),
                 set=self.name,

@@ -101,7 +101,7 @@ def label_scene(
     if kind not in get_args(LabelKind):
         raise UsageError(
             f"unknown kind of labels: found {kind!r}, expected one of {', '.join(get_args(LabelKind))}.",
-            remedy="Correct `kind`.",
+            remedy="Correct the kind.",
             code="unknown-label-kind",
             kind=kind,
         )

@@ -65,7 +65,7 @@ def mixture(
     if not groups:
         raise UsageError(
             "no training pictures: every set is left out, expected at least one set.",
-            remedy="Leave fewer sets out with `without`.",
+            remedy="Leave fewer sets out.",
             code="no-training-sets",
             without=sorted(without),
         )

@@ -97,7 +97,7 @@ def _masks(tile: Tile, segmenter: Segmenter, *, mirrored: bool = False) -> MaskS
     if not isinstance(segmenter, Proposes):
         raise UsageError(
             f"the model cannot label pictures: {segmenter.spec.name} proposes no masks, expected a model that does.",
-            remedy="Name a network that proposes masks as `teacher`.",
+            remedy="Name a network that proposes masks.",
             code="teacher-without-proposals",
             teacher=segmenter.spec.name,
         )
