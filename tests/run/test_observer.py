@@ -19,7 +19,7 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.run.run_log import RunLog
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 SMALL = {"tile_size": 64, "overlap": 16}
 TILES = 15
