@@ -22,8 +22,9 @@ TIMEOUT_S = 900
 def run(path: Path) -> None:
     """Execute a notebook in the target folder and write a copy with its outputs there."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=TIMEOUT_S, kernel_name="python3")
-    client.execute(cwd=str(TARGET))
+    client = NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(TARGET)}})
+    client.create_kernel_manager().transport = "ipc"  # no port
+    client.execute()
     nbformat.write(notebook, TARGET / path.name)
 
 
