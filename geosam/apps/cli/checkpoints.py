@@ -23,16 +23,16 @@ _UNVERIFIED = "not verified: no attested hash"
 @report_options
 @click.pass_obj
 def download(report: Report, names: tuple[str, ...]) -> None:
-    """Download the checkpoints of the models NAME..., unless they are there already.
+    """Download the checkpoints of the models NAME..., unless they are present.
 
-    What arrives is compared with the hash of the manifest. An interrupted download goes on where it stopped.
+    Every file is compared with the hash in the manifest. An interrupted download continues where it stopped.
     """
     from geosam.segmenters.weights import download as downloads
     from geosam.segmenters.weights.manifest import official
 
-    wanted = [official(name) for name in names]  # a misspelt name is said before anything is fetched
+    chosen = [official(name) for name in names]  # first all names, so that a misspelt one stops before any download
     rows: list[dict[str, Any]] = []
-    for checkpoint in wanted:
+    for checkpoint in chosen:
         report.note(f"{checkpoint.name}: {checkpoint.url}")
         with _progress(report, checkpoint.name) as progress:
             place = downloads.download(checkpoint.name, progress)
@@ -45,32 +45,35 @@ def download(report: Report, names: tuple[str, ...]) -> None:
 @report_options
 @click.pass_obj
 def verify(report: Report, names: tuple[str, ...]) -> None:
-    """Compare every byte of the checkpoints of the models NAME..., or of all that are there, with the manifest."""
+    """Compare the checkpoints of the models NAME..., or all that are present, with the hashes in the manifest."""
     from geosam.segmenters.weights import folder as checkpoints
     from geosam.segmenters.weights.manifest import manifest, official
 
     folder = checkpoints.checkpoint_folder()
-    wanted = [official(name) for name in names] or [
-        c for c in manifest.values() if checkpoints.is_there(folder / c.file)
-    ]
-    if not wanted:
+    present = (checkpoint for checkpoint in manifest.values() if checkpoints.is_there(folder / checkpoint.file))
+    chosen = [official(name) for name in names] or list(present)
+    if not chosen:
         report.note(f"no checkpoints in {folder}")
-    wrong: list[CheckpointError] = []
+    problems: list[CheckpointError] = []
     rows = []
-    for checkpoint in wanted:
-        state, said = "verified" if checkpoint.sha256 else _UNVERIFIED, None
+    for checkpoint in chosen:
+        state, problem = "verified" if checkpoint.sha256 else _UNVERIFIED, None
         try:
             checkpoints.checkpoint_path(checkpoint.name, afresh=True)
         except CheckpointError as error:
-            wrong.append(error)
-            state, said = "missing" if isinstance(error, CheckpointNotFound) else "damaged", str(error)
-        rows.append({"name": checkpoint.name, "path": str(folder / checkpoint.file), "state": state, "error": said})
+            problems.append(error)
+            state, problem = "missing" if isinstance(error, CheckpointNotFound) else "damaged", str(error)
+        rows.append({"name": checkpoint.name, "path": str(folder / checkpoint.file), "state": state, "error": problem})
     report.result({"checkpoints": rows}, (f"{row['name']}  {row['error'] or row['state']}" for row in rows))
-    if len(wrong) == 1:
-        raise wrong[0]
-    if wrong:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
         raise UnreadableCheckpoint(
-            f"{len(wrong)} of {len(wanted)} checkpoints are missing or damaged: {folder}. Download them again"
+            f"{len(problems)} of {len(chosen)} checkpoints are missing or damaged: {folder}.",
+            remedy="Download them again.",
+            code="checkpoints-damaged",
+            count=len(problems),
+            folder=folder,
         )
 
 
@@ -79,16 +82,16 @@ def verify(report: Report, names: tuple[str, ...]) -> None:
 @report_options
 @click.pass_obj
 def path(report: Report, name: str) -> None:
-    """Print the path of the checkpoint of the model NAME, once it is known to be right."""
+    """Print the path of the checkpoint of the model NAME, after it is verified."""
     from geosam.segmenters.weights.folder import checkpoint_path
 
-    found = str(checkpoint_path(name))
-    report.result({"path": found}, [found])
+    place = str(checkpoint_path(name))
+    report.result({"path": place}, [place])
 
 
 @contextmanager
 def _progress(report: Report, name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Draw on a terminal how many of how many bytes have come; None where nobody watches."""
+    """Yield a function that draws the bytes received on a terminal, or None if nobody watches."""
     if report.quiet or not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""``geosam embed``: look at a scene once, and keep what the model remembers of it."""
+"""``geosam embed``: compute the embeddings of a scene once, and keep them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     required=True,
     metavar="STORE",
-    help="Folder of embeddings, made if it does not exist.",
+    help="Folder of embeddings; it is created if necessary.",
 )
 @schema_options(
     pick(CACHE, "cache_size"),
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 @report_options
 @click.pass_obj
 def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None, **options: Any) -> None:
-    """Embed the tiles of the raster SCENE and keep them in STORE, where `geosam segment --cache STORE` finds them.
+    """Embed the tiles of the raster SCENE and keep them in STORE, for `geosam segment --cache STORE`.
 
-    The model, the tiles and the options about the scene must be those of the later call. Embeddings that STORE has are
-    left as they are, so a call that was stopped goes on where it was. With --window the tiles of the whole scene that
-    meet the window are embedded: a large scene can be done part by part, for a later call without --window. Prompts are
-    mostly looked at in other windows, which `segment --prompts ... --cache STORE` adds.
+    Use the model, the tiles and the scene options of the later call. Embeddings that are in STORE are not computed
+    again, so an interrupted call continues where it stopped. With --window, the tiles of the whole scene that meet the
+    window are embedded: so you can embed a large scene part by part, for a later call without --window. Prompts mostly
+    use other windows; `segment --prompts ... --cache STORE` adds these.
     """
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.objects.observer import Callbacks

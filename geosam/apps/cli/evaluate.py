@@ -1,4 +1,4 @@
-"""``geosam evaluate``: how well predicted polygons agree with reference polygons."""
+"""``geosam evaluate``: scores of predicted polygons against reference polygons."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def evaluate(
     from geosam.evaluation.compare import evaluate as compare
     from geosam.vector.polygons import read_polygons
 
-    found = compare(
+    scores = compare(
         read_polygons(predicted, layer),
         read_polygons(reference, reference_layer),
         within=None if within is None else read_polygons(within),
         **values_for(EVALUATION, options),
     )
-    report.warn(found.notes)
-    report.result(found.to_json(), _lines(found))
+    report.warn(scores.notes)
+    report.result(scores.to_json(), _lines(scores))
 
 
-def _lines(found: Evaluation) -> Iterator[str]:
-    yield f"predicted {found.predicted}, reference {found.reference}, matched {found.matched} at IoU {found.iou:g}"
+def _lines(scores: Evaluation) -> Iterator[str]:
+    yield f"predicted {scores.predicted}, reference {scores.reference}, matched {scores.matched} at IoU {scores.iou:g}"
     rows = (
-        ("precision", found.precision),
-        ("recall", found.recall),
-        ("F1", found.f1),
-        ("mean IoU of the matched", found.mean_iou_matched),
-        ("mean best IoU of the reference", found.mean_iou_reference),
-        ("over-segmentation", found.segmentation.over),
-        ("under-segmentation", found.segmentation.under),
-        (f"boundary F within {found.boundary.tolerance_m:.2g} m", found.boundary.f1),
+        ("precision", scores.precision),
+        ("recall", scores.recall),
+        ("F1", scores.f1),
+        ("mean IoU of the matched", scores.mean_iou_matched),
+        ("mean best IoU of the reference", scores.mean_iou_reference),
+        ("over-segmentation", scores.segmentation.over),
+        ("under-segmentation", scores.segmentation.under),
+        (f"boundary F within {scores.boundary.tolerance_m:.2g} m", scores.boundary.f1),
     )
     for name, value in rows:
         yield f"  {name:32} {'-' if value is None else f'{value:.3f}'}"
-    for name, score in found.classes.items():
+    for name, score in scores.classes.items():
         yield f"  class {name}: reference {score.reference}, recall {score.recall:.3f}, mean IoU {score.mean_iou:.3f}"

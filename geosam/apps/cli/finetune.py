@@ -1,4 +1,4 @@
-"""``geosam finetune``: a network learns from the user's own polygons."""
+"""``geosam finetune``: train a network on the user's own polygons."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="The tuned network, .safetensors: a file for --model.",
+    help="Tuned network to write (.safetensors); a file for --model.",
 )
-@click.option("--layer", help="Layer of POLYGONS, where it has several.")
+@click.option("--layer", metavar="NAME", help="Layer of POLYGONS, if the file has several.")
 @schema_options(
     pick(MODEL, "model", "device", "precision"),
     pick(CACHE, "cache"),
@@ -46,9 +46,9 @@ def finetune(
 ) -> None:
     """Tune a network on POLYGONS, one for each object, over the raster SCENE.
 
-    Only the mask decoder learns. About a quarter of the polygons is held out to see what it is worth; the best state so
-    far is always in the output, so the command may be stopped at any time. Use the options about the scene with which
-    it will be segmented.
+    Only the mask decoder is trained. About a quarter of the polygons is held out to measure the gain. The best state so
+    far is always in the output, so you may stop the command at any time. Use the scene options that you will use to
+    segment it.
     """
     from geosam.scene import open_scene
     from geosam.training.finetune import FineTuneOptions, finetune

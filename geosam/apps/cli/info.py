@@ -1,4 +1,4 @@
-"""``geosam info``: what a raster is, as `segment` would see it."""
+"""``geosam info``: facts about a raster, as `segment` would use it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
 
 
-@click.command(short_help="Describe a raster as `segment` would see it.")
+@click.command(short_help="Describe a raster as `segment` would use it.")
 @click.argument("scene")
 @schema_options(OPENING)
 @report_options
 @click.pass_obj
 def info(report: Report, /, scene: str, **options: Any) -> None:
-    """Describe the raster SCENE as `geosam segment` with the same options would see it."""
+    """Describe the raster SCENE as `geosam segment` with the same options would use it."""
     from geosam.scene import open_scene
 
     with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
@@ -32,7 +32,7 @@ def info(report: Report, /, scene: str, **options: Any) -> None:
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """What stderr has not said already, a fact a line."""
+    """Yield one line for each fact, without the warnings, which stderr shows."""
     shown = {name.replace("_", " "): value for name, value in facts.items() if name != "warnings"}
     width = max(map(len, shown))
     return (f"{name:{width}}  {_text(value)}" for name, value in shown.items())

@@ -1,4 +1,4 @@
-"""The `geosam` command: the group, and the one place where errors become exit codes."""
+"""The `geosam` command: its sub-commands, and the one place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from geosam.apps.cli.wording import Wording
 from geosam.apps.cli.worker import worker
 from geosam.errors import DiskFull, GeosamError, Interrupted, OutOfMemory, Terminated, UsageError
 
-#: What a shell reports for a program that SIGPIPE ended.
+#: Exit code that a shell reports for a program that SIGPIPE ended.
 BROKEN_PIPE: Final = 141
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="geosam", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Georeferenced imagery into clean polygons.
+    """Turn georeferenced imagery into clean polygons.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 raster, 4 prompts, 5 model, 6 output, 7 done but some tiles failed,
     8 resources, 130 interrupted, 143 terminated.
@@ -53,7 +53,7 @@ for command in (segment, embed, info, models, finetune, evaluate, preview, worke
 def main() -> None:
     """Run the command with the arguments of this process, and end the process."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that no encoding knows
     report, signals = Report(), Signals()
     signals.install(lambda stop: report.close(*_outcome(stop, report)))
     sys.exit(run(sys.argv[1:], report, signals))
@@ -65,12 +65,16 @@ def _reworded(report: Report, text: str) -> str:
 
 
 def run(args: Sequence[str], report: Report, signals: Signals) -> int:
-    """One call of the command: whatever happens is one exit code, at most one error line and one JSON object."""
+    """Run one call of the command and return its exit code.
+
+    However the call ends, it prints at most one error line and one JSON object.
+    """
     report.command = shlex.join(["geosam", *args])
     report.reworded = partial(_reworded, report)
     error = _call(args, report)
-    error = signals.received or error
+    error = signals.received or error  # a library may have swallowed the interruption
     signals.settle()
+    # click may find a wrong option before it reads --json.
     if isinstance(error, click.UsageError) and "--json" in args:
         report.json = True
     exit_code, failure = _outcome(error, report)
@@ -80,6 +84,7 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
         report.close(exit_code, failure)
         sys.stdout.flush()
     except OSError as closed:
+        # Python flushes stdout once more at its end, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(closed, BrokenPipeError):
             return BROKEN_PIPE
@@ -89,7 +94,7 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
 
 
 def _call(args: Sequence[str], report: Report) -> BaseException | None:
-    """Run the command; other libraries may neither warn nor log on their own account."""
+    """Run the command and return the error that ended it. Warnings and logs of other libraries are not shown."""
     logging.getLogger().addHandler(logging.NullHandler())
     with warnings.catch_warnings(), report.logged():
         warnings.simplefilter("ignore")
@@ -121,13 +126,13 @@ def _outcome(error: BaseException | None, report: Report) -> tuple[int, Failure 
             text = f"{error.format_message()} Try '{place} --help'."
             outcome = UsageError.exit_code, Failure(text, UsageError().code)
         case MemoryError():
-            found = str(error) or "an allocation failed"
-            text = f"out of memory: {found}. Lower --workers or --tile-size."
+            cause = str(error) or "an allocation failed"
+            text = f"out of memory: {cause}. Lower --workers or --tile-size."
             outcome = OutOfMemory.exit_code, Failure(text, OutOfMemory().code)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            full = error.filename or "the disk of the output or of temporary files"
-            text = f"no space left on device: {full}. Free some space and run again."
-            outcome = DiskFull.exit_code, Failure(text, DiskFull().code, {"path": full})
+            place = error.filename or "the disk of the output or of temporary files"
+            text = f"no space left on device: {place}. Free some space and run again."
+            outcome = DiskFull.exit_code, Failure(text, DiskFull().code, {"path": place})
         case _:
             text = f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
             outcome = GeosamError.exit_code, Failure(text, "internal-error", {"type": type(error).__name__})
@@ -135,12 +140,14 @@ def _outcome(error: BaseException | None, report: Report) -> tuple[int, Failure 
 
 
 def _stopped(error: Interrupted, report: Report) -> str:
-    what = "terminated" if isinstance(error, Terminated) else "interrupted"
-    return f"{what}. Finished tiles are kept: the same command goes on from there." if report.resumable else f"{what}."
+    ending = "terminated" if isinstance(error, Terminated) else "interrupted"
+    if not report.resumable:
+        return f"{ending}."
+    return f"{ending}. Finished tiles are kept: the same command continues from there."
 
 
 def _where(error: BaseException, report: Report) -> str:
-    """Where the traceback of an internal error is to be found."""
+    """Write the traceback of an internal error to a file, unless it is shown, and say where it is."""
     if report.debug:
         return "This is a bug in geosam; please report it with the traceback above."
     header = f"geosam {__version__}, Python {platform.python_version()}, {platform.platform()}"

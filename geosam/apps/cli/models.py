@@ -1,4 +1,4 @@
-"""``geosam models``: which models there are, and their checkpoints."""
+"""``geosam models``: the models by name, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @report_options
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List the models that `geosam segment --model` knows, the default first, and manage their checkpoints.
+    """List the models for `geosam segment --model`, the default first, and manage their checkpoints.
 
     Checkpoints lie in the user's cache folder, or in the folder that the environment variable GEOSAM_CHECKPOINTS
-    names. Files may be put there by hand under their official names.
+    names. You may copy files there yourself, under their official names.
     """
     if ctx.invoked_subcommand is None:
         _list(ctx.ensure_object(Report))
@@ -32,7 +32,7 @@ def models(ctx: click.Context) -> None:
 @report_options
 @click.pass_obj
 def list_models(report: Report) -> None:
-    """List the models, the default first, and say which checkpoints are there."""
+    """List the models, the default first, and show which checkpoints are present."""
     _list(report)
 
 
@@ -50,7 +50,7 @@ def _list(report: Report) -> None:
 
 
 def _facts() -> Iterator[dict[str, Any]]:
-    """The registered models in their order, then checkpoints that no model uses yet."""
+    """Yield the registered models in their order, then the checkpoints that no model uses yet."""
     from geosam.segmenters.registry import registry
     from geosam.segmenters.weights.manifest import manifest
 

@@ -11,16 +11,16 @@ from rich.text import Text
 
 
 class RateColumn(ProgressColumn):
-    """Steps a second, once there is something to measure."""
+    """Column with the number of steps a second, empty before the first step."""
 
     def render(self, task: Task) -> Text:
-        """The rate as text."""
+        """Return the rate as text."""
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
 @contextmanager
 def bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Draw on stderr how many of how many steps are done, the rate and the time left; wiped at the end.
+    """Draw a bar on stderr with the steps done, the rate and the time left. It is wiped at the end.
 
     Yields:
         ``update(done, total)``, which any thread may call.

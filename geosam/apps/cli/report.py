@@ -1,4 +1,4 @@
-"""What one call of the command says: warnings and progress on stderr, one result on stdout."""
+"""The report of one call of the command: warnings and progress on stderr, one result on stdout."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ class Failure(NamedTuple):
 
 
 class Report:
-    """Collects the outcome of one call, so that ``--json`` prints exactly one object whatever happens."""
+    """The outcome of one call, collected so that ``--json`` prints exactly one object whatever happens."""
 
     def __init__(self) -> None:
         self.command = ""
-        """The command line."""
+        """Command line of the call."""
         self.json = False
-        """Whether the result is wanted as one JSON object."""
+        """Print the result as one JSON object."""
         self.quiet = False
-        """Whether progress and notes are unwanted."""
+        """Show neither progress nor notes."""
         self.debug = False
-        """Whether an error shows its traceback."""
+        """Show the traceback of an error."""
         self.resumable = False
-        """Whether the call goes on where it stopped when it is made again."""
+        """Say that the same call, made again, continues where it stopped."""
         self.running: click.Command | None = None
-        """The sub-command that runs, once its options are read."""
+        """Sub-command that runs, once its options are read."""
         self.reworded: Callable[[str], str] = str
-        """Words a text of the library for this command line."""
+        """Function that words a text of the library for this command line."""
         self._warnings: list[str] = []
         self._facts: dict[str, Any] = {}
         self._lines: list[str] = []
 
     def warn(self, texts: Iterable[str]) -> None:
-        """Say each warning once, however many modules repeat it."""
+        """Print each warning once, however many modules repeat it."""
         for text in map(self.reworded, texts):
             if text not in self._warnings:
                 self._warnings.append(text)
@@ -57,7 +57,7 @@ class Report:
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """What geosam's modules log is said too: warnings as warnings, the rest in passing."""
+        """Print what geosam's modules log: warnings as warnings, all else as notes."""
 
         def emit(record: logging.LogRecord) -> None:
             if record.levelno >= logging.WARNING:
@@ -77,17 +77,17 @@ class Report:
             logger.setLevel(level)
 
     def note(self, text: str) -> None:
-        """Say something in passing that ``--quiet`` and ``--json`` drop."""
+        """Print a note. ``--quiet`` and ``--json`` drop it."""
         if not (self.quiet or self.json):
             click.echo(_one_line(self.reworded(text)), err=True)
 
     def result(self, facts: Mapping[str, Any], lines: Iterable[str] = ()) -> None:
-        """What the call was made for: `facts` for the JSON object, `lines` for people."""
+        """Add to the result: `facts` for the JSON object, `lines` for people."""
         self._facts |= facts
         self._lines += map(self.reworded, lines)
 
     def close(self, exit_code: int, failure: Failure | None) -> None:
-        """Say how the call ended, and its result.
+        """Print how the call ended, and its result.
 
         Raises:
             OSError: nobody reads stdout, or it cannot be written.
@@ -103,7 +103,7 @@ class Report:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int], None] | None]:
-        """A ``progress(done, total)`` that draws a bar on a terminal; None where nobody watches."""
+        """Yield a function ``progress(done, total)`` that draws a bar on a terminal, or None if nobody watches."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return

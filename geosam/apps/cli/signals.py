@@ -14,41 +14,41 @@ from typing import Final
 
 from geosam.errors import Interrupted, Terminated
 
-#: How long the call may take to clean up after itself before it is ended without asking (seconds).
+#: Time for the call to clean up before the process is ended (seconds).
 GRACE_S: Final = 1.5
-#: How long saying so may take: nobody may be reading (seconds).
+#: Time for the last message: perhaps nobody reads it (seconds).
 _LAST_WORDS_S: Final = 0.2
 
 _ERRORS: Final = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 
 
 class Signals:
-    """Turns the first of the two signals into an exception in the main thread, and sees to it that the process ends.
+    """Turns the first signal into an exception in the main thread, and ends the process in time.
 
-    The exception is a KeyboardInterrupt for both: code on its way that turns any `Exception` of a library into a
-    damaged tile or a refused file must not do so with this one. :attr:`received` says what it means.
+    The exception is a KeyboardInterrupt for both signals: code that turns any `Exception` of a library into a damaged
+    tile or a refused file lets this one pass. :attr:`received` says which signal came.
 
-    A handler written in Python runs only when the main thread comes back from C code, which may be reading a
-    large block. So a second thread hears of the signal through a socket and ends the process when the grace
-    time is over. It ends the worker processes at once: whoever waits for them has nothing to wait for any more.
+    A handler written in Python runs only when the main thread comes back from C code, which may be reading a large
+    block. So a second thread receives the signal through a socket and ends the process when the grace time is over.
+    It ends worker processes at once, so that no thread waits for them.
     """
 
     def __init__(self) -> None:
         self.received: Interrupted | None = None
-        """What the signal means, once there was one."""
+        """The error that the first signal stands for; None before it."""
         self._settled = False
 
     def install(self, last_words: Callable[[Interrupted], None]) -> None:
-        """Listen from now on; `last_words` says how the call ended if the main thread does not get to it."""
-        heard, wakeup = socket.socketpair()
+        """Listen from now on. `last_words` reports how the call ended if the main thread cannot do so in time."""
+        receiver, wakeup = socket.socketpair()
         wakeup.setblocking(False)
         signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
         for number in _ERRORS:
             signal.signal(number, self._raise)
-        threading.Thread(target=self._enforce, args=(heard, last_words), name="signals", daemon=True).start()
+        threading.Thread(target=self._enforce, args=(receiver, last_words), name="signals", daemon=True).start()
 
     def settle(self) -> None:
-        """The outcome has been reported: a signal from now on changes nothing."""
+        """Ignore signals from now on: the outcome is reported."""
         self._settled = True
         for number in _ERRORS:
             signal.signal(number, signal.SIG_IGN)
@@ -58,17 +58,18 @@ class Signals:
             self.received = _ERRORS[signal.Signals(number)]()
             raise KeyboardInterrupt
 
-    def _enforce(self, heard: socket.socket, last_words: Callable[[Interrupted], None]) -> None:
-        number = heard.recv(1)[0]
+    def _enforce(self, receiver: socket.socket, last_words: Callable[[Interrupted], None]) -> None:
+        number = receiver.recv(1)[0]
         while number not in _ERRORS:
-            number = heard.recv(1)[0]
+            number = receiver.recv(1)[0]
         _end_workers()
         time.sleep(GRACE_S)
         error = _ERRORS[signal.Signals(number)]()
         if not self._settled:
-            words = threading.Thread(target=last_words, args=(error,), daemon=True)
-            words.start()
-            words.join(_LAST_WORDS_S)
+            # In a thread of its own, because writing may wait for a reader that never comes.
+            reporter = threading.Thread(target=last_words, args=(error,), daemon=True)
+            reporter.start()
+            reporter.join(_LAST_WORDS_S)
         os._exit(error.exit_code)
 
 

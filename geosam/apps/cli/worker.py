@@ -1,4 +1,4 @@
-"""``geosam worker``: answers the requests of another program."""
+"""``geosam worker``: answer the requests of another program."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import click
 
 from geosam.apps.cli.options.value_types import SIZE
 
-#: What embeddings may take: at most this, and at most this part of the machine's memory.
+#: Default memory for embeddings: this many bytes, but at most one part in so many of the machine's memory.
 _MEMORY, _PART = 2**30, 4
 
 
 @click.command(short_help="Answer the requests of another program.")
-@click.option("--memory", "memory_bytes", type=SIZE, help="What embeddings may take. [default: 1G, or 1/4 of RAM]")
+@click.option("--memory", "memory_bytes", type=SIZE, help="Memory for embeddings. [default: 1G, or 1/4 of RAM]")
 def worker(memory_bytes: int | None) -> None:
     """Answer requests on standard input, one JSON object a line; QGIS and other programs start it.
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from geosam.apps.worker.objects import MAX_WKB, object_messages
-from geosam.apps.worker.resources import Models, Scenes
+from geosam.apps.worker.resources import LoadedModels, OpenScenes
 from geosam.errors import ResourceError
 from geosam.objects.embeddings.memory import EmbeddingMemory
 from geosam.objects.observer import Observer
@@ -38,8 +38,8 @@ class Interactive:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory = EmbeddingMemory(memory_bytes)
-        self._scenes = Scenes()
-        self._models = Models()
+        self._scenes = OpenScenes()
+        self._models = LoadedModels()
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
     @property

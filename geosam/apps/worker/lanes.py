@@ -1,4 +1,4 @@
-"""Lanes: threads that do tasks one after the other. What a lane needs is imported in it, when its first task comes."""
+"""Lanes: threads that do one task after the other. A lane imports what it needs when its first task comes."""
 
 from __future__ import annotations
 
@@ -21,59 +21,59 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Id
     from geosam.apps.worker.tasks import Task
 
-#: Most characters of a message (or of its values) and of a traceback: they may quote what was sent.
+#: Most characters of a message (or of its values) and of a traceback: they may quote a long request.
 _MAX_TEXT, _MAX_TRACE = 2000, 20_000
 
 logger = logging.getLogger(__name__)
 
 
 class Service(Protocol):
-    """The methods of a lane and what they share."""
+    """The methods of a lane, and their shared state."""
 
     @property
     def methods(self) -> Mapping[str, Callable[..., Any]]:
-        """By name; each is called with the task and the arguments of the request.
+        """Functions by the name of the method; each takes the task and the arguments of the request.
 
-        One that lets other tasks go first between its steps is a generator; what it returns is the result.
+        A function that lets other tasks go first between its steps is a generator. It returns the result at its end.
         """
 
     def counts(self) -> Mapping[str, int]:
-        """What it holds, from any thread."""
+        """Return counts of the shared state. Any thread may call this."""
 
 
 class Lane:
-    """A thread with the tasks that wait for it.
+    """A thread, and the tasks that wait for it.
 
     Args:
-        name: of the thread.
-        service: makes the service, in the thread, when the first task comes; ``package.module:function``.
+        name: name of the thread.
+        service: function that makes the service, as ``package.module:function``. The thread calls it at its first task.
         settings: arguments of that function.
-        settle: takes the line of an answer.
+        settle: function that takes a task and the line of its answer.
     """
 
     def __init__(
         self, name: str, service: str, settings: Mapping[str, Any], settle: Callable[[Task, bytes], None]
     ) -> None:
         self.waiting = FairQueue()
-        """Tasks whose turn has not come."""
+        """Queue of tasks."""
         self._factory, self._settings, self._settle = service, settings, settle
         self.current: Task | None = None
-        """The task that is being done."""
+        """Task that the thread does now; None if it does nothing."""
         self._service: Service | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def counts(self) -> Mapping[str, int]:
-        """What the service holds."""
+        """Return the counts of the service."""
         return {} if self._service is None else self._service.counts()
 
     @property
     def busy(self) -> bool:
-        """Whether it still does something, after :meth:`join`."""
+        """True while the thread still works on a task, after :meth:`join`."""
         return self._thread.is_alive()
 
     def join(self, patience_s: float) -> None:
-        """Wait for the end of the task that is being done; no other is begun."""
+        """Wait for the end of the current task, `patience_s` seconds at most. No other task starts."""
         self.waiting.close()
         self._thread.join(patience_s)
 
@@ -86,10 +86,10 @@ class Lane:
             else:
                 self._settle(task, answer)
             self.current = None
-            del task, answer  # what they hold is not needed while nothing is to be done
+            del task, answer  # frees their memory while the thread waits
 
     def _advance(self, task: Task) -> bytes | None:
-        """Do a task, or its next step; None if there are more."""
+        """Do a task, or its next step. Return the line of the answer, or None if there are more steps."""
         try:
             done, value = self._step(task)
             return _answer(task.id, value) if done else None
@@ -97,7 +97,7 @@ class Lane:
             return refusal(task.id, error)
 
     def _step(self, task: Task) -> tuple[bool, Any]:
-        """Whether a task is done now, and its result."""
+        """Do a task, or its next step. Return True and the result if the task is done."""
         task.check()
         if task.steps is None:
             value = self._called(task)
@@ -122,7 +122,7 @@ def _answer(id: Id | None, value: Any) -> bytes:  # noqa: A002 - JSON-RPC's own 
 
 
 def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
-    """The line that answers a request which ended in an error."""
+    """Return the line that answers a request which ended in an error."""
     match error:
         case Stopped():
             line = failure(id, error.code, str(error))
@@ -131,14 +131,14 @@ def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
         case GeosamError():
             line = _refused(id, error)
         case MemoryError():
-            found = f"out of memory: {error or 'an allocation failed'}."
-            line = _refused(id, OutOfMemory(found, remedy="Close other programs."))
+            text = f"out of memory: {error or 'an allocation failed'}."
+            line = _refused(id, OutOfMemory(text, remedy="Close other programs."))
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             line = _refused(id, DiskFull(f"no space left on device: {error}.", remedy="Free some space."))
         case RuntimeError() if "CUDA error" in str(error):
-            found = f"the device failed: {str(error).splitlines()[0]}."
-            remedy = "Start the worker again, or use the cpu."
-            line = _refused(id, DeviceUnavailable(found, remedy=remedy, code="device-failed"))
+            text = f"the device failed: {str(error).splitlines()[0]}."
+            remedy = "Start the worker again, or use the cpu."  # CUDA does not recover within a process
+            line = _refused(id, DeviceUnavailable(text, remedy=remedy, code="device-failed"))
         case _:
             logger.error("internal error: %s", type(error).__name__)
             trace = "".join(traceback.format_exception(error))[-_MAX_TRACE:]

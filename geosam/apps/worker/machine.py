@@ -1,4 +1,4 @@
-"""What the worker's machine and environment are, found out without importing anything large."""
+"""Facts about the worker's machine and environment, without importing anything large."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _DISTRIBUTIONS = ("torch", "numpy", "rasterio", "shapely", "pyproj", "pyogrio")
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of geosam, Python and what they rest on; None for what is not installed."""
-    found = {name: _version(name) for name in _DISTRIBUTIONS}
-    gdal = getattr(sys.modules.get("rasterio"), "__gdal_version__", None)  # known once rasters were read
-    return {"geosam": __version__, "python": platform.python_version(), "gdal": gdal, **found}
+    """Return the versions of geosam, Python and important libraries; None for those that are not installed."""
+    installed = {name: _version(name) for name in _DISTRIBUTIONS}
+    # Importing rasterio takes long, so GDAL's version is None until the first raster is opened.
+    gdal = getattr(sys.modules.get("rasterio"), "__gdal_version__", None)
+    return {"geosam": __version__, "python": platform.python_version(), "gdal": gdal, **installed}
 
 
 def _version(name: str) -> str | None:
@@ -29,7 +30,7 @@ def _version(name: str) -> str | None:
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process; None where the system does not say it in a file."""
+    """Return the memory of this process in bytes; None if the system has no file with it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -38,7 +39,7 @@ def resident_bytes() -> int | None:
 
 
 def machine_bytes() -> int | None:
-    """Memory of the machine; None where the system does not say it this way (Windows)."""
+    """Return the memory of the machine in bytes; None if the system does not tell it this way (Windows)."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Objects as messages carry them."""
+"""Objects as messages, in groups that fit into a line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from geosam.apps.worker.protocol import Message
 
-#: Bytes of outlines that a message may hold, as base64: an eighth of the longest line.
+#: Bytes of outlines in one message, in base64: an eighth of the longest line.
 _BYTES_AT_ONCE = 2 << 20
-#: Longest outline of a message, in base64; the rest of the line is left to what is said about it.
+#: Longest outline of a message, in base64; the rest of the line is for the other columns.
 MAX_WKB = MAX_LINE - (1 << 20)
 
 
 def object_messages(polygons: Sequence[Any] | NDArray[Any], columns: Mapping[str, Sequence[Any]]) -> list[Message]:
-    """What `geosam.objects.shaping.features` gave, one message an object; outlines are WKB in base64."""
+    """Return one message for each object that `geosam.objects.shaping.features` made; outlines are WKB in base64."""
     wkbs: list[bytes] = shapely.to_wkb(np.asarray(polygons, object)).tolist()
     return [
         {"wkb": base64.b64encode(wkb).decode("ascii"), **dict(zip(columns, row, strict=True))}
@@ -33,7 +33,7 @@ def object_messages(polygons: Sequence[Any] | NDArray[Any], columns: Mapping[str
 
 
 def bundles(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """The objects in groups that fit into a line; without those that fit into none."""
+    """Yield the objects in groups that fit into a line. An object that fits into no line is left out."""
     bundle: list[Message] = []
     size = 0
     for message in messages:

@@ -1,6 +1,6 @@
-"""What each method takes: parameters are checked before anything is imported or waits for them.
+"""Parameters of every method, checked before their task waits for a lane.
 
-A reader takes a value and the place it stands at, and returns the value as the method wants it.
+A reader takes a value and its place in the message, and returns the value as the method uses it.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ def _within(kind: str, limits: Mapping[str, float | None]) -> str:
 
 
 def text(value: Any, place: str) -> str:
-    """A text that is not empty, of Unicode characters other than NUL."""
+    """Read a text that is not empty, of Unicode characters other than NUL."""
     try:
-        wanted = isinstance(value, str) and value.encode() and "\0" not in value
+        valid = isinstance(value, str) and value.encode() and "\0" not in value
     except UnicodeError:
-        wanted = False
-    if not wanted:
+        valid = False
+    if not valid:
         raise _unexpected(place, value, "a text")
     return str(value)
 
 
 def path(value: Any, place: str) -> str:
-    """A text that can name a file, which need not be Unicode."""
+    """Read the name of a file, which need not be Unicode."""
     try:
-        wanted = isinstance(value, str) and os.fsencode(value) and "\0" not in value
+        valid = isinstance(value, str) and os.fsencode(value) and "\0" not in value
     except UnicodeError:
-        wanted = False
-    if not wanted:
+        valid = False
+    if not valid:
         raise _unexpected(place, value, "the name of a file")
     return str(value)
 
 
 def flag(value: Any, place: str) -> bool:
-    """True or false."""
+    """Read true or false."""
     if not isinstance(value, bool):
         raise _unexpected(place, value, "true or false")
     return value
@@ -97,7 +97,7 @@ def number(above: float | None = None, least: float | None = None, most: float |
 
 
 def bounds(value: Any, place: str) -> tuple[float, float, float, float]:
-    """Map bounds (xmin, ymin, xmax, ymax) that enclose an area."""
+    """Read map bounds (xmin, ymin, xmax, ymax) that enclose an area."""
     read = number()
     corners = [read(item, place) for item in value] if isinstance(value, list) and len(value) == 4 else [0.0] * 4
     xmin, ymin, xmax, ymax = corners
@@ -107,7 +107,7 @@ def bounds(value: Any, place: str) -> tuple[float, float, float, float]:
 
 
 def one_of(*values: str) -> Reader:
-    """A reader of one of some texts."""
+    """Return a reader of a text that is one of `values`."""
 
     def read(value: Any, place: str) -> str:
         if not isinstance(value, str) or value not in values:
@@ -118,7 +118,7 @@ def one_of(*values: str) -> Reader:
 
 
 def list_of(reader: Reader) -> Reader:
-    """A reader of arrays."""
+    """Return a reader of arrays of values that `reader` reads."""
 
     def read(value: Any, place: str) -> list[Any]:
         if not isinstance(value, list):
@@ -129,34 +129,35 @@ def list_of(reader: Reader) -> Reader:
 
 
 def record(required: Mapping[str, Reader], optional: Mapping[str, Reader]) -> Reader:
-    """A reader of objects: what was given, by name; null stands for something optional that was not."""
+    """Return a reader of objects. An optional value that is null counts as missing."""
+    readers = {**required, **optional}
 
     def read(value: Any, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _unexpected(place, value, "an object")
-        given = {name: item for name, item in value.items() if item is not None or name not in optional}
-        for name in (*(name for name in required if name not in given), *given):
-            if name not in required and name not in optional:
-                raise ParameterError(f"{place}: {name[:50]!r} is none of {', '.join([*required, *optional])}")
-            if name not in given:
+        items = {name: item for name, item in value.items() if item is not None or name not in optional}
+        for name in (*(name for name in required if name not in items), *items):
+            if name not in readers:
+                raise ParameterError(f"{place}: {name[:50]!r} is none of {', '.join(readers)}")
+            if name not in items:
                 raise ParameterError(f"{place}.{name}: missing")
-        return {name: {**required, **optional}[name](item, f"{place}.{name}") for name, item in given.items()}
+        return {name: readers[name](item, f"{place}.{name}") for name, item in items.items()}
 
     return read
 
 
 def draft(value: Any, place: str) -> Draft:
-    """What a user has said about an object."""
+    """Read the draft of an object."""
     try:
-        found = Draft.from_json(value)
+        checked = Draft.from_json(value)
     except DraftError as error:
         raise ParameterError(f"{place}: {error}") from None
-    text(found.crs, f"{place}.crs")
-    return found
+    text(checked.crs, f"{place}.crs")
+    return checked
 
 
 def identifier(value: Any, place: str) -> int | str:
-    """A whole number of 64 bits, or a text."""
+    """Read a whole number of 64 bits, or a text."""
     if isinstance(value, str):
         return text(value, place)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
@@ -165,7 +166,7 @@ def identifier(value: Any, place: str) -> int | str:
 
 
 def attributes(value: Any, place: str) -> dict[str, Any]:
-    """Texts, numbers, true, false or null by name."""
+    """Read texts, numbers, true, false or null, by name."""
     if not isinstance(value, dict):
         raise _unexpected(place, value, "an object")
     for name, item in value.items():
@@ -243,10 +244,10 @@ def _request_id(value: Any, place: str) -> int | str:
     return value
 
 
-#: What every method may be given besides.
+#: Optional parameters of every method.
 COMMON: Mapping[str, Reader] = {"client": _name, "stream": _name}
 
-#: Parameters of every method: required ones, optional ones.
+#: Parameters of each method: required ones, optional ones.
 PARAMETERS: Mapping[str, tuple[Mapping[str, Reader], Mapping[str, Reader]]] = {
     "initialize": ({"protocol": integer()}, {"model": model}),
     "open": ({"path": path}, {"options": _opening}),
@@ -278,11 +279,11 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Reader], Mapping[str, Reader]]] = {
 
 
 def arguments(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked parameters of a method.
+    """Return the checked parameters of a method.
 
     Raises:
-        ParameterError: naming the parameter.
+        ParameterError: a parameter is missing, unknown or wrong; the message names it.
     """
     required, optional = PARAMETERS[method]
-    found: dict[str, Any] = record(required, {**optional, **COMMON})(params, "params")
-    return found
+    checked: dict[str, Any] = record(required, {**optional, **COMMON})(params, "params")
+    return checked

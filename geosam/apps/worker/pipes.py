@@ -1,8 +1,4 @@
-"""The worker's two pipes: claimed before anything else can write to them, read line by line, written by a thread.
-
-Libraries below Python print to file descriptor 1 as they like. So the descriptors that the client knows are moved to
-private numbers, and what is printed from then on goes to standard error.
-"""
+"""The worker's two pipes: claimed before any library can write to them, read line by line, written by a thread."""
 
 from __future__ import annotations
 
@@ -19,39 +15,40 @@ if TYPE_CHECKING:
 
 #: Bytes read at once.
 _PIECE = 1 << 16
-#: Bytes that wait to be written before answers and notifications have to wait.
+#: Bytes in the outbox above which answers and notifications wait.
 ROOM = 4 << 20
-#: Bytes beyond these that only errors may use, so that requests are read, and cancelled, while nobody reads answers.
+#: More bytes that only errors may use. So requests are read and cancelled even if the client reads no answers.
 RESERVE = 4 << 20
-#: Bytes that may wait when something is added that nobody has to see.
+#: Bytes in the outbox above which a notification that may be lost is dropped.
 _LITTLE = 1 << 16
-#: How often somebody who waits for room looks whether it is still wanted (seconds).
+#: Time between two checks of a line that waits for room (seconds).
 _LOOK_S = 0.1
 
 
 class Pipes(NamedTuple):
-    """The client's pipes, as file descriptors that nobody else knows."""
+    """The client's pipes, as file descriptors that no library knows."""
 
     incoming: int
-    """Requests come from here."""
+    """File descriptor of the requests."""
     outgoing: int
-    """Answers go here."""
+    """File descriptor of the answers."""
 
 
 def claim_pipes() -> Pipes:
-    """Take standard input and output away from everybody else; what is printed goes to standard error from now on."""
+    """Take standard input and output for the protocol. Everything that is printed later goes to standard error."""
     sys.stdout.flush()
+    # Libraries written in C print to descriptor 1 itself. So the client's descriptors get private numbers.
     pipes = Pipes(os.dup(0), os.dup(1))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return pipes
 
 
 def read_lines(incoming: int) -> Iterator[bytes]:
-    """The lines that come, without line feeds, until the pipe ends; a piece of a line at the end is dropped.
+    """Yield lines without line feeds until the pipe ends. An incomplete line at the end is dropped.
 
     Raises:
         ProtocolError: a line is too long.
@@ -62,11 +59,11 @@ def read_lines(incoming: int) -> Iterator[bytes]:
 
 
 class Outbox:
-    """Lines on their way to the client, written by a thread of its own; bounded, whatever the client reads.
+    """Lines on their way to the client, written by a thread of its own. Its size is bounded.
 
     Args:
-        outgoing: where they are written.
-        broken: called once, from the writing thread, if nobody can read them any more.
+        outgoing: file descriptor to write to.
+        broken: called once, by the writing thread, if the pipe has no reader any more.
     """
 
     def __init__(self, outgoing: int, broken: Callable[[], None]) -> None:
@@ -79,29 +76,29 @@ class Outbox:
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
         self._writer.start()
 
-    def send(self, line: bytes, wanted: Callable[[], bool] = lambda: True, room: int = ROOM) -> None:
-        """Write a line, as soon as there is room for it and as long as it is wanted."""
+    def send(self, line: bytes, needed: Callable[[], bool] = lambda: True, room: int = ROOM) -> None:
+        """Write a line as soon as there is room for it. Drop it if it is not needed any more."""
         with self._changed:
             while self._bytes > room and not self._closed:
-                if self._hasty or not wanted():
+                if self._hasty or not needed():
                     return
                 self._changed.wait(_LOOK_S)
             self._put(line)
 
     def offer(self, line: bytes) -> None:
-        """Write a line unless the client is behind."""
+        """Write a line, or drop it if the client reads too slowly."""
         with self._changed:
             if self._bytes <= _LITTLE:
                 self._put(line)
 
     def hasten(self) -> None:
-        """Have nobody wait for room any more: what finds none is dropped."""
+        """Let no line wait for room any more: drop lines for which there is none."""
         with self._changed:
             self._hasty = True
             self._changed.notify_all()
 
     def close(self, patience_s: float) -> None:
-        """Take no more lines, and wait for those that were taken to be written."""
+        """Take no more lines, and wait until the others are written, `patience_s` seconds at most."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -120,10 +117,10 @@ class Outbox:
                     if self._closed:
                         return
                     self._changed.wait()
-                left = memoryview(self._lines[0])
+                unwritten = memoryview(self._lines[0])
             try:
-                while left:
-                    left = left[os.write(self._outgoing, left) :]
+                while unwritten:
+                    unwritten = unwritten[os.write(self._outgoing, unwritten) :]
             except OSError:
                 self._give_up()
                 return

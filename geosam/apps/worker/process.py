@@ -1,4 +1,4 @@
-"""The worker's process: its threads, and the ways in which it ends."""
+"""The worker's process: its threads, and its end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from geosam.apps.worker.protocol import ProtocolError, failure
 from geosam.apps.worker.server import Server
 from geosam.errors import GeosamError, UsageError
 
-#: How long what is being done may take to stop once the worker ends, and the answers to be read (seconds).
+#: Time for running tasks to stop, and for answers to be read, when the worker ends (seconds).
 GRACE_S: Final = 3.0
 _LAST_WORDS_S: Final = 0.5
-#: How often the worker looks whether its parent is still there (seconds).
+#: Time between two checks that the parent process still lives (seconds).
 _LOOK_S: Final = 1.0
 
 
 def serve(pipes: Pipes, memory_bytes: int) -> None:
-    """Answer requests until the client, or whoever started the process, is gone or asks for the end; never returns.
+    """Answer requests until the client ends the worker, or the client or the parent process is gone. Never returns.
 
     Args:
-        pipes: where requests come from and answers go to.
-        memory_bytes: what embeddings may take.
+        pipes: pipes of the requests and the answers.
+        memory_bytes: memory for embeddings.
     """
     faulthandler.enable(sys.stderr)
-    parent = os.getppid()  # as long as nobody has heard of this process
+    parent = os.getppid()  # first of all: a parent that ends now must be noticed
     endings: queue.SimpleQueue[int] = queue.SimpleQueue()
     outbox = Outbox(pipes.outgoing, broken=lambda: endings.put(0))
     server = Server(outbox, lambda: endings.put(0), {"interactive": {"memory_bytes": memory_bytes}})
@@ -39,18 +39,18 @@ def serve(pipes: Pipes, memory_bytes: int) -> None:
     _start("parent", lambda: _outlive(parent), endings)
     try:
         code = endings.get()
-    except KeyboardInterrupt:  # Ctrl-C or SIGTERM; the command line sees to it that this ends in time
+    except KeyboardInterrupt:  # Ctrl-C or SIGTERM; the command line ends the process if this takes too long
         while not server.close(GRACE_S):
             time.sleep(_LAST_WORDS_S)
         raise
     server.close(GRACE_S)
     outbox.close(_LAST_WORDS_S)
     sys.stderr.flush()
-    os._exit(code)  # threads that did not stop in time end here
+    os._exit(code)  # ends threads that did not stop in time
 
 
 def _start(name: str, work: Callable[[], int], endings: queue.SimpleQueue[int]) -> None:
-    """Start a thread whose end, with a code or an error, is the end of the process."""
+    """Start a thread. When it ends, with an exit code or an error, the process ends."""
 
     def end() -> None:
         code = GeosamError.exit_code
@@ -63,20 +63,20 @@ def _start(name: str, work: Callable[[], int], endings: queue.SimpleQueue[int]) 
 
 
 def _read(incoming: int, server: Server, outbox: Outbox) -> int:
-    """Hand every line to the server; returns how the process ends when there are no more."""
+    """Hand every line to the server. Return the exit code of the process when there are no more lines."""
     try:
         for line in read_lines(incoming):
             server.handle(line)
     except ProtocolError as error:
         outbox.send(failure(error.id, error.code, str(error)))
         return UsageError.exit_code
-    except OSError:  # a pipe that breaks has ended
+    except OSError:  # a broken pipe counts as ended
         return 0
     return 0
 
 
 def _outlive(parent: int) -> int:
-    """Wait for the end of the parent: its pipe may be open in another process that it had started."""
+    """Wait for the end of the parent. Its end of the pipe may stay open in another process that it started."""
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
     return 0

@@ -1,4 +1,4 @@
-"""What the worker holds for its clients, within limits: rasters that were opened, and models."""
+"""Scenes and models that the worker keeps for its clients, within limits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import Segmenter
 
-#: Scenes that are known by an id, and those of them whose files are held open.
+#: Largest number of scenes with an id, and of scenes with an open file.
 MAX_SCENES, MAX_OPEN = 1000, 16
-#: Models that are loaded.
+#: Largest number of loaded models.
 MAX_MODELS = 3
 
 
-class Scenes:
-    """Scenes by the id that was given for them.
+class OpenScenes:
+    """Scenes by their ids.
 
-    Those not used for the longest time close their files, which they open again when they read, or are forgotten.
+    The scene that was not used for the longest time closes its file (it opens it again when it reads), or is forgotten.
     """
 
     def __init__(self) -> None:
@@ -38,31 +38,36 @@ class Scenes:
         return len(self._scenes)
 
     def open(self, path: str, options: Mapping[str, Any]) -> str:
-        """Open a raster; returns the id it has as long as its file stays the same.
+        """Open a raster and return its id. The id stays the same as long as the file does.
 
         Raises:
             GeosamError: as :func:`geosam.scene.open_scene` does.
         """
-        asked = json.dumps([path, options], sort_keys=True)
-        known = self._ids.get(asked, "")
-        if known in self._scenes and _is_unchanged(self._scenes[known]):
-            return known
+        source = json.dumps([path, options], sort_keys=True)
+        id = self._ids.get(source, "")  # noqa: A001 - the protocol's word
+        if id in self._scenes and _is_unchanged(self._scenes[id]):
+            return id
         scene = open_scene(path, **options)
         self._count += 1
-        self._ids[asked] = new = f"scene-{self._count}"
-        self._scenes[new] = scene
+        self._ids[source] = id = f"scene-{self._count}"  # noqa: A001
+        self._scenes[id] = scene
         if len(self._scenes) > MAX_SCENES:
             self.close(next(iter(self._scenes)))
-        return new
+        return id
 
     def get(self, id: str) -> Scene:  # noqa: A002 - the protocol's word
-        """The scene of an id.
+        """Return the scene of an id.
 
         Raises:
-            UsageError: there is none.
+            UsageError: no scene has this id.
         """
         if id not in self._scenes:
-            raise UsageError(f"no scene is open under this name: scene: {id[:100]!r}. Open the raster first.")
+            raise UsageError(
+                f"no scene has this id: `scene`: {id[:100]!r}.",
+                remedy="Open the raster first.",
+                code="scene-not-open",
+                scene=id[:100],
+            )
         self._scenes.move_to_end(id)
         self._open[id] = self._scenes[id]
         self._open.move_to_end(id)
@@ -71,16 +76,16 @@ class Scenes:
         return self._scenes[id]
 
     def close(self, id: str) -> None:  # noqa: A002
-        """Forget a scene; nothing happens if it is not known."""
+        """Forget a scene, if there is one with this id."""
         scene = self._scenes.pop(id, None)
         self._open.pop(id, None)
-        self._ids = {asked: other for asked, other in self._ids.items() if other != id}
+        self._ids = {source: other for source, other in self._ids.items() if other != id}
         if scene is not None:
             scene.close()
 
 
-class Models:
-    """Models by how they were asked for; the one not used for the longest time makes room for another."""
+class LoadedModels:
+    """Models by the arguments of `load_segmenter`. A new model replaces the one not used for the longest time."""
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, Segmenter] = OrderedDict()
@@ -88,26 +93,26 @@ class Models:
     def __len__(self) -> int:
         return len(self._models)
 
-    def get(self, wanted: Mapping[str, Any], loading: Callable[[str], None]) -> Segmenter:
-        """The model, loaded if need be; `loading` is told `begun` and `ended` then.
+    def get(self, arguments: Mapping[str, Any], loading: Callable[[str], None]) -> Segmenter:
+        """Return a model. If it has to be loaded, `loading` is called with "begun" before and with "ended" after.
 
         Raises:
             GeosamError: as :func:`geosam.segmenters.registry.load_segmenter` does.
         """
-        key = json.dumps(wanted, sort_keys=True)
+        key = json.dumps(arguments, sort_keys=True)
         if key not in self._models:
             if len(self._models) >= MAX_MODELS:
                 self._models.popitem(last=False)
             loading("begun")
             try:
-                self._models[key] = load_segmenter(**wanted)
+                self._models[key] = load_segmenter(**arguments)
             finally:
                 loading("ended")
         self._models.move_to_end(key)
         return self._models[key]
 
     def holds(self, segmenter: Segmenter) -> bool:
-        """Whether a model has not made room for another."""
+        """Return True if a model is still loaded."""
         return any(held is segmenter for held in self._models.values())
 
 

@@ -1,4 +1,4 @@
-"""The server: takes lines, sees to it that every request gets exactly one answer, and leaves the work to lanes."""
+"""The server: takes lines, hands tasks to lanes, and gives every request exactly one answer."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Id
 
 _VERSION = protocol.VERSION
-#: Requests that may wait.
+#: Most requests that wait.
 MAX_WAITING = 256
-#: What a lane that does nothing may take to end (seconds).
+#: Time for an idle lane to end (seconds).
 _MOMENT_S = 0.1
-#: Rank of what is done when nothing else is to be done.
+#: Rank of tasks that are done when there is no other.
 IDLE = 9
 
 
 class Method(NamedTuple):
-    """How a method is answered by a lane."""
+    """The lane of a method, and its rules."""
 
     lane: str
-    """Which one."""
+    """Name of the lane."""
     rank: int = 0
-    """Methods of lower rank go first."""
+    """Priority: methods of lower rank go first."""
     at_once: bool = True
-    """Whether it is answered as soon as it is cancelled, though its lane may need a moment more; else it is waited for,
-    because it writes files."""
+    """Answer a cancelled request at once, though its lane may still work on it. False for methods that write files:
+    their answer comes when they have stopped."""
 
 
 METHODS: Mapping[str, Method] = {
@@ -58,7 +58,7 @@ METHODS: Mapping[str, Method] = {
     "evaluate": Method("evaluation"),
 }
 
-#: What makes the service of each lane.
+#: Function that makes the service of each lane.
 SERVICES: Mapping[str, str] = {
     "interactive": "geosam.apps.worker.interactive:Interactive",
     "runs": "geosam.apps.worker.batch:Batch",
@@ -67,12 +67,12 @@ SERVICES: Mapping[str, str] = {
 
 
 class Server:
-    """Answers lines.
+    """The worker's requests and their answers.
 
     Args:
-        outbox: takes the answers.
-        ended: called when a client has asked for the end; the answer is given by :meth:`close`.
-        settings: arguments of the services of the lanes, by lane.
+        outbox: outbox for the answers.
+        ended: called when a client ends the worker; :meth:`close` sends the answer.
+        settings: arguments of the services, by lane.
     """
 
     def __init__(self, outbox: Outbox, ended: Callable[[], None], settings: Mapping[str, Mapping[str, Any]]) -> None:
@@ -93,19 +93,19 @@ class Server:
         }
 
     def handle(self, line: bytes) -> None:
-        """Take a line: a request is answered now or later, whatever it is."""
+        """Take a line. A request is answered now or later, right or wrong."""
         try:
             message = protocol.decode(line)
         except ProtocolError as error:
             self._urgent(failure(error.id, error.code, str(error)))
             return
         if not isinstance(message, Request):
-            return  # nothing is ever asked of the client
+            return  # an answer, though the worker sends no requests
         try:
             self._take(message)
         except ProtocolError as error:
             problem = failure(message.id, error.code, str(error))
-        except BaseException as error:  # noqa: BLE001 - as above, whatever it is
+        except BaseException as error:  # noqa: BLE001 - every error is an answer
             problem = refusal(message.id, error)
         else:
             return
@@ -113,28 +113,28 @@ class Server:
             self._urgent(problem)
 
     def close(self, patience_s: float) -> bool:
-        """Stop everything and give the answers that are due, if they are read; False if something is still being done.
+        """Stop all tasks and answer all requests. Return False if a task still runs.
 
-        What writes files is waited for, so many seconds at most.
+        Wait up to `patience_s` seconds for tasks that write files.
         """
         deadline = time.monotonic() + patience_s
         with self._lock:
             self._closing = True
             tasks = list(self._tasks.values())
         self._outbox.hasten()
-        ending = Stopped(protocol.CANCELLED, "the worker ends")
+        end = Stopped(protocol.CANCELLED, "the worker ends")
         for lane in self._lanes.values():
             lane.waiting.close()
         for task in tasks:
-            self._stop(task, ending)
+            self._stop(task, end)
         for lane in self._lanes.values():
-            now = lane.current
-            writes = now is not None and now.id is not None and not METHODS[now.method].at_once
+            current = lane.current
+            writes = current is not None and current.id is not None and not METHODS[current.method].at_once
             lane.join(max(_MOMENT_S, deadline - time.monotonic()) if writes else _MOMENT_S)
         with self._lock:
-            late = list(self._tasks.values())
-        for task in late:
-            self._settle(task, refusal(task.id, ending))
+            unanswered = list(self._tasks.values())
+        for task in unanswered:
+            self._settle(task, refusal(task.id, end))
         if self._last is not None:
             self._urgent(result(self._last, {}))
         return not any(lane.busy for lane in self._lanes.values())
@@ -143,27 +143,29 @@ class Server:
         if request.method not in METHODS and request.method not in self._own:
             raise ProtocolError(protocol.UNKNOWN_METHOD, f"no such method: {request.method[:100]!r}")
         if request.id is None and request.method != "cancel":
-            raise ProtocolError(protocol.INVALID_REQUEST, "nobody would get the answer")
+            raise ProtocolError(
+                protocol.INVALID_REQUEST, "a request without an id gets no answer; only cancel has none"
+            )
         with self._lock:
             if request.id in self._tasks:
                 raise ProtocolError(protocol.INVALID_REQUEST, f"id: {request.id!r} still waits for its answer")
-        known = arguments(request.method, request.params)
-        client, stream = known.pop("client", ""), known.pop("stream", "")
+        values = arguments(request.method, request.params)
+        client, stream = values.pop("client", ""), values.pop("stream", "")
         if not self._initialized and request.method != "initialize":
-            raise ProtocolError(protocol.INVALID_REQUEST, "initialize comes first")
+            raise ProtocolError(protocol.INVALID_REQUEST, "expected the method initialize first")
         if request.method in self._own:
-            answer = self._own[request.method](request.id, **known)
+            answer = self._own[request.method](request.id, **values)
             if answer is not None and request.id is not None:
                 self._urgent(result(request.id, answer))
             return
         if stream:
             self._supersede(client, stream)
         if sum(len(lane.waiting) for lane in self._lanes.values()) >= MAX_WAITING:
-            raise ProtocolError(protocol.BUSY, f"{MAX_WAITING} requests wait, no more are taken. Ask again later")
-        self._wait(Task(request.id, request.method, known, self._outbox, client, stream, METHODS[request.method].rank))
+            raise ProtocolError(protocol.BUSY, f"too many requests wait: {MAX_WAITING}. Send it again later")
+        self._wait(Task(request.id, request.method, values, self._outbox, client, stream, METHODS[request.method].rank))
 
     def _wait(self, task: Task) -> None:
-        """Let a task wait for its lane."""
+        """Put a task into the queue of its lane."""
         name = METHODS[task.method].lane if task.id is not None else "interactive"
         with self._lock:
             if self._closing:
@@ -178,17 +180,17 @@ class Server:
         with self._lock:
             older = [task for task in self._tasks.values() if (task.client, task.stream) == (client, stream)]
         for task in older:
-            self._stop(task, Stopped(protocol.SUPERSEDED, "a newer request has taken its place"))
+            self._stop(task, Stopped(protocol.SUPERSEDED, "a newer request of its stream replaced it"))
 
     def _stop(self, task: Task, why: Stopped) -> None:
-        """Have a task given up; it is answered now, or when its lane has stopped."""
+        """Stop a task. It is answered now, or when its lane has stopped."""
         method = METHODS[task.method]
         task.stop = task.stop or why
         if self._lanes[method.lane].waiting.remove(task) or method.at_once:
             self._settle(task, refusal(task.id, task.stop), ROOM + RESERVE)
 
     def _settle(self, task: Task, line: bytes, room: int = ROOM) -> None:
-        """Answer a task, unless it was answered before."""
+        """Answer a task that has no answer yet."""
         if task.id is None:
             return
         with self._lock:
@@ -244,7 +246,7 @@ class Server:
 
 
 def known_models() -> list[Message]:
-    """The models by name, the default first, and whether their weights are there."""
+    """Return the models by name, the default first. `ready` is False if the weights have to be downloaded."""
     folder = checkpoint_folder()
     return [
         {

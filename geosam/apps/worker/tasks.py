@@ -1,4 +1,4 @@
-"""Requests on their way to an answer, and the queue in which they wait for a thread."""
+"""Tasks, which become answers, and the queue in which they wait for a thread."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Id
 
 
-#: Tasks of this rank and higher ones are those that nobody waits for; how long they let others come first (seconds).
+#: Least rank of tasks that no user waits for, and the quiet time before one of them starts (seconds).
 PATIENT, QUIET_S = 2, 0.25
 
 
 class Stopped(Exception):
-    """A request is not wanted any more; `code` and the text are the answer."""
+    """A request was cancelled or replaced; `code` and the text are the answer."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -32,52 +32,53 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Task:
-    """A request as the method that answers it sees it."""
+    """A request, as the method that answers it sees it."""
 
     id: Id | None
-    """Of the request; None for what the worker does of its own accord."""
+    """Id of the request; None for a task that no client sent."""
     method: str
-    """What is to be done."""
+    """Name of the method that answers it."""
     arguments: Mapping[str, Any]
     """Checked arguments of the method."""
     outbox: Outbox
-    """Where notifications go."""
+    """Outbox for notifications."""
     client: str = ""
-    """Whose request it is."""
+    """Client that sent the request."""
     stream: str = ""
-    """Within which only the newest counts; empty for none."""
+    """Stream of the client, in which only the newest request counts; empty for none."""
     rank: int = 0
-    """Lower ones go first."""
+    """Priority: tasks of lower rank go first."""
     stop: Stopped | None = None
-    """Why it is not wanted any more, once that is so."""
+    """Reason to stop, once there is one."""
     steps: Iterator[None] | None = field(default=None, repr=False)
-    """What is left to do of a method that lets others go first between its steps."""
+    """Remaining steps of a method that lets other tasks go first between its steps."""
 
     def check(self) -> None:
-        """Give up if the task is not wanted any more.
+        """Stop here if the task was cancelled or replaced.
 
         Raises:
-            Stopped: it is not.
+            Stopped: the task was cancelled or replaced.
         """
         if self.stop is not None:
             raise self.stop
 
     def tell(self, method: str, **params: Any) -> None:
-        """Send a notification that counts; waits for the client to read."""
-        self.outbox.send(notification(method, params), wanted=lambda: self.stop is None)
+        """Send a notification that must arrive. Wait for the client to read."""
+        self.outbox.send(notification(method, params), needed=lambda: self.stop is None)
 
     def offer(self, method: str, **params: Any) -> None:
-        """Send a notification that may be dropped."""
+        """Send a notification that may be lost."""
         self.outbox.offer(notification(method, params))
 
 
 class FairQueue:
-    """Tasks that wait: lowest rank first, clients in turn, the tasks of one client in their order.
+    """Waiting tasks: lowest rank first, clients in turn, the tasks of one client in their order.
 
-    What nobody waits for begins only after a moment in which nothing else came: whoever moves a cursor asks again soon.
+    A task that no user waits for starts only after a quiet time without other tasks: a user who moves the cursor will
+    soon send the next request.
 
     Args:
-        quiet_s: how long that moment is (seconds).
+        quiet_s: length of the quiet time (seconds).
     """
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
@@ -92,7 +93,7 @@ class FairQueue:
             return sum(len(tasks) for turns in self._turns.values() for tasks in turns.values())
 
     def put(self, task: Task) -> None:
-        """Let a task wait; behind those of its rank and client."""
+        """Add a task behind those of its rank and client."""
         with self._changed:
             if task.rank < PATIENT:
                 self._last = time.monotonic()
@@ -100,7 +101,7 @@ class FairQueue:
             self._changed.notify()
 
     def take(self) -> Task | None:
-        """The task whose turn it is, as soon as there is one; None once the queue was closed."""
+        """Wait for the next task and return it. Return None if the queue is closed."""
         with self._changed:
             while not self._closed:
                 rank = min(self._turns, default=None)
@@ -111,7 +112,7 @@ class FairQueue:
         return None
 
     def remove(self, task: Task) -> bool:
-        """Take a task out of its turn; False if it does not wait."""
+        """Remove a task. Return False if it does not wait in the queue."""
         with self._changed:
             turns = self._turns.get(task.rank)
             if turns is None or task not in turns.get(task.client, ()):
@@ -121,7 +122,7 @@ class FairQueue:
             return True
 
     def close(self) -> None:
-        """Give no more tasks away."""
+        """Return no more tasks."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -41,12 +41,12 @@ LEAVES = [value for value in vars(errors).values() if isinstance(value, type) an
 
 @pytest.mark.parametrize("cls", LEAVES, ids=lambda cls: cls.__name__)
 def test_every_error_of_the_tree_ends_in_its_exit_code(cls, failing, geosam):
-    failing(cls("something is wrong: a.tif: found 1, wanted 2. Do this."))
+    failing(cls("something is wrong: a.tif: found 1, expected 2. Do this."))
     done = geosam("fail", "--json")
     assert done.code == cls.exit_code == done.json["exit_code"]
     assert done.error() == done.json["error"]
     if not issubclass(cls, errors.Interrupted):
-        assert done.error() == "something is wrong: a.tif: found 1, wanted 2. Do this."
+        assert done.error() == "something is wrong: a.tif: found 1, expected 2. Do this."
 
 
 def test_an_error_is_worded_and_its_code_and_values_are_json(failing, geosam):
@@ -144,7 +144,7 @@ def test_lack_of_memory_ends_in_8_with_what_to_lower(failing, geosam):
 
 
 def test_an_interruption_that_a_library_swallowed_still_counts(failing, geosam, monkeypatch):
-    failing(errors.UnreadableScene("tile r0 c0 cannot be read: x.tif: found nothing, wanted pixels. Check it."))
+    failing(errors.UnreadableScene("tile r0 c0 cannot be read: x.tif: found nothing, expected pixels. Check it."))
     monkeypatch.setattr(boundary.Signals, "received", errors.Terminated(), raising=False)
     monkeypatch.setattr(boundary.Signals, "__init__", lambda _: None)
     done = geosam("fail")

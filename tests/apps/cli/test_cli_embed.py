@@ -65,13 +65,13 @@ def test_the_output_is_the_same_with_any_cache_and_none(scene, geosam):
         assert "warning" not in done.err
         return out.read_bytes()
 
-    wanted = made()
-    assert made("--cache", "store") == wanted
+    expected = made()
+    assert made("--cache", "store") == expected
     assert len(entries(scene.parent / "store")) == 15
-    assert made("--cache=store", "--cache-size=1M") == wanted
+    assert made("--cache=store", "--cache-size=1M") == expected
     geosam("embed", scene, "-o", "other", *EXACT)
     before = [path.stat().st_mtime_ns for path in entries(scene.parent / "other")]
-    assert made("--cache", "other", "--cache-size", "1G") == wanted
+    assert made("--cache", "other", "--cache-size", "1G") == expected
     after = [path.stat().st_mtime_ns for path in entries(scene.parent / "other")]
     assert all(used > written for used, written in zip(after, before, strict=True))
 

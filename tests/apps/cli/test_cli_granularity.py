@@ -1,4 +1,4 @@
-"""``--granularity``: which of the masks of an ambiguous prompt is wanted, with a segmenter that has three for each."""
+"""``--granularity``: the choice among the masks of an ambiguous prompt, with a segmenter that has three for each."""
 
 import geopandas
 import pytest

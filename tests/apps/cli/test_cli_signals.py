@@ -111,4 +111,4 @@ def test_the_line_says_that_the_run_resumes(busy):
     process = busy("in_python", "--resumable")
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=10)
-    assert err == "error: interrupted. Finished tiles are kept: the same command goes on from there.\n"
+    assert err == "error: interrupted. Finished tiles are kept: the same command continues from there.\n"

@@ -44,3 +44,9 @@ def scene_path(tmp_path_factory):
     """A scene of 300 x 240 px of half a metre, in a path that is not plain ASCII."""
     folder = tmp_path_factory.mktemp("a scène")
     return write_scene(folder / "flat.tif", picture(300, 240), photometric="rgb")
+
+
+@pytest.fixture(scope="module")
+def scene(shared_worker, scene_path):
+    """The scene of `scene_path`, opened by the shared worker."""
+    return shared_worker.ask("open", path=str(scene_path))

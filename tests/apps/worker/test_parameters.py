@@ -69,7 +69,7 @@ values = st.recursive(
         ),
         ("segment", {**SEGMENT, "model": "threshold"}, "params.model: found 'threshold', expected an object"),
         ("segment", {**SEGMENT, "simplify_m": -1}, "params.simplify_m: found -1, expected a number, at least 0"),
-        ("segment", {**SEGMENT, "draft": {**DRAFT, "steps": 1}}, "params.draft: draft.steps: an array wanted"),
+        ("segment", {**SEGMENT, "draft": {**DRAFT, "steps": 1}}, "params.draft: draft.steps: expected an array"),
         (
             "segment",
             {**SEGMENT, "draft": {**DRAFT, "crs": "\ud800"}},

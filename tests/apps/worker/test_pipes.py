@@ -76,15 +76,15 @@ def test_notes_that_nobody_has_to_see_are_dropped_meanwhile(pipe):
 
 
 @pytest.mark.fault("F12")
-def test_who_waits_gives_up_when_the_answer_is_not_wanted_any_more(pipe):
+def test_a_line_that_waits_is_dropped_when_it_is_not_needed_any_more(pipe):
     outbox = Outbox(pipe[1], lambda: None)
     outbox.send(b"x" * 2 * ROOM)
-    wanted = [True]
-    waiting = threading.Thread(target=outbox.send, args=(b"stale\n", lambda: wanted[0]), daemon=True)
+    needed = [True]
+    waiting = threading.Thread(target=outbox.send, args=(b"stale\n", lambda: needed[0]), daemon=True)
     waiting.start()
     time.sleep(0.3)
     assert waiting.is_alive()
-    wanted[0] = False
+    needed[0] = False
     waiting.join(PATIENCE)
     assert not waiting.is_alive()
     outbox.send(b"error\n", room=2 * ROOM + RESERVE)  # does not wait

@@ -117,14 +117,14 @@ def test_numbers_that_are_not_finite_are_not_written(number):
 
 
 @given(st.lists(st.binary().filter(lambda data: b"\n" not in data)), st.data())
-def test_lines_come_whole_whatever_pieces_the_pipe_delivers(wanted, data):
-    stream = b"".join(line + b"\n" for line in wanted) + b"begun"
+def test_lines_come_whole_whatever_pieces_the_pipe_delivers(expected, data):
+    stream = b"".join(line + b"\n" for line in expected) + b"begun"
     lines, found = Lines(), []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         found += lines.feed(stream[:size])
         stream = stream[size:]
-    assert found == wanted
+    assert found == expected
 
 
 @pytest.mark.fault("F13")

@@ -80,7 +80,7 @@ def test_an_id_that_waits_cannot_be_used_again_and_one_that_is_answered_can(loca
         ("fail:bug", protocol.INTERNAL_ERROR, None, "internal error: KeyError"),
         ("fail:exit", protocol.INTERNAL_ERROR, None, "internal error: SystemExit"),
         ("nan:", protocol.INTERNAL_ERROR, None, "internal error: ValueError"),
-        (f"large:{protocol.MAX_LINE}", protocol.INTERNAL_ERROR, None, "internal error: ValueError: a message of"),
+        (f"large:{protocol.MAX_LINE}", protocol.INTERNAL_ERROR, None, "internal error: ValueError: a message is too long"),
     ],
 )
 def test_an_error_is_an_answer_and_the_worker_goes_on(path, expected, kind, told, local):
@@ -259,16 +259,16 @@ def test_whatever_is_sent_the_next_request_is_answered(local, lines):
     local.replies.clear()
     for line in lines:
         local.write(line.replace(b"\n", b"") + b"\n")
-    wanted = 0
+    expected = 0
     for line in lines:
         try:
             message = protocol.decode(line.replace(b"\n", b""))
         except protocol.ProtocolError:
-            wanted += 1
+            expected += 1
         else:
-            wanted += isinstance(message, protocol.Request) and message.id is not None
+            expected += isinstance(message, protocol.Request) and message.id is not None
     marker = f"marker {time.monotonic_ns()}"
     local.write(protocol.request(marker, "open", {"path": "marker"}))
     assert local.reply(marker).result == {"path": "marker"}
-    local.wait_for(lambda: len(local.replies) >= wanted + 1)
-    assert len(local.replies) == wanted + 1
+    local.wait_for(lambda: len(local.replies) >= expected + 1)
+    assert len(local.replies) == expected + 1

@@ -1,5 +1,6 @@
 """A worker as tests see it: a process or a server on two pipes, whose messages a thread collects."""
 
+import base64
 import contextlib
 import itertools
 import json
@@ -11,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 from types import MappingProxyType
+
+import shapely
 
 import geosam
 from geosam.apps.worker import protocol
@@ -186,3 +189,22 @@ def point(x, y, label=1):
 def draft(*steps, crs="EPSG:32633", granularity="auto"):
     """A draft as JSON."""
     return json.loads(json.dumps({"crs": crs, "granularity": granularity, "steps": steps}))
+
+
+def place(scene, col, row):
+    """Map coordinates of a pixel's centre."""
+    a, b, c, d, e, f = scene["transform"]
+    return a * (col + 0.5) + b * (row + 0.5) + c, d * (col + 0.5) + e * (row + 0.5) + f
+
+
+def ask(worker, scene, *steps, **params):
+    return worker.ask("segment", scene=scene["scene"], model=MODEL, draft=draft(*steps), **params)
+
+
+def shape(found):
+    return shapely.from_wkb(base64.b64decode(found["wkb"]))
+
+
+def comparable(shapes):
+    """WKB of shapes as a GeoPackage has them, wherever their rings begin, in a stated order."""
+    return sorted(shapely.multipolygons(shapely.get_parts(one)).normalize().wkb for one in shapes)
