@@ -43,10 +43,6 @@ def segment(
     *,
     scene: str,
     output: Path | None,
-    prompts: str | None,
-    points: tuple[tuple[float, float], ...],
-    negatives: tuple[tuple[float, float], ...],
-    boxes: tuple[tuple[float, float, float, float], ...],
     **options: Any,
 ) -> None:
     """Find the objects of the raster SCENE and write them as polygons.
@@ -60,31 +56,23 @@ def segment(
     from geosam.segmenters.registry import load_segmenter
 
     out = output or default_output(scene)
-    _check_distinct(out, prompts)
+    _check_distinct(out, options["prompts"])
     with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
         report.warn(opened.warnings)
-        requested = requested_prompts(
-            report,
-            opened.geobox.crs,
-            prompts=prompts,
-            points=points,
-            negatives=negatives,
-            boxes=boxes,
-            options=options,
-        )
-        rules = automatic_rules(options, prompted=requested is not None)
+        prompts = requested_prompts(report, opened.geobox.crs, options)
+        rules = automatic_rules(options, prompted=prompts is not None)
         segmenter = load_segmenter(**model_arguments(options))
         run = RunOptions(**values_for(RUN, options), **rules(segmenter.spec), command=recorded_command(report.command))
         store = _store(report, **values_for(CACHE, options))
         report.resumable = True
         with report.progress() as progress:
             observer = Callbacks(on_progress=progress)
-            if requested is None:
+            if prompts is None:
                 summary = segment_scene(opened, segmenter, out, run, store=store, observer=observer)
             else:
                 skip_outside = options["skip_outside"]
                 summary = segment_prompts(
-                    opened, segmenter, requested, out, run, skip_outside=skip_outside, store=store, observer=observer
+                    opened, segmenter, prompts, out, run, skip_outside=skip_outside, store=store, observer=observer
                 )
     _tell(report, summary)
 

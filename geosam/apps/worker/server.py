@@ -60,9 +60,9 @@ METHODS: Mapping[str, Method] = {
 
 #: Function that makes the service of each lane.
 SERVICES: Mapping[str, str] = {
-    "interactive": "geosam.apps.worker.interactive:Interactive",
-    "runs": "geosam.apps.worker.batch:Batch",
-    "evaluation": "geosam.apps.worker.batch:Batch",
+    "interactive": "geosam.apps.worker.click_service:ClickService",
+    "runs": "geosam.apps.worker.run_service:RunService",
+    "evaluation": "geosam.apps.worker.run_service:RunService",
 }
 
 

@@ -283,7 +283,7 @@ def test_a_run_that_is_stopped_resumes(number, code, workers, long_run, tmp_path
     assert time.monotonic() - began < 2
     assert process.returncode == json.loads(out)["exit_code"] == code
     (line,) = err.splitlines()
-    assert "the same command goes on" in line
+    assert "the same command continues" in line
     assert psutil.wait_procs(children, timeout=2)[1] == []
     assert not (tmp_path / "big_segments.gpkg").exists()
     out, err = long_run(workers).communicate(timeout=120)

@@ -37,16 +37,7 @@ def prompt_options(command: Command) -> Command:
     return command
 
 
-def requested_prompts(
-    report: Report,
-    scene_crs: CRS,
-    *,
-    prompts: str | None,
-    points: Sequence[Point],
-    negatives: Sequence[Point],
-    boxes: Sequence[Box],
-    options: Mapping[str, Any],
-) -> list[Prompt] | None:
+def requested_prompts(report: Report, scene_crs: CRS, options: Mapping[str, Any]) -> list[Prompt] | None:
     """Return the prompts that the options describe. None means everything: the options describe nothing.
 
     Raises:
@@ -59,22 +50,23 @@ def requested_prompts(
     reading = {**defaults(PROMPTS), **values_for(PROMPTS, options)}
     granularity = reading.pop("granularity")
     del reading["skip_outside"]  # which concerns the scene
+    prompts, points, negatives, boxes = (options[name] for name in ("prompts", "points", "negatives", "boxes"))
     drawn = bool(points or negatives or boxes)
     if prompts is not None and drawn:
         raise UsageError(
             f"--prompts {prompts}: given together with --point, --negative or --box. Use one or the other."
         )
     if prompts is not None:
-        found, warnings = read_prompts(prompts, **reading)
+        layer, warnings = read_prompts(prompts, **reading)
         report.warn(warnings)
-        return with_granularity(found, granularity)
+        return with_granularity(layer, granularity)
     for name in ("layer", "encoding"):
         if reading[name] is not None:
             raise UsageError(f"--{name} {reading[name]}: there is no layer to read. Name one with --prompts.")
     if drawn:
-        found, warnings = prompts_from_options(points, negatives, boxes, reading["crs"] or scene_crs)
+        listed, warnings = prompts_from_options(points, negatives, boxes, reading["crs"] or scene_crs)
         report.warn(warnings)
-        return with_granularity(found, granularity)
+        return with_granularity(listed, granularity)
     if granularity != "auto":
         raise UsageError(
             f"--granularity {granularity}: there is no prompt it could apply to. Give --prompts, --point or --box."

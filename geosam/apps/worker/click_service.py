@@ -1,11 +1,11 @@
-"""What is answered between two clicks; all of it in one thread, one request or one window after the other."""
+"""The service for short requests: scenes, clicks, prompt layers. One thread does a request or a window at a time."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from geosam.apps.worker.objects import MAX_WKB, object_messages
+from geosam.apps.worker.object_messages import MAX_WKB, object_messages
 from geosam.apps.worker.resources import LoadedModels, OpenScenes
 from geosam.errors import ResourceError
 from geosam.objects.embeddings.memory import EmbeddingMemory
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from geosam.prompts.draft import Draft
     from geosam.segmenters.segmenter import Segmenter
 
-#: Pairs of a scene and a model whose earlier answers are remembered.
+#: Most sessions (pairs of a scene and a model) whose earlier answers are kept.
 MAX_SESSIONS = 16
 
 
-class Interactive:
+class ClickService:
     """The service of the lane for short requests.
 
     Args:
-        memory_bytes: what embeddings may take.
+        memory_bytes: memory for embeddings.
     """
 
     def __init__(self, memory_bytes: int) -> None:
@@ -44,7 +44,7 @@ class Interactive:
 
     @property
     def methods(self) -> Mapping[str, Callable[..., Any]]:
-        """By name."""
+        """Functions by the name of the method."""
         return {
             "open": self.open,
             "close": self.close,
@@ -55,7 +55,7 @@ class Interactive:
         }
 
     def counts(self) -> Mapping[str, int]:
-        """What it holds, from any thread."""
+        """Return the numbers of scenes, models and embeddings. Any thread may call this."""
         return {
             "scenes": len(self._scenes),
             "models": len(self._models),
@@ -64,17 +64,17 @@ class Interactive:
         }
 
     def prepare(self, task: Task, *, model: Mapping[str, Any] | None = None) -> None:
-        """Load a model before it is asked for."""
+        """Load a model before the first click."""
         if model is not None:
             self._model(task, model)
 
     def open(self, _: Task, *, path: str, options: Mapping[str, Any] | None = None) -> Message:
-        """Register a raster."""
-        known = self._scenes.open(path, options or {})
-        scene = self._scenes.get(known)
+        """Open a raster and describe it."""
+        id = self._scenes.open(path, options or {})  # noqa: A001 - the protocol's word
+        scene = self._scenes.get(id)
         authority = scene.geobox.crs.to_authority()
         return {
-            "scene": known,
+            "scene": id,
             "path": scene.path,
             "width": scene.geobox.width,
             "height": scene.geobox.height,
@@ -87,7 +87,7 @@ class Interactive:
         }
 
     def close(self, _: Task, *, scene: str) -> Message:
-        """Forget a raster."""
+        """Forget a scene."""
         self._scenes.close(scene)
         self._keep_sessions(lambda key, _: key[0] != scene)
         return {}
@@ -102,18 +102,18 @@ class Interactive:
         look: Look = "whole",
         **shaping: float,
     ) -> Message:
-        """The object that a draft describes."""
+        """Find the object that a draft describes."""
         session = self._session(task, scene, model)
-        answer = session.answer(draft, look, **shaping, observer=_Watch(task, scene, session))
-        found: Message | None = None
+        answer = session.answer(draft, look, **shaping, observer=_WindowReporter(task, scene, session))
+        message: Message | None = None
         if answer.found is not None:
             columns = {name: [value] for name, value in answer.found.columns.items()}
-            (found,) = object_messages([answer.found.polygon], columns)
-            _check_length(found["wkb"])
+            (message,) = object_messages([answer.found.polygon], columns)
+            _check_length(message["wkb"])
         return {
             "ready": answer.ready,
             "complete": answer.complete,
-            "object": found,
+            "object": message,
             "window": session.corners(answer.window).tolist(),
             "warnings": list(answer.warnings),
         }
@@ -127,14 +127,14 @@ class Interactive:
         bounds: tuple[float, float, float, float],
         crs: str,
     ) -> Generator[None, None, Message]:
-        """Look at the windows around a view, one a step."""
+        """Embed the windows that clicks inside a view would use, one window a step."""
         session = self._session(task, scene, model)
-        windows = made = 0
-        for looked_at in session.prefetch(bounds, crs, observer=_Watch(task, scene, session)):
-            windows, made = windows + 1, made + looked_at
+        windows = computed = 0
+        for is_new in session.prefetch(bounds, crs, observer=_WindowReporter(task, scene, session)):
+            windows, computed = windows + 1, computed + is_new
             yield
-            self._scenes.get(scene)  # may have been closed meanwhile
-        return {"windows": windows, "made": made}
+            self._scenes.get(scene)  # the client may have closed it between two steps
+        return {"windows": windows, "made": computed}
 
     def save_prompts(self, _: Task, *, path: str, objects: Sequence[Message], overwrite: bool = False) -> Message:
         """Write drafts as a prompt layer."""
@@ -155,27 +155,28 @@ class Interactive:
             self._sessions.popitem(last=False)
         return self._sessions[key]
 
-    def _model(self, task: Task, wanted: Mapping[str, Any]) -> Segmenter:
+    def _model(self, task: Task, arguments: Mapping[str, Any]) -> Segmenter:
         def loading(state: str) -> None:
-            task.tell("loading", client=task.client, model=wanted["name"], state=state)
+            task.tell("loading", client=task.client, model=arguments["name"], state=state)
 
-        found = self._models.get(wanted, loading)
+        segmenter = self._models.get(arguments, loading)
+        # A session keeps its model in memory. So no session may outlive it.
         self._keep_sessions(lambda _, session: self._models.holds(session.segmenter))
-        return found
+        return segmenter
 
-    def _keep_sessions(self, wanted: Callable[[tuple[str, str], Session], bool]) -> None:
-        """Forget sessions that hold what is not needed any more."""
-        self._sessions = OrderedDict((key, held) for key, held in self._sessions.items() if wanted(key, held))
+    def _keep_sessions(self, needed: Callable[[tuple[str, str], Session], bool]) -> None:
+        """Forget all sessions but those for which `needed` is true."""
+        self._sessions = OrderedDict((key, session) for key, session in self._sessions.items() if needed(key, session))
 
 
-class _Watch(Observer):
-    """Tells the client of windows that are looked at; stops where the request is not wanted any more."""
+class _WindowReporter(Observer):
+    """Tells the client which windows are embedded, and stops when the request is cancelled or replaced."""
 
     def __init__(self, task: Task, scene: str, session: Session) -> None:
         self._task, self._scene, self._session = task, scene, session
 
     def window(self, window: Window, state: WindowState) -> None:
-        """Stop, or tell the client."""
+        """Send the state of a window that is not known yet."""
         if state != "ended":
             self._task.check()
         if state != "known":
@@ -192,10 +193,13 @@ def _check_length(wkb: str) -> None:
     """Refuse an outline that fits into no message.
 
     Raises:
-        ResourceError: it does not.
+        ResourceError: it does not fit.
     """
     if len(wkb) > MAX_WKB:
         raise ResourceError(
-            f"the object's outline is too long for an answer: {len(wkb)} bytes, at most {MAX_WKB} wanted. "
-            "Simplify it, or segment the raster into a file."
+            f"the object's outline is too long for an answer: found {len(wkb)} bytes, expected at most {MAX_WKB}.",
+            remedy="Simplify it, or segment the raster into a file.",
+            code="outline-too-long",
+            bytes=len(wkb),
+            limit=MAX_WKB,
         )
