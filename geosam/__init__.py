@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 from geosam._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from geosam.api import evaluate, finetune, models, preview, segment, session
     from geosam.errors import GeosamError
     from geosam.geometry.geobox import GeoBox, Window
+    from geosam.objects.click_session import ClickSession
     from geosam.objects.embeddings.memory import EmbeddingMemory
     from geosam.objects.embeddings.store import EmbeddingStore
+    from geosam.objects.observer import Observer
     from geosam.objects.session import Answer, FoundObject, Session
     from geosam.prompts.draft import Draft
     from geosam.prompts.from_draft import draft_of, prompt_of
     from geosam.prompts.layer import read_prompts, write_prompts
     from geosam.prompts.prompt import Prompt, Steps
     from geosam.run.embedding import embed_scene
+    from geosam.run.executor import Executor
     from geosam.run.options import RunOptions
     from geosam.run.pipeline import segment_prompts, segment_scene
+    from geosam.run.result import Result
     from geosam.run.summaries import EmbedSummary, RunSummary
     from geosam.scene import Scene, Tile, open_scene
     from geosam.segmenters.masks import MaskSet
@@ -34,20 +39,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ClickSession",
     "Draft",
     "EmbedSummary",
     "Embedding",
     "EmbeddingMemory",
     "EmbeddingStore",
+    "Executor",
     "FoundObject",
     "GeoBox",
     "GeosamError",
     "KeepRule",
     "MaskSet",
     "ModelSpec",
+    "Observer",
     "PixelPrompts",
     "PolygonLayer",
     "Prompt",
+    "Result",
     "RunOptions",
     "RunSummary",
     "Scene",
@@ -58,29 +67,40 @@ __all__ = [
     "Window",
     "draft_of",
     "embed_scene",
+    "evaluate",
+    "finetune",
     "load_segmenter",
+    "models",
     "open_scene",
+    "preview",
     "prompt_of",
     "read_polygons",
     "read_prompts",
+    "segment",
     "segment_prompts",
     "segment_scene",
+    "session",
     "write_prompts",
 ]
 
 _HOMES = {
+    "api": ("evaluate", "finetune", "models", "preview", "segment", "session"),
     "errors": ("GeosamError",),
     "geometry.geobox": ("GeoBox", "Window"),
+    "objects.click_session": ("ClickSession",),
     "objects.embeddings.memory": ("EmbeddingMemory",),
     "objects.embeddings.store": ("EmbeddingStore",),
+    "objects.observer": ("Observer",),
     "objects.session": ("Answer", "FoundObject", "Session"),
     "prompts.draft": ("Draft",),
     "prompts.from_draft": ("draft_of", "prompt_of"),
     "prompts.layer": ("read_prompts", "write_prompts"),
     "prompts.prompt": ("Prompt", "Steps"),
     "run.embedding": ("embed_scene",),
+    "run.executor": ("Executor",),
     "run.options": ("RunOptions",),
     "run.pipeline": ("segment_prompts", "segment_scene"),
+    "run.result": ("Result",),
     "run.summaries": ("EmbedSummary", "RunSummary"),
     "scene": ("Scene", "Tile", "open_scene"),
     "segmenters.masks": ("MaskSet",),

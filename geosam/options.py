@@ -248,11 +248,11 @@ EVALUATION: Final = (
 """The options of :func:`~geosam.evaluation.compare.evaluate`, and the layers of its files."""
 
 PREVIEW: Final = (
-    Option("size", "integer", "Longest side of the picture.", 1600, least=1, form="PX", field="max_side"),
+    Option("size", "integer", "Longest side of the picture.", 1600, least=1, form="PX"),
     Option("layer", "text", "Layer of the polygons, if the file has several.", form="NAME"),
     Option("overwrite", "flag", "Replace an existing picture.", default=False),
 )
-"""The options of :func:`~geosam.evaluation.preview.preview`."""
+"""The options of :func:`~geosam.api.preview`."""
 
 LEARNING: Final = (
     Option("epochs", "integer", "Most passes over the polygons.", 40, least=1, form="N"),

@@ -12,7 +12,6 @@ import pytest
 import geosam
 from geosam import options
 from geosam.evaluation.compare import evaluate
-from geosam.evaluation.preview import preview
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
@@ -52,7 +51,6 @@ def stated_defaults(taker):
         (Shaping, options.SHAPING),
         (EmbeddingStore.__init__, options.CACHE),
         (FineTuneOptions, options.LEARNING),
-        (preview, options.PREVIEW),
         (evaluate, options.pick(options.EVALUATION, "iou", "tolerance_m")),
         (read_prompts, options.pick(options.PROMPTS, "layer", "encoding", "polygons", "prompt_crs")),
     ],
@@ -67,6 +65,8 @@ def test_a_taker_has_the_options_of_its_table_and_their_defaults(taker, table):
         (load_segmenter, options.pick(options.MODEL, "device", "precision", "backend")),
         (RunOptions, options.RUN),
         (AutomaticRule, options.AUTOMATIC),
+        (geosam.preview, options.PREVIEW),
+        (geosam.evaluate, options.pick(options.EVALUATION, "layer", "reference_layer")),
         (WindowRule, options.pick(options.TILING, "tile_size", "overlap")),
         (TileGrid.over, options.pick(options.TILING, "tile_size", "overlap")),
     ],

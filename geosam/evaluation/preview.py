@@ -22,10 +22,12 @@ from geosam.geometry.geobox import SNAP_PX, Window
 from geosam.geometry.measure import ground_sample_distance
 from geosam.scene.levels import choose_level
 from geosam.vector.checks import check_existing
-from geosam.vector.polygons import PolygonLayer, polygon_part, read_polygons
+from geosam.vector.polygons import PolygonLayer, polygon_part
 from geosam.vector.staging import Staging, failures_reported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from geosam.geometry.geobox import GeoBox
@@ -60,53 +62,62 @@ _NOWHERE: Colour = (52, 54, 58)
 _PAPER, _INK, _DIM = (24, 26, 30), (238, 240, 242), (150, 156, 164)
 
 
-def preview(
-    scene: Scene,
-    polygons_path: str | Path,
-    out_png: str | Path,
-    *,
-    max_side: int = 1600,
-    layer: str | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Draw the polygons of a vector file on the scene's region and write the picture.
+def preview(scene: Scene, layer: PolygonLayer, *, max_side: int = 1600) -> Image.Image:
+    """Draw polygons on the scene's region.
 
     Args:
-        scene: Gives the picture, with its stretch, and the grid.
-        polygons_path: Polygons in any CRS.
-        out_png: The picture to write.
-        max_side: Longest side of the picture in pixels, the legend below it not counted.
-        layer: Layer of the vector file, where it has several.
-        overwrite: Whether an existing picture may be replaced.
+        scene: gives the picture, with its stretch, and the grid.
+        layer: polygons in any CRS.
+        max_side: longest side of the picture in pixels, without the caption below it.
 
     Returns:
-        The path of the picture.
+        An RGB image: the picture, and below it names, counts and a scale.
 
     Raises:
-        PromptError: The polygons cannot be read or have no place in the scene's CRS.
-        UnreadableScene: The scene is damaged.
-        UnknownFormat: The picture is not to be a PNG.
-        ExportError: The picture cannot be written.
+        CRSMismatch: a polygon has no place in the scene's CRS.
+        UnreadableScene: the scene is damaged.
+        UsageError: `max_side` is no number of pixels.
     """
-    out = Path(out_png)
-    _check_output(out, [Path(scene.path), Path(polygons_path)], overwrite=overwrite)
     if max_side < 1:
-        raise UsageError(f"max_side is out of range: found {max_side}, wanted a number of pixels. Leave it out.")
-    found = read_polygons(polygons_path, layer)
+        raise UsageError(
+            f"`max_side` is out of range: found {max_side}, expected at least one pixel.",
+            remedy="Leave it out.",
+            code="picture-size",
+            max_side=max_side,
+        )
     picture, grid = _picture(scene, max_side)
-    _draw(picture, _in_pixels(found, grid), found.ids)
-    noun = "polygon" if len(found) == 1 else "polygons"
-    captioned = _with_legend(
-        picture, (Path(scene.path).name, f"{len(found):,} {noun}, {Path(polygons_path).name}"), grid
-    )
+    _draw(picture, _in_pixels(layer, grid), layer.ids)
+    noun = "polygon" if len(layer) == 1 else "polygons"
+    source = Path(layer.source.split(", layer ")[0]).name
+    return _with_legend(picture, (Path(scene.path).name, f"{len(layer):,} {noun}, {source}"), grid)
+
+
+def write_picture(picture: Image.Image, out: Path) -> None:
+    """Write a picture as PNG, complete or not at all.
+
+    Raises:
+        ExportError: it cannot be written.
+        DiskFull: there is no space for it.
+    """
     with failures_reported(out), Staging(out) as staging:
         made = staging.folder / out.name
-        captioned.save(made, format="PNG")
+        picture.save(made, format="PNG")
         staging.publish([made])
-    return out
 
 
-def _check_output(out: Path, inputs: list[Path], *, overwrite: bool) -> None:
+def check_picture(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse a place where no picture can or may be written.
+
+    Args:
+        out: the picture to write.
+        inputs: files that must not be written over.
+        overwrite: an existing picture may be replaced.
+
+    Raises:
+        UnknownFormat: its name is not that of a PNG.
+        ExportError: its folder does not exist, or the file does and must stay.
+        UsageError: it is an input.
+    """
     if out.suffix.lower() != ".png":
         raise UnknownFormat(f"a preview is a PNG: {out}: {out.suffix or 'no extension'} found, .png wanted. Rename it.")
     final = Path(os.path.realpath(out))

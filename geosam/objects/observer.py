@@ -70,3 +70,30 @@ class Callbacks(Observer):
         """Call `on_warning`."""
         if self.on_warning is not None:
             self.on_warning(text)
+
+
+class Observers(Observer):
+    """Several observers that hear the same, one after the other."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def progress(self, done: int, total: int) -> None:
+        """Call every observer."""
+        for observer in self._observers:
+            observer.progress(done, total)
+
+    def window(self, window: Window, state: WindowState) -> None:
+        """Call every observer."""
+        for observer in self._observers:
+            observer.window(window, state)
+
+    def objects(self, objects: Sequence[SceneObject]) -> None:
+        """Call every observer."""
+        for observer in self._observers:
+            observer.objects(objects)
+
+    def warning(self, text: str) -> None:
+        """Call every observer."""
+        for observer in self._observers:
+            observer.warning(text)

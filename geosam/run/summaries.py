@@ -11,8 +11,8 @@ from typing import Any
 class RunSummary:
     """What a run did."""
 
-    output: Path
-    """The file that was written."""
+    output: Path | None
+    """The file that was written. None where the result stays in memory."""
     count: int
     """Objects in it."""
     too_small: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 
-from geosam.errors import CRSMismatch, PromptError
+from geosam.errors import CRSMismatch, PromptError, UsageError
 from geosam.geometry.geobox import map_crs
+from geosam.vector.frame import is_frame, table_of_frame
 from geosam.vector.reading import read_vector
 from geosam.vector.table import VectorTable
 
@@ -94,20 +96,54 @@ def read_polygons(path: str | Path, layer: str | None = None) -> PolygonLayer:
     """
     is_parquet = Path(path).suffix.lower() in _PARQUET
     table, notes = _read_parquet(Path(path), layer) if is_parquet else read_vector(path, layer=layer)
+    return _layer(table, notes)
+
+
+def polygons_of(value: Any, layer: str | None = None, *, name: str = "polygons") -> PolygonLayer:
+    """Return the polygons of anything that has some.
+
+    Args:
+        value: a path, a GeoDataFrame or GeoSeries with a CRS, or a PolygonLayer.
+        layer: layer of the file, if it has several.
+        name: name of the value in messages.
+
+    Raises:
+        PromptError: as :func:`read_polygons`.
+        CRSMismatch: as :func:`read_polygons`.
+        UsageError: the value is none of these.
+    """
+    if isinstance(value, PolygonLayer):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return read_polygons(os.fspath(value), layer)
+    if is_frame(value):
+        return _layer(*table_of_frame(value, f"the table `{name}`"))
+    raise UsageError(
+        f"`{name}` cannot be used as polygons: found {type(value).__name__}, expected a path, a GeoDataFrame or "
+        "GeoSeries, or a PolygonLayer.",
+        remedy="Write the path of a vector file, or PolygonLayer.of(polygons, crs).",
+        code="not-polygons",
+        found=type(value).__name__,
+    )
+
+
+def _layer(table: VectorTable, notes: list[str]) -> PolygonLayer:
     if table.crs is None:
         raise CRSMismatch(
-            f"the layer has no CRS: {table.place}: found coordinates only, wanted a declared CRS. "
-            "Assign it in a GIS, or with ogr2ogr -a_srs."
+            f"the layer has no CRS: {table.place}: found coordinates only, expected a declared CRS.",
+            remedy="Assign it in a GIS, or with ogr2ogr -a_srs.",
+            code="polygons-without-crs",
         )
     ids = table.columns.get("id", [None])
-    named = all(isinstance(value, int) and not isinstance(value, bool) for value in ids)
+    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in ids)
     classes = (
         tuple("" if value is None else str(value) for value in table.columns["class"])
         if "class" in table.columns
         else None
     )
-    numbers = np.asarray(ids if named else table.fids, np.int64)
-    return _checked(PolygonLayer(table.geometries, table.crs, numbers, classes, table.place, tuple(notes)))
+    numbers = np.asarray(ids if whole else table.fids, np.int64)
+    crs = map_crs(table.crs)
+    return _checked(PolygonLayer(table.geometries, crs, numbers, classes, table.place, tuple(notes)))
 
 
 def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]]:

@@ -11,13 +11,20 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 from shapely.geometry import Polygon, box
 
+import geosam
 from geosam.errors import DiskFull, ExportError, OutputExists, PromptError, UnknownFormat, UsageError
-from geosam.evaluation.preview import _NOWHERE, COLOURS, _colours, _scale_bar, preview
+from geosam.evaluation.preview import _NOWHERE, COLOURS, _colours, _scale_bar
 from geosam.scene import open_scene
 from tests.scenes import NORTH_UP, SCENES, UTM, write_scene
 
 SIDE = 400
 RING = Polygon([(30, 20), (70, 25), (66, 60), (25, 55)], [[(42, 35), (55, 35), (55, 48), (42, 48)]])
+
+
+def preview(scene, polygons, out, *, max_side=1600, **options):
+    """Draw and write a picture; returns its path."""
+    geosam.preview(scene, polygons, out, size=max_side, **options)
+    return out
 
 
 def grey(width=100, height=80, value=120):

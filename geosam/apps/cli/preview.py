@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def preview(report: Report, /, *, scene: str, polygons: str, output: Path, **options: Any) -> None:
     """Draw the polygons of the vector file POLYGONS on the raster SCENE."""
-    from geosam.evaluation.preview import preview as draw
+    from geosam.api import preview as draw
     from geosam.scene import open_scene
 
     with closing(open_scene(scene, **values_for(OPENING, options))) as opened:

@@ -107,7 +107,7 @@ class Report:
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from geosam.apps.cli.progress import bar
+        from geosam.run.progress_bar import bar
 
         with bar("tiles") as update:
             yield update
