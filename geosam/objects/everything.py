@@ -207,14 +207,16 @@ def _best(masks: MaskSet, order: Rows, max_iou: float) -> Rows:
     sides = _sides(masks)
     tree = shapely.STRtree(shapely.box(*sides.T))
     dropped = np.zeros(len(masks), bool)
-    kept: dict[tuple[bytes, bytes], int] = {}
+    kept: dict[tuple[bytes, bytes, int], int] = {}
     for row in order:
-        mask = sides[row].tobytes(), masks.masks[row].tobytes()
+        class_id = -1 if masks.class_id is None else int(masks.class_id[row])
+        mask = sides[row].tobytes(), masks.masks[row].tobytes(), class_id
         if dropped[row] or mask in kept:
             continue
         kept[mask] = row
         near = tree.query(tree.geometries[row])
-        dropped[near[_box_iou(sides[row], sides[near]) > max_iou]] = True
+        alike = masks.class_id is None or masks.class_id[near] == masks.class_id[row]
+        dropped[near[(_box_iou(sides[row], sides[near]) > max_iou) & alike]] = True
     return np.array(list(kept.values()), np.intp)
 
 

@@ -11,6 +11,7 @@ further on. And a mask fed back comes back, so the strip could no more tell whet
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -68,8 +69,11 @@ class _Growth:
     grid: TileGrid
     excluded_xy: NDArray[np.float64]
     """(K, 2) points that are outside the object, scene pixels."""
+    class_id: int
+    """Class of the first window's mask; -1 without classes."""
     masks: dict[int, BoolArray] = field(default_factory=dict)
-    scores: dict[int, tuple[float, float]] = field(default_factory=dict)
+    scores: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    """(predicted IoU, stability score, class score) of each tile."""
     truncated: bool = False
 
 
@@ -98,10 +102,10 @@ def segment_prompted(
 def _grown(prompt: ScenePrompt, answer: MaskSet, view: View, embedder: Embedder, rule: WindowRule) -> SceneObject:
     """The whole object of which `view` shows the answer."""
     first = view.window
-    growth = _Growth(rule.grid(first), prompt.points_xy[prompt.labels == 0])
+    growth = _Growth(rule.grid(first), prompt.points_xy[prompt.labels == 0], _class_of(answer, 0))
     start = next(tile for tile in growth.grid.meeting(first) if growth.grid.window(tile) == first)
     growth.masks[start] = view.mask(answer, 0)
-    growth.scores[start] = float(answer.predicted_iou[0]), float(answer.stability_score[0])
+    growth.scores[start] = _scores(answer, 0)
     queue = deque([start])
     while queue:
         while queue:
@@ -182,14 +186,24 @@ def _continue(growth: _Growth, there: int, part: BoolArray, strip: Window, view:
     masks = view.segmenter.decode(view.embedding, asked, multimask=True, keep=None)
     inside = strip.relative_to(view.window).slices_rc
     shown = [view.mask(masks, row) for row in range(len(masks))]
-    fits = [_agreement(mask[inside], part) for mask in shown]
+    same = [_class_of(masks, row) == growth.class_id for row in range(len(masks))]
+    fits = [_agreement(mask[inside], part) if alike else 0.0 for mask, alike in zip(shown, same, strict=True)]
     if not fits or max(fits) < _AGREEMENT:
         return False
     row = int(np.argmax(fits))
     known = growth.masks.get(there)
     growth.masks[there] = shown[row] if known is None else known | shown[row]
-    growth.scores.setdefault(there, (float(masks.predicted_iou[row]), float(masks.stability_score[row])))
+    growth.scores.setdefault(there, _scores(masks, row))
     return True
+
+
+def _class_of(masks: MaskSet, row: int) -> int:
+    return -1 if masks.class_id is None else int(masks.class_id[row])
+
+
+def _scores(masks: MaskSet, row: int) -> tuple[float, float, float]:
+    probability = math.nan if masks.class_score is None else float(masks.class_score[row])
+    return float(masks.predicted_iou[row]), float(masks.stability_score[row]), probability
 
 
 def _clicks(part: BoolArray, strip: Window, excluded_xy: NDArray[np.float64], window: Window) -> PixelPrompts:
@@ -222,7 +236,7 @@ def _finished(growth: _Growth, prompt_index: int) -> SceneObject:
     outline = corners.add(parts)
     areas = [area for _, area in weights]
     scores = np.array([growth.scores[tile] for tile, _ in weights])
-    score, stability = np.average(scores, axis=0, weights=areas).tolist()
+    score, stability, class_score = np.average(scores, axis=0, weights=areas).tolist()
     return SceneObject(
         outline,
         score=score,
@@ -231,6 +245,8 @@ def _finished(growth: _Growth, prompt_index: int) -> SceneObject:
         touches_edge=corners.bounds(outline).touches(growth.grid.region),
         truncated=growth.truncated,
         prompt_index=prompt_index,
+        class_id=growth.class_id,
+        class_score=class_score,
     )
 
 

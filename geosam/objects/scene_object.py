@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def unpack_objects(data: bytes) -> list[SceneObject]:
     ]
 
 
-_COLUMNS = ("score", "stability", "n_tiles", "touches_edge", "truncated", "prompt_index", "class_id")
+_COLUMNS = ("score", "stability", "n_tiles", "touches_edge", "truncated", "prompt_index", "class_id", "class_score")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,4 +60,6 @@ class SceneObject:
     prompt_index: int = -1
     """Number of the prompt that asked for it; -1 without prompts."""
     class_id: int = -1
-    """Class of a labelled object; -1 without classes."""
+    """Class of the object; -1 without classes."""
+    class_score: float = math.nan
+    """Probability of that class, area-weighted like `score`; NaN where the model gives none."""

@@ -236,7 +236,9 @@ def _fragment_px(piece: View, whole: View, rivals: list[View], strip: Window, ru
     seen = whole._replace(box=common, mask=whole.within(common), area=int(np.count_nonzero(whole.within(common))))
     if _iou(piece, seen, shared) < rule.join_iou:
         for rival in rivals:
-            holds = rival.name != piece.name and _shared_px(rival, piece) >= rule.covered * piece.area
+            if rival.name == piece.name or rival.class_id != piece.class_id:
+                continue
+            holds = _shared_px(rival, piece) >= rule.covered * piece.area
             if holds and _iou(rival, seen, _shared_px(rival, seen)) >= rule.join_iou:
                 return 0
     return shared

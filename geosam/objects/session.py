@@ -307,7 +307,7 @@ class Session:
 
     def _on_map(self, item: SceneObject, shaping: Shaping) -> FoundObject:
         scene = self.scene
-        polygons, columns = features([item], scene.geobox, scene.gsd_xy, shaping, model=self.segmenter.spec.name)
+        polygons, columns = features([item], scene.geobox, scene.gsd_xy, shaping, segmenter=self.segmenter)
         return FoundObject(polygons[0], {name: values[0] for name, values in columns.items()}, item)
 
     def _check_file(self) -> None:

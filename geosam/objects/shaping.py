@@ -11,6 +11,7 @@ import shapely
 
 from geosam.geometry.measure import areas_perimeters
 from geosam.geometry.polygons import fill_holes, place, polygonize, simplify_alone
+from geosam.segmenters.segmenter import class_names, classes_of
 from geosam.vector.schema import Column
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from geosam.geometry.geobox import GeoBox
     from geosam.objects.scene_object import SceneObject
+    from geosam.segmenters.segmenter import Segmenter
 
 COLUMNS = (
     Column("id", "int", "id"),
@@ -31,6 +33,13 @@ COLUMNS = (
     Column("touches_edge", "bool", "touch_edge"),
     Column("truncated", "bool", "truncated"),
 )
+#: Columns of a segmenter that declares classes; other outputs do not have them.
+CLASS_COLUMNS = (Column("class", "text", "class"), Column("class_score", "float", "class_scr"))
+
+
+def columns_of(segmenter: Segmenter) -> tuple[Column, ...]:
+    """Return the columns of an output made with a segmenter, without those of prompts."""
+    return COLUMNS if classes_of(segmenter) is None else (*COLUMNS, *CLASS_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -48,33 +57,48 @@ class Shaping:
 
 
 def features(
-    objects: Sequence[SceneObject], geobox: GeoBox, gsd_xy: tuple[float, float], shaping: Shaping, *, model: str
+    objects: Sequence[SceneObject],
+    geobox: GeoBox,
+    gsd_xy: tuple[float, float],
+    shaping: Shaping,
+    *,
+    segmenter: Segmenter,
 ) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
     """Objects one by one, as an output file in the `overlapping` layout has them; small ones are not left out.
 
     Returns:
-        Polygons (N,) in the CRS of `geobox`, shells counterclockwise, and COLUMNS without `id`, each of N values.
+        Polygons (N,) in the CRS of `geobox`, shells counterclockwise, and :func:`columns_of` the segmenter without
+        `id`, each of N values.
     """
-    polygons, columns = on_map(objects, outlines(objects, gsd_xy, shaping), geobox, model)
+    polygons, columns = on_map(objects, outlines(objects, gsd_xy, shaping), geobox, segmenter)
     return shapely.orient_polygons(polygons), columns
 
 
 def on_map(
-    objects: Sequence[SceneObject], polygons: NDArray[np.object_], geobox: GeoBox, model: str
+    objects: Sequence[SceneObject], polygons: NDArray[np.object_], geobox: GeoBox, segmenter: Segmenter
 ) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
     """Polygons (N,) in scene pixels as polygons on the map, and what is known about them."""
     placed = place(polygons, geobox)
     areas, perimeters = areas_perimeters(placed, geobox.crs)
-    return placed, {
+    columns: dict[str, list[Any]] = {
         "score": [round(item.score, 6) for item in objects],
         "stability": [round(item.stability, 6) for item in objects],
         "area_m2": areas.tolist(),
         "perimeter_m": perimeters.tolist(),
-        "model": [model] * len(objects),
+        "model": [segmenter.spec.name] * len(objects),
         "n_tiles": [item.n_tiles for item in objects],
         "touches_edge": [item.touches_edge for item in objects],
         "truncated": [item.truncated for item in objects],
     }
+    names = class_names(segmenter, [item.class_id for item in objects])
+    if names is not None:
+        columns["class"] = names
+        columns["class_score"] = [_rounded(item.class_score) for item in objects]
+    return placed, columns
+
+
+def _rounded(probability: float) -> float | None:
+    return None if math.isnan(probability) else round(probability, 6)
 
 
 def outlines(objects: Sequence[SceneObject], gsd_xy: tuple[float, float], shaping: Shaping) -> NDArray[np.object_]:

@@ -47,6 +47,7 @@ class _Member:
     score: float
     stability: float
     class_id: int
+    class_score: float
     outline: Corners | _Stored = field(default_factory=lambda: NO_CORNERS)
     loose: bool = False
     conflict: int = 0
@@ -126,9 +127,14 @@ class Stitcher:
 
     def _admit(self, tile: TileMasks) -> None:
         scores, stabilities = tile.masks.predicted_iou, tile.masks.stability_score
-        for view, score, stability in zip(tile.views, scores.tolist(), stabilities.tolist(), strict=True):
+        probable = tile.masks.class_score
+        probabilities = np.full(len(scores), np.nan) if probable is None else probable
+        columns = (scores.tolist(), stabilities.tolist(), probabilities.tolist())
+        for view, score, stability, probability in zip(tile.views, *columns, strict=True):
             self._clusters[view.name] = _Cluster([view.name])
-            self._members[view.name] = _Member(view.name, view.whole, view.area, score, stability, view.class_id)
+            self._members[view.name] = _Member(
+                view.name, view.whole, view.area, score, stability, view.class_id, probability
+            )
 
     def _note(self, findings: Findings) -> None:
         for join in findings.joins:
@@ -213,14 +219,19 @@ class Stitcher:
         total = sum(weights)
         if not total:  # nothing in any of their cores: all of it is stray
             weights, total = [1] * len(members), len(members)
+
+        def mean(values: Iterable[float]) -> float:
+            return sum(value * weight for value, weight in zip(values, weights, strict=True)) / total
+
         return SceneObject(
             outline,
-            score=sum(m.score * weight for m, weight in zip(members, weights, strict=True)) / total,
-            stability=sum(m.stability * weight for m, weight in zip(members, weights, strict=True)) / total,
+            score=mean(member.score for member in members),
+            stability=mean(member.stability for member in members),
             n_tiles=len({m.name[0] for m, weight in zip(members, weights, strict=True) if weight}),
             touches_edge=corners.bounds(outline).touches(self._grid.region),
             truncated=alone or any(member.loose for member in members),
             class_id=members[0].class_id,
+            class_score=mean(member.class_score for member in members),
         )
 
 

@@ -24,7 +24,7 @@ from geosam.objects.scene_object import pack_objects
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import ScenePrompt
 from geosam.run.executor import Job
-from geosam.segmenters.segmenter import Enlarger, as_automatic, as_prompted
+from geosam.segmenters.segmenter import Enlarger, as_automatic, as_prompted, class_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from geosam.geometry.tiles import TileGrid
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.objects.everything import AutomaticRule
+    from geosam.objects.scene_object import SceneObject
     from geosam.objects.windows import WindowRule
     from geosam.prompts.prompt import Prompt, ScenePrompt
     from geosam.scene import Tile
@@ -116,6 +117,8 @@ class TileJob(_GridJob):
             return segmenter.embed_enlarged(tile.rgb[:, *inside], tile.valid[inside])
 
         masks = segment_tile(segmenter, embedding, tile.window, tile.valid, self.keep, rule=self.rule, enlarge=enlarge)
+        # An error here costs one tile; the same error while the output is written would cost the run.
+        class_names(segmenter, [-1] * len(masks) if masks.class_id is None else masks.class_id.tolist())
         return within(masks, tile).to_bytes()
 
 
@@ -189,8 +192,12 @@ class PromptJob:
     def finish(self, tasks: Sequence[int], prepared: Sequence[None]) -> list[bytes]:
         """Find the objects."""
         del prepared
-        groups = [self.groups[task] for task in tasks]
-        return [pack_objects(segment_prompted(self, prompts, first, self.rule)) for first, prompts in groups]
+        return [pack_objects(self._objects(*self.groups[task])) for task in tasks]
+
+    def _objects(self, first: Window, prompts: Sequence[ScenePrompt]) -> list[SceneObject]:
+        objects = segment_prompted(self, prompts, first, self.rule)
+        class_names(self.segmenter, [item.class_id for item in objects])
+        return objects
 
     def window(self, task: int) -> Window:
         """The window the prompts share, scene pixels."""

@@ -13,7 +13,7 @@ from geosam.errors import PromptOutsideScene, UsageError
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.embedder import TileEmbedder
 from geosam.objects.observer import Observer
-from geosam.objects.shaping import COLUMNS
+from geosam.objects.shaping import columns_of
 from geosam.objects.stitcher import Stitcher
 from geosam.objects.windows import WindowRule, group_prompts
 from geosam.prompts.placement import in_region, to_scene
@@ -128,7 +128,7 @@ def segment_prompts(
     groups = group_prompts(placed, rule)
     job = PromptJob(TileEmbedder(scene, segmenter, store), rule, groups)
     identity = {"tile_size": options.tile_size, "overlap": options.overlap, "prompts": digest_prompts(placed, prompts)}
-    table = PromptTable(prompts)
+    table = PromptTable(prompts, columns_of(segmenter))
     log = RunLog(observer or Observer(), len(groups))
     run = _Run(scene, segmenter, Path(out), options, store, executor, log, table)
     log.add_warnings([*scene.warnings, *warnings])
@@ -186,7 +186,8 @@ class _Run:
 
     @property
     def _columns(self) -> tuple[Column, ...]:
-        return COLUMNS if self.table is None else (*COLUMNS, *self.table.columns)
+        columns = columns_of(self.segmenter)
+        return columns if self.table is None else (*columns, *self.table.columns)
 
     def _identity(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """Everything the results of the tasks depend on."""
@@ -234,7 +235,7 @@ class _Run:
                 geobox,
                 self.scene.gsd_xy,
                 self.options.shaping,
-                model=self.segmenter.spec.name,
+                segmenter=self.segmenter,
                 table=self.table,
             )
             journal.mark_published()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geosam.objects.scene_object import SceneObject
     from geosam.prompts.prompt import Prompt
     from geosam.run.spool import ObjectSpool
+    from geosam.segmenters.segmenter import Segmenter
     from geosam.vector.writer import FeatureWriter
 
     Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
@@ -40,6 +41,8 @@ class PromptTable:
 
     prompts: Sequence[Prompt]
     """The prompts; `SceneObject.prompt_index` counts in them."""
+    others: tuple[Column, ...] = COLUMNS
+    """Columns of the output that the prompts do not give."""
     columns: tuple[Column, ...] = field(init=False)
     """`prompt_id`, then the attributes that the prompts carry, renamed where the result has such a column."""
     _names: tuple[str, ...] = field(init=False)
@@ -47,7 +50,7 @@ class PromptTable:
     def __post_init__(self) -> None:
         names = tuple(dict.fromkeys(name for prompt in self.prompts for name in prompt.attributes))
         columns = [Column("prompt_id", "text", "prompt_id")]
-        taken = {column.name.lower() for column in (*COLUMNS, *columns)}
+        taken = {column.name.lower() for column in (*self.others, *columns)}
         for name in names:
             free = name if name.lower() not in taken else f"prompt_{name}"
             while free.lower() in taken:
@@ -73,7 +76,7 @@ def write_results(
     gsd_xy: tuple[float, float],
     shaping: Shaping,
     *,
-    model: str,
+    segmenter: Segmenter,
     table: PromptTable | None = None,
 ) -> tuple[int, int]:
     """Write the spool's objects in their order; returns how many were written, and how many were too small.
@@ -84,12 +87,12 @@ def write_results(
         geobox: the scene's grid.
         gsd_xy: ground metres per pixel along x and y.
         shaping: what is done to the objects.
-        model: name written into every row.
+        segmenter: model whose name and classes are written.
         table: the prompts, where there are any.
     """
     written = dropped = 0
     for found, polygons in _shaped(spool, gsd_xy, shaping):
-        placed, columns = on_map(found, polygons, geobox, model)
+        placed, columns = on_map(found, polygons, geobox, segmenter)
         keep = np.flatnonzero(np.array(columns["area_m2"]) >= shaping.min_area_m2)
         kept: dict[str, Sequence[Any]] = {"id": range(written + 1, written + len(keep) + 1)}
         kept |= {name: [values[i] for i in keep] for name, values in columns.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _TABLES = """
 CREATE TABLE objects (
     x INTEGER, y INTEGER, area INTEGER, tie TEXT, score REAL, stability REAL, n_tiles INTEGER, touches_edge INTEGER,
-    truncated INTEGER, prompt_index INTEGER, class_id INTEGER, digest BLOB, corners BLOB
+    truncated INTEGER, prompt_index INTEGER, class_id INTEGER, class_score REAL, digest BLOB, corners BLOB
 );
 CREATE TABLE numbers (number INTEGER PRIMARY KEY, place INTEGER);
 CREATE VIRTUAL TABLE boxes USING rtree_i32(number, x0, x1, y0, y1);
@@ -37,7 +38,11 @@ CREATE INDEX piece_numbers ON pieces (number);
 # The outline comes last in a row, so that sorting does not touch it; its digest stands for it.
 _SEAL = """
 INSERT INTO numbers
-SELECT row_number() OVER (ORDER BY y, x, area, tie, digest, score, stability, n_tiles, prompt_index) - 1, rowid
+SELECT
+    row_number() OVER (
+        ORDER BY y, x, area, tie, digest, score, stability, n_tiles, prompt_index, class_id, class_score
+    ) - 1,
+    rowid
 FROM objects
 """
 
@@ -76,7 +81,7 @@ class ObjectSpool:
     def add(self, objects: Iterable[SceneObject], tie: str = "") -> None:
         """Take finished objects; `tie` orders those with equal pixels (the id of their prompt)."""
         rows = (_row(item, tie) for item in objects)
-        self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def seal(self) -> None:
         """Number the objects; no more can be added."""
@@ -84,7 +89,8 @@ class ObjectSpool:
 
     def objects(self) -> Iterator[tuple[int, SceneObject]]:
         """(number, object) in the order of the numbers."""
-        query = """SELECT number, corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id
+        query = """SELECT number, corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id,
+                          class_score
                    FROM numbers JOIN objects ON objects.rowid = place ORDER BY number"""
         with closing(self._db.execute(query)) as rows:
             for number, *row in rows:
@@ -126,15 +132,19 @@ def _row(item: SceneObject, tie: str) -> tuple[Any, ...]:
     return (
         *(x, y, corners.area(item.corners), tie),
         *(item.score, item.stability, item.n_tiles, item.touches_edge),
-        *(item.truncated, item.prompt_index, item.class_id),
+        *(item.truncated, item.prompt_index, item.class_id, item.class_score),
         *(hashlib.blake2b(outline, digest_size=16).digest(), outline),
     )
 
 
 def _object(row: list[Any]) -> SceneObject:
-    blob, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id = row
+    blob, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id, class_score = row
     flags = bool(touches_edge), bool(truncated)
-    return SceneObject(_corners(blob), score, stability, n_tiles, *flags, prompt_index, class_id)
+    return SceneObject(_corners(blob), score, stability, n_tiles, *flags, prompt_index, class_id, _number(class_score))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value  # SQLite keeps NaN as NULL
 
 
 def _corners(blob: bytes) -> corners.Corners:

@@ -51,6 +51,8 @@ class MaskSet:
     """(N,) :class:`Granularity` of the mask."""
     class_id: NDArray[np.int32] | None = None
     """(N,) class of the mask; None for models without classes."""
+    class_score: NDArray[np.float32] | None = None
+    """(N,) probability of that class; None for models without it."""
     object_score: NDArray[np.float32] | None = None
     """(N,) logit of the presence of an object (SAM 2); None for models without it."""
     logits: NDArray[np.float32] | None = None
@@ -131,7 +133,8 @@ class MaskSet:
 
     @classmethod
     def concatenate(cls, shape_hw: tuple[int, int], parts: Sequence[MaskSet]) -> MaskSet:
-        """Join sets of one window, rows in order. An optional column stays only if all parts have it."""
+        """Join sets of one window, rows in order. An optional column stays if all parts with rows have it."""
+        parts = [part for part in parts if len(part)] or list(parts[:1])
         if not parts:
             return cls.empty(shape_hw)
         columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
@@ -194,8 +197,8 @@ class MaskSet:
 
 #: Columns that every set has, columns that a set may have, and those of them that are stored.
 _COLUMNS = ("boxes_xyxy", "predicted_iou", "stability_score", "prompt_index", "granularity")
-_OPTIONAL = ("class_id", "object_score", "logits")
-_STORED = ("class_id", "object_score")
+_OPTIONAL = ("class_id", "class_score", "object_score", "logits")
+_STORED = ("class_id", "class_score", "object_score")
 
 
 def _column(values: Iterable[Any] | None, count: int, default: Any, dtype: Any) -> NDArray[Any]:

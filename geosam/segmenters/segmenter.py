@@ -8,11 +8,11 @@ passes to the other methods. Every segmenter embeds. A class declares each furth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from geosam.errors import UsageError
+from geosam.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,11 @@ class Proposes(Embeds, Protocol):
 
 @runtime_checkable
 class Classifies(Embeds, Protocol):
-    """A segmenter whose masks have a class: each :class:`MaskSet` that it returns has the column `class_id`."""
+    """A segmenter whose masks have a class.
+
+    Each :class:`MaskSet` with rows has the column `class_id`, and `class_score` if the model knows how probable the
+    class is. Masks of different classes are never joined, and never duplicates of each other.
+    """
 
     @property
     def classes(self) -> Mapping[int, str]:
@@ -124,6 +128,36 @@ class Enlarger(Embeds, Protocol):
 
 #: Any model. Every segmenter embeds; what else it can do, its capabilities declare.
 Segmenter: TypeAlias = Embeds
+
+
+def classes_of(segmenter: Segmenter) -> Mapping[int, str] | None:
+    """Return the names of the segmenter's classes by their `class_id`, None if its masks have no class."""
+    return segmenter.classes if isinstance(segmenter, Classifies) else None
+
+
+def class_names(segmenter: Segmenter, class_ids: Iterable[int]) -> list[str] | None:
+    """Return the name of each class, None if the segmenter declares no classes.
+
+    Raises:
+        ModelError: the segmenter does not declare one of the classes.
+    """
+    classes = classes_of(segmenter)
+    if classes is None:
+        return None
+    names = []
+    for class_id in class_ids:
+        if class_id not in classes:
+            raise ModelError(
+                f"the model {segmenter.spec.name} gave a mask a class that it does not declare: found {class_id}, "
+                f"expected one of {', '.join(map(str, classes))}.",
+                remedy="Report this to the author of the model.",
+                code="undeclared-class",
+                model=segmenter.spec.name,
+                class_id=class_id,
+                classes=dict(classes),
+            )
+        names.append(classes[class_id])
+    return names
 
 
 def as_prompted(segmenter: Segmenter) -> Prompted:

@@ -5,7 +5,7 @@ import pytest
 from known_answers import PromptedOnly, flat_scene
 
 from geosam.geometry.geobox import Window
-from geosam.objects.everything import AutomaticRule, segment_tile
+from geosam.objects.everything import AutomaticRule, _best, segment_tile
 from geosam.segmenters.masks import Granularity, MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
 from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
@@ -297,3 +297,12 @@ def test_masks_of_the_grid_belong_to_no_prompt():
 def test_a_rule_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match="expected, got"):
         AutomaticRule(**wrong)
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(None, 1), ([1, 1, 1], 1), ([1, 2, 1], 2)])
+def test_only_masks_of_one_class_are_duplicates_in_a_tile(classes, kept):
+    full = np.zeros((20, 20), bool)
+    full[3:15, 4:18] = True
+    ids = None if classes is None else np.array(classes, np.int32)
+    masks = MaskSet.from_full([full] * 3, full.shape, class_id=ids)
+    assert len(_best(masks, np.arange(3), 0.7)) == kept

@@ -16,6 +16,7 @@ from geosam.objects.shaping import COLUMNS, Shaping
 from geosam.prompts.prompt import Prompt
 from geosam.run.results import PromptTable, write_results
 from geosam.run.spool import ObjectSpool
+from geosam.segmenters.threshold import ThresholdSegmenter
 
 UTM = CRS.from_epsg(32633)
 GEOBOX = GeoBox(200, 150, Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), UTM)
@@ -44,7 +45,9 @@ def write(objects, shaping=None, table=None):
     with ObjectSpool(Window(0, 0, 200, 150)) as spool:
         spool.add(objects)
         spool.seal()
-        counts = write_results(spool, written, GEOBOX, (0.5, 0.5), shaping or Shaping(), model="m", table=table)
+        counts = write_results(
+            spool, written, GEOBOX, (0.5, 0.5), shaping or Shaping(), segmenter=ThresholdSegmenter(), table=table
+        )
     return counts, written
 
 

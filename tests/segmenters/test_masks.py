@@ -76,6 +76,10 @@ def test_concatenate_keeps_order_and_drops_columns_that_a_part_lacks():
     both = MaskSet.concatenate((1, 2), [first, second])
     assert both.boxes_xyxy[:, 0].tolist() == [0, 1]
     assert both.class_id is None
+    nothing = MaskSet.empty(first.shape_hw)
+    for parts in ([first, nothing], [nothing, first]):  # a part without rows says nothing about columns
+        assert MaskSet.concatenate(first.shape_hw, parts).class_id.tolist() == [7]
+    assert len(MaskSet.concatenate(first.shape_hw, [nothing, nothing])) == 0
     assert len(MaskSet.concatenate((1, 2), [])) == 0
 
 

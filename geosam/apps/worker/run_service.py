@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geosam.objects.scene_object import SceneObject
     from geosam.prompts.prompt import Detail, Prompt
     from geosam.scene import Scene
-    from geosam.segmenters.segmenter import ModelSpec
+    from geosam.segmenters.segmenter import ModelSpec, Segmenter
 
 _EMPTY: Mapping[str, Any] = {}
 
@@ -76,7 +76,7 @@ def run(
         segmenter = load_segmenter(**model)  # one of its own: the model for clicks belongs to another thread
         task.check()
         settings = _options(segmenter.spec, command=_recorded(task), **running)
-        sender = _Sender(task, scene, settings.shaping, segmenter.spec.name) if send_objects else None
+        sender = _Sender(task, scene, settings.shaping, segmenter) if send_objects else None
         handed: dict[str, Any] = {"store": store, "observer": sender or _Reporter(task)}
         if layer is None:
             summary = segment_scene(scene, segmenter, Path(out), settings, **handed)
@@ -116,17 +116,17 @@ class _Reporter(Observer):
 class _Sender(_Reporter):
     """Also sends objects as soon as they are finished, before layout and filters."""
 
-    def __init__(self, task: Task, scene: Scene, shaping: Shaping, model: str) -> None:
+    def __init__(self, task: Task, scene: Scene, shaping: Shaping, segmenter: Segmenter) -> None:
         super().__init__(task)
         # A planar layout needs all objects of the scene.
-        self._scene, self._shaping, self._model = scene, replace(shaping, layout="overlapping"), model
+        self._scene, self._shaping, self._segmenter = scene, replace(shaping, layout="overlapping"), segmenter
 
     def objects(self, objects: Sequence[SceneObject]) -> None:
         """Send objects, in bundles that fit into a line."""
         if not objects:
             return
         geobox = self._scene.geobox
-        polygons, columns = features(objects, geobox, self._scene.gsd_xy, self._shaping, model=self._model)
+        polygons, columns = features(objects, geobox, self._scene.gsd_xy, self._shaping, segmenter=self._segmenter)
         for bundle in bundles(object_messages(polygons, columns)):
             self._task.check()
             self._task.tell("objects", id=self._task.id, crs=geobox.crs.to_wkt(), objects=bundle)
