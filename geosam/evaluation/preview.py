@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,8 @@ import shapely
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from geosam.errors import ExportError, UnknownFormat, UsageError
-from geosam.geometry.geobox import SNAP_PX, Window
+from geosam.geometry.geobox import SNAP_PX
 from geosam.geometry.measure import ground_sample_distance
-from geosam.scene.levels import choose_level
 from geosam.vector.checks import check_existing
 from geosam.vector.polygons import PolygonLayer, polygon_part
 from geosam.vector.staging import Staging, failures_reported
@@ -137,26 +135,13 @@ def _picture(scene: Scene, max_side: int) -> tuple[Image.Image, GeoBox]:
     longest = max(region.width * gsd_x, region.height * gsd_y)
     metres = max(longest / max_side, min(gsd_x, gsd_y))
     across, down = metres / gsd_x, metres / gsd_y
-    coarse = scene if across == down == 1 else _resampled(scene, across, down)
-    col, row = int(region.col_off / across), int(region.row_off / down)
-    col_end = min(math.ceil(region.col_end / across - SNAP_PX), coarse.geobox.width)
-    row_end = min(math.ceil(region.row_end / down - SNAP_PX), coarse.geobox.height)
-    tile = coarse.read(Window(col, row, max(1, col_end - col), max(1, row_end - row)))
+    coarse = scene.zoom(across, down)
+    tile = coarse.read(coarse.region)
     image = ImageEnhance.Color(Image.fromarray(tile.rgb.transpose(1, 2, 0))).enhance(_VIVIDNESS)
     image.paste(_NOWHERE, mask=Image.fromarray(~tile.valid))
     times = max(1, int(max_side * metres / longest + SNAP_PX))  # a tiny scene shows its pixels
     grid = tile.geobox.zoom(1 / times, 1 / times)
     return image.resize((grid.width, grid.height), Image.Resampling.NEAREST), grid
-
-
-def _resampled(scene: Scene, across: float, down: float) -> Scene:
-    """The scene with pixels `across` x `down` of its own, from an overview where that serves."""
-    if scene.axes is None:
-        reader, axes, _ = choose_level(scene.reader, (across, down))
-    else:
-        x, y = scene.axes
-        reader, axes = scene.reader, (replace(x, scale=x.scale * across), replace(y, scale=y.scale * down))
-    return replace(scene, geobox=scene.geobox.zoom(across, down), reader=reader, axes=axes)
 
 
 def _in_pixels(layer: PolygonLayer, grid: GeoBox) -> Geometries:

@@ -1,8 +1,10 @@
-"""Scene: an opened raster at a stated ground resolution, read in tiles.
+"""Scene: a raster, opened and read in tiles.
 
-A path passes `preflight`, becomes a `Raster` (one handle a thread), gets its `georeference`, its `bands` and its valid
-mask, and is read as values through a `PixelReader`, at the `level` that serves the resolution, resampled where the
-resolution is not the file's own. `Scene.read` stretches the values to the uint8 picture of a tile.
+From the ground up: `names` and `preflight` say what may be opened; `fingerprint` identifies files; `raster` reads raw
+values, one handle a thread; `bands` plans picture and valid pixels; `georeference` places the grid on Earth; `stretch`
+makes the uint8 picture; `resample` changes the resolution; `pixels` reads one level of a file, `levels` chooses it;
+`recipe` lists what a picture depends on; `views` shows a scene to people; `scene` is the opened raster; `opening`
+opens it.
 """
 
 from geosam.scene.opening import MAX_PIXELS, open_scene

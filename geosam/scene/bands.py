@@ -15,39 +15,41 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
+    from geosam._arrays import Bytes
+
 #: Share of the sampled values of an alpha band that must be 0 or opaque; antialiased edges are the rest.
 MIN_ALPHA_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class BandPlan:
-    """How the pixels of a file become a picture and a valid mask."""
+    """Plan that turns the pixels of a file into a picture and a valid mask."""
 
     indexes: tuple[int, ...]
     """Bands of the picture, counted from 1: three, or one that is shown in grey or through its palette."""
     nodata: tuple[float | None, ...]
-    """The value of each of these bands that means no data, as the band's type stores it."""
+    """Value of each of these bands that means no data, as the band's type stores it."""
     reason: str
-    """Why these bands, in words."""
+    """Reason for these bands, in words."""
     is_picture: bool
-    """Whether uint8 values are meant to be looked at as they are."""
+    """True for uint8 values that are a picture as they are."""
     alpha: int | None = None
-    """The band that is the alpha channel."""
+    """Band of the alpha channel."""
     mask_bands: tuple[int, ...] = ()
-    """The bands whose mask bands decide which pixels are valid; one stands for all where the file has one mask."""
-    palette: NDArray[np.uint8] | None = None
-    """(4, N) red, green, blue, alpha of every value of a paletted band."""
+    """Bands whose mask bands decide which pixels are valid; one stands for all where the file has one mask."""
+    palette: Bytes | None = None
+    """Red, green, blue and alpha (4, N) of every value of a paletted band."""
     warnings: tuple[str, ...] = ()
-    """What the user should know."""
+    """Notes for the user."""
 
     @property
     def validity(self) -> str:
-        """What decides which pixels are valid, in words."""
+        """Name what decides which pixels are valid, in words."""
         by_nodata = any(value is not None for value in self.nodata)
         if self.mask_bands:
             return "mask band"
-        said = [f"alpha band {self.alpha}"] * (self.alpha is not None) + ["nodata value"] * by_nodata
-        return " and ".join(said) or "all valid"
+        rules = [f"alpha band {self.alpha}"] * (self.alpha is not None) + ["nodata value"] * by_nodata
+        return " and ".join(rules) or "all valid"
 
 
 def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> BandPlan:
@@ -59,10 +61,14 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
     """
     if not ds.count:
         raise UnsupportedBands(
-            f"no bands: {name}: a container with {len(ds.subdatasets)} subdatasets. Extract one with gdal_translate."
+            f"no bands: {name}: found a container with {len(ds.subdatasets)} subdatasets.",
+            remedy="Extract one with gdal_translate.",
+            code="scene-is-a-container",
+            scene=name,
+            subdatasets=len(ds.subdatasets),
         )
     warnings: list[str] = []
-    chosen, reason = _automatic(ds, name, warnings) if bands is None else _given(ds, name, bands)
+    chosen, reason = _automatic(ds, name, warnings) if bands is None else _checked(ds, name, bands)
     for index in chosen:
         _check_dtype(ds.dtypes[index - 1], name, index)
     mask_bands = _mask_bands(ds, chosen)
@@ -83,22 +89,39 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
 
 
 def is_alpha(sample: NDArray[Any]) -> bool:
-    """Whether values are those of an alpha channel: nearly all 0 or opaque. Near infrared is often tagged alpha."""
+    """Return True if values look like an alpha channel: nearly all 0 or opaque.
+
+    Near infrared is often tagged alpha.
+    """
     opaque = (255,) if sample.dtype.kind not in "iu" else (255, np.iinfo(sample.dtype).max)
     return not sample.size or float(np.isin(sample, (0, *opaque)).mean()) >= MIN_ALPHA_SHARE
 
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-_WANTED = "Name one or three with --bands, for example --bands 3,2,1."
+#: Remedy for bands that nothing in the file chooses.
+_NAME_BANDS = "Name one or three with `bands`, for example `bands=(3, 2, 1)`."
 
 
-def _given(ds: DatasetReader, name: str, bands: Sequence[int]) -> tuple[tuple[int, ...], str]:
+def _checked(ds: DatasetReader, name: str, bands: Sequence[int]) -> tuple[tuple[int, ...], str]:
     if len(bands) not in (1, 3):
-        raise UsageError(f"--bands {','.join(map(str, bands))}: {len(bands)} bands, wanted one or three. {_WANTED}")
-    outside = [band for band in bands if not 1 <= band <= ds.count]
-    if outside:
-        raise UsageError(f"--bands: {name} has no band {outside[0]}: it has bands 1 to {ds.count}. {_WANTED}")
-    return tuple(int(band) for band in bands), "named by --bands"
+        raise UsageError(
+            f"the picture needs one or three bands: `bands`: found {len(bands)} bands "
+            f"({','.join(map(str, bands)) or 'none'}).",
+            remedy=_NAME_BANDS,
+            code="bands-not-one-or-three",
+            bands=list(bands),
+        )
+    missing = [band for band in bands if not 1 <= band <= ds.count]
+    if missing:
+        raise UsageError(
+            f"a band is missing: `bands`: {name} has no band {missing[0]}: it has bands 1 to {ds.count}.",
+            remedy=_NAME_BANDS,
+            code="band-missing",
+            scene=name,
+            band=missing[0],
+            count=ds.count,
+        )
+    return tuple(int(band) for band in bands), "as chosen by the user"
 
 
 def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple[int, ...], str]:
@@ -115,14 +138,32 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
             f"{name} has four bands without colour interpretation: bands 1, 2, 3 are taken for red, green, blue"
         )
         return (1, 2, 3), "the first three of four bands without colour interpretation"
-    raise UnsupportedBands(f"cannot choose bands: {name}: {count} bands without red, green and blue. {_WANTED}")
+    raise UnsupportedBands(
+        f"cannot choose bands: {name}: found {count} bands without red, green and blue.",
+        remedy=_NAME_BANDS,
+        code="bands-unclear",
+        scene=name,
+        count=count,
+    )
 
 
 def _check_dtype(dtype: str, name: str, band: int) -> None:
     if dtype.startswith("complex"):
-        raise UnsupportedBands(f"complex values: {name}, band {band}: {dtype}. Convert to amplitude first (gdal_calc).")
+        raise UnsupportedBands(
+            f"complex values: {name}, band {band}: found {dtype}, expected real numbers.",
+            remedy="Convert to amplitude first (gdal_calc).",
+            code="complex-values",
+            scene=name,
+            band=band,
+        )
     if np.dtype(dtype).kind not in "iuf":
-        raise UnsupportedBands(f"unknown data type: {name}, band {band}: {dtype}. Convert it with gdal_translate -ot.")
+        raise UnsupportedBands(
+            f"unknown data type: {name}, band {band}: found {dtype}, expected integers or floating point.",
+            remedy="Convert it with gdal_translate -ot.",
+            code="data-type-unknown",
+            scene=name,
+            band=band,
+        )
 
 
 def _mask_bands(ds: DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
@@ -133,7 +174,7 @@ def _mask_bands(ds: DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _as_stored(nodata: float | None, dtype: str) -> float | None:
-    """The nodata value as the type of the band holds it; None where it cannot, or where it is not a number."""
+    """Return the nodata value as the type of the band holds it; None if it cannot, or if it is not a number."""
     if nodata is None or not np.isfinite(nodata):
         return None
     kind = np.dtype(dtype)
@@ -145,17 +186,17 @@ def _as_stored(nodata: float | None, dtype: str) -> float | None:
 
 
 def _is_picture(ds: DatasetReader, chosen: tuple[int, ...], alpha: int | None) -> bool:
-    """uint8 bands that are shown as they are: red, green and blue, or all that the file has."""
+    """Test for uint8 bands that are shown as they are: red, green and blue, or all that the file has."""
     color = [ds.colorinterp[i - 1] for i in chosen]
-    full = all(
+    full_range = all(
         ds.dtypes[i - 1] == "uint8" and int(ds.tags(i, ns="IMAGE_STRUCTURE").get("NBITS", 8)) == 8 for i in chosen
     )
     return color == [ColorInterp.palette] or (
-        full and (color == list(_RGB) or len(chosen) == ds.count - (alpha is not None))
+        full_range and (color == list(_RGB) or len(chosen) == ds.count - (alpha is not None))
     )
 
 
-def _palette(ds: DatasetReader, chosen: tuple[int, ...]) -> NDArray[np.uint8] | None:
+def _palette(ds: DatasetReader, chosen: tuple[int, ...]) -> Bytes | None:
     if [ds.colorinterp[i - 1] for i in chosen] != [ColorInterp.palette]:
         return None
     entries = ds.colormap(chosen[0])

@@ -1,4 +1,4 @@
-"""Fingerprints: whether two files hold the same content, and whether a file changed while it was used."""
+"""Fingerprints: they tell if two files hold the same content, and if a file changed while it was used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCKS, _BLOCK_BYTES = 256, 64 * 2**10
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What changes when a file is replaced or rewritten."""
+    """Facts about a file that change when it is replaced or rewritten."""
 
     path: str
     """Absolute path."""
@@ -24,13 +24,13 @@ class FileStamp:
     size: int
     """Size in bytes."""
     mtime_ns: int
-    """Time of the last modification, which anybody may set."""
+    """Time of the last modification, in nanoseconds; anybody may set it."""
     ctime_ns: int
-    """Time of the last change of the file or of what is said about it, which nobody may set (creation on Windows)."""
+    """Time of the last change of the file or its facts, in nanoseconds; nobody may set it (creation on Windows)."""
 
     @classmethod
     def of(cls, path: str) -> FileStamp:
-        """The stamp of a file as it is now.
+        """Stamp a file as it is now.
 
         Raises:
             OSError: the file is gone.
@@ -40,7 +40,7 @@ class FileStamp:
 
 
 def content_fingerprint(paths: Iterable[str]) -> str:
-    """SHA-256 (hex) of the content of files; neither names of folders nor times enter it."""
+    """Return the SHA-256 (hex) of the content of files; neither names of folders nor times enter it."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(f"{Path(path).suffix}:{Path(path).stat().st_size}:".encode())

@@ -1,4 +1,4 @@
-"""Georeference of a file: its grid on Earth as everything downstream sees it, or a refusal that names the remedy."""
+"""Georeference of a file: its grid on Earth as everything downstream sees it, or an error that names the remedy."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class Georeference:
     geobox: GeoBox
     """The grid, its axis flips undone."""
     flip_x: bool
-    """Whether columns are counted from the right of the file."""
+    """True if columns are counted from the right of the file."""
     flip_y: bool
-    """Whether rows are counted from the bottom of the file."""
+    """True if rows are counted from the bottom of the file."""
     kind: str
-    """Where it comes from, in words."""
+    """Origin of the grid, in words."""
 
 
 def crs_name(crs: CRS) -> str:
-    """The authority's code of a CRS where it has one, else its name."""
+    """Return the authority's code of a CRS, such as EPSG:32633, or its name if it has no code."""
     authority = crs.to_authority()
     return ":".join(authority) if authority else crs.name
 
 
 def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, assume_pixels: bool) -> Georeference:
-    """The georeference of an open dataset (already a warped one if `gcps`).
+    """Return the georeference of an open dataset, which is already a warped one if `gcps`.
 
     Raises:
         MissingCRS: no CRS, no transform, or a transform that is not finite or not invertible.
@@ -51,29 +51,44 @@ def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, a
     """
     own = _own_crs(ds, name)
     t = ds.transform
-    placed = t[:6] != Affine.identity()[:6]  # what GDAL says of a file without transform
+    placed = t[:6] != Affine.identity()[:6]  # the transform that GDAL reports for a file without one
     if assume_pixels:
         if own is not None and placed:
-            raise UsageError(f"--assume-pixels: {name} is georeferenced ({crs_name(own)}). Leave the option out.")
+            raise UsageError(
+                f"the scene has a georeference: `assume_pixels`: {name} is in {crs_name(own)}.",
+                remedy="Leave `assume_pixels` out.",
+                code="pixels-assumed-of-georeferenced",
+                scene=name,
+                crs=crs_name(own),
+            )
         return Georeference(GeoBox(ds.width, ds.height, Affine(1, 0, 0, 0, -1, 0), PIXEL_CRS), False, False, "pixels")
-    if crs is not None and own is not None and not own.equals(crs, ignore_axis_order=True):
-        raise UsageError(
-            f"--crs {crs_name(crs)}: {name} has the CRS {crs_name(own)} already. Leave the option out, or reproject "
-            "the file with gdalwarp."
-        )
+    _check_crs(name, own, crs)
     if not placed:
         raise _unplaced(ds, name, own)
     if own is None and crs is None:
         raise MissingCRS(
-            f"has no CRS: {name}: a transform but no coordinate reference system. Pass --crs, for example "
-            "--crs EPSG:32633."
+            f"has no CRS: {name}: found a transform but no coordinate reference system.",
+            remedy='Give the CRS, for example `crs="EPSG:32633"`.',
+            code="scene-without-crs",
+            scene=name,
         )
     grid = _grid(ds, t, own or crs, name)
     flip_x, flip_y = _flips(t)
-    kind = (
-        "ground control points" if gcps else "transform and CRS" if own else "transform of the file, CRS given by --crs"
-    )
+    by_file = "transform and CRS" if own else "transform of the file, CRS given by the user"
+    kind = "ground control points" if gcps else by_file
     return Georeference(_unflipped(grid, flip_x=flip_x, flip_y=flip_y), flip_x, flip_y, kind)
+
+
+def _check_crs(name: str, own: CRS | None, crs: CRS | None) -> None:
+    if crs is not None and own is not None and not own.equals(crs, ignore_axis_order=True):
+        raise UsageError(
+            f"the scene has another CRS: `crs`: found {crs_name(crs)}, expected {crs_name(own)}, which {name} says.",
+            remedy="Leave `crs` out, or reproject the file with gdalwarp.",
+            code="crs-contradicts-scene",
+            scene=name,
+            crs=crs_name(crs),
+            own=crs_name(own),
+        )
 
 
 def _own_crs(ds: DatasetReader, name: str) -> CRS | None:
@@ -83,29 +98,43 @@ def _own_crs(ds: DatasetReader, name: str) -> CRS | None:
         return CRS.from_wkt(ds.crs.to_wkt())
     except CRSError as error:
         raise MissingCRS(
-            f"the CRS cannot be understood: {name}: {error}. Assign another with gdal_edit -a_srs."
+            f"the CRS cannot be understood: {name}: {error}.",
+            remedy="Assign another with gdal_edit -a_srs.",
+            code="crs-unreadable",
+            scene=name,
         ) from error
 
 
 def _unplaced(ds: DatasetReader, name: str, own: CRS | None) -> MissingCRS:
     if ds.gcps[0]:
         return MissingCRS(
-            f"georeferenced by ground control points only: {name}: {len(ds.gcps[0])} GCPs, no transform. Warp it first "
-            "(gdalwarp -tps), or pass --gcps to read it through a warp."
+            f"georeferenced by ground control points only: {name}: found {len(ds.gcps[0])} GCPs and no transform.",
+            remedy="Warp it first (gdalwarp -tps), or read it through a warp with `gcps=True`.",
+            code="scene-has-gcps-only",
+            scene=name,
         )
     if ds.rpcs:
         return MissingCRS(
-            f"georeferenced by RPCs only: {name}: rational polynomial coefficients, no transform. Orthorectify it "
-            "first (gdalwarp -rpc -to RPC_DEM=dem.tif)."
+            f"georeferenced by RPCs only: {name}: found rational polynomial coefficients and no transform.",
+            remedy="Orthorectify it first (gdalwarp -rpc -to RPC_DEM=dem.tif).",
+            code="scene-has-rpcs-only",
+            scene=name,
         )
     if own is not None:
         return MissingCRS(
-            f"has a CRS but no transform: {name}: {crs_name(own)} with the identity transform, which places it at the "
-            "origin of the CRS. Set the extent (gdal_edit -a_ullr) or add a world file, or pass --assume-pixels."
+            f"has a CRS but no transform: {name}: found {crs_name(own)} with the identity transform, which places it "
+            "at the origin of the CRS.",
+            remedy="Set the extent (gdal_edit -a_ullr) or add a world file, or use pixel coordinates with "
+            "`assume_pixels=True`.",
+            code="scene-without-transform",
+            scene=name,
         )
     return MissingCRS(
-        f"has no CRS and no transform: {name}. Set both (gdal_edit -a_srs -a_ullr), or add a world file and pass "
-        "--crs; --assume-pixels uses pixel coordinates instead."
+        f"has no CRS and no transform: {name}.",
+        remedy="Set both (gdal_edit -a_srs -a_ullr), or add a world file and give `crs`, or use pixel coordinates "
+        "with `assume_pixels=True`.",
+        code="scene-without-georeference",
+        scene=name,
     )
 
 
@@ -114,7 +143,10 @@ def _grid(ds: DatasetReader, transform: Affine, crs: CRS | None, name: str) -> G
         return GeoBox(ds.width, ds.height, Affine(*transform[:6]), crs or PIXEL_CRS)
     except ValueError as error:
         raise MissingCRS(
-            f"the transform is unusable: {name}: {error}. Set the extent with gdal_edit -a_ullr."
+            f"the transform is unusable: {name}: {error}.",
+            remedy="Set the extent with gdal_edit -a_ullr.",
+            code="transform-unusable",
+            scene=name,
         ) from None
 
 
@@ -125,7 +157,7 @@ def _flips(t: Affine) -> tuple[bool, bool]:
 
 
 def _unflipped(grid: GeoBox, *, flip_x: bool, flip_y: bool) -> GeoBox:
-    """The grid counted from the other end of its axes."""
+    """Return the grid with its flipped axes counted from the other end."""
     a, b, c, d, e, f = grid.transform[:6]
     if flip_x:
         a, c, d, f = -a, c + a * grid.width, -d, f + d * grid.width

@@ -1,4 +1,4 @@
-"""Levels: which overview of a file serves a coarser resolution."""
+"""Levels: the choice of the overview of a file that serves a coarser resolution."""
 
 from __future__ import annotations
 
@@ -21,25 +21,29 @@ _MIN_AGREEMENT = 0.95
 _PLACES, _SIDE = 6, 256
 #: Resampling filters and lossy compression overshoot by this share of the range of values.
 _OVERSHOOT = 0.1
-#: And round integers by this much.
+#: They round integers by this much, too.
 _ROUNDING = 2
 
 
 def choose_level(
     base: PixelReader, scale_xy: tuple[float, float]
 ) -> tuple[PixelReader, tuple[AxisScale, AxisScale], list[str]]:
-    """The level to read for pixels `scale_xy` times as large, the resampling from there, and warnings.
+    """Choose the level to read for pixels `scale_xy` times as large.
 
-    An overview serves if it is at least as fine as asked for and agrees with the base: overviews are not renewed
-    when the pixels of a file are rewritten.
+    An overview serves if it is at least as fine as needed and agrees with the base.
+
+    Returns:
+        The level, the resampling from there along x and y, and warnings.
     """
     scale_x, scale_y = scale_xy
     with base.raster.handle() as ds:
         factors = [] if base.raster.gcps or base.plan.palette is not None else ds.overviews(base.plan.indexes[0])
         usable = [level for level, factor in enumerate(factors) if factor <= min(scale_xy) * (1 + 1e-9)]
+        # An overview shows blocks that were never written as black, and nothing in it says that they are not valid.
         usable = [] if usable and has_holes(ds, base.plan.indexes) else usable
     warnings: list[str] = []
     level = _at_level(base, usable[-1]) if usable else base
+    # Programs that rewrite the pixels of a file often leave its overviews as they were.
     if level is not base and not _agrees(base, level):
         level = base
         warnings.append(f"the overviews of {base.raster.source.name} do not match its pixels: they are not used")
@@ -54,7 +58,7 @@ def _at_level(base: PixelReader, level: int) -> PixelReader:
 
 
 def _agrees(base: PixelReader, overview: PixelReader) -> bool:
-    """Whether sampled overview pixels lie within the range of the base pixels around their place."""
+    """Test whether sampled overview pixels lie within the range of the base pixels around their place."""
     fine_x, fine_y = base.width / overview.width, base.height / overview.height
     inside = total = 0
     for x in np.linspace(0, 1, _PLACES):
@@ -63,13 +67,13 @@ def _agrees(base: PixelReader, overview: PixelReader) -> bool:
                 max(1, min(int(_SIDE / f), n)) for f, n in ((fine_x, overview.width), (fine_y, overview.height))
             )
             window = Window(round(x * (overview.width - width)), round(y * (overview.height - height)), width, height)
-            good, seen = _compare(base, overview, window, (fine_x, fine_y))
-            inside, total = inside + good, total + seen
+            agreeing, compared = _compare(base, overview, window, (fine_x, fine_y))
+            inside, total = inside + agreeing, total + compared
     return total == 0 or inside >= _MIN_AGREEMENT * total
 
 
 def _compare(base: PixelReader, overview: PixelReader, window: Window, fine_xy: tuple[float, float]) -> tuple[int, int]:
-    """(values in range, values compared) of the overview in a window of overview pixels."""
+    """Count the values in range and all values of the overview in a window of overview pixels."""
     fine_x, fine_y = fine_xy
     coarse, coarse_valid = overview.read(window)
     col, row = max(0, int((window.col_off - 1) * fine_x)), max(0, int((window.row_off - 1) * fine_y))
@@ -81,14 +85,15 @@ def _compare(base: PixelReader, overview: PixelReader, window: Window, fine_xy: 
         ((np.arange(window.col_off, window.col_end) + 0.5) * fine_x).astype(int) - col,
     )
     compared = coarse_valid & fine_valid[centres]
+    # Cubic and Lanczos filters reach about a pixel of the overview to either side.
     reach = (int(np.ceil(3 * fine_y)), int(np.ceil(3 * fine_x)))
     inside = 0
     for coarse_band, fine_band in zip(coarse, fine, strict=True):
-        known = fine_valid & np.isfinite(fine_band)
-        highest = ndimage.maximum_filter(np.where(known, fine_band, -np.inf), reach)[centres]
-        lowest = ndimage.minimum_filter(np.where(known, fine_band, np.inf), reach)[centres]
+        usable = fine_valid & np.isfinite(fine_band)
+        highest = ndimage.maximum_filter(np.where(usable, fine_band, -np.inf), reach)[centres]
+        lowest = ndimage.minimum_filter(np.where(usable, fine_band, np.inf), reach)[centres]
         slack = (
-            _OVERSHOOT * np.ptp(fine_band[known]) + _ROUNDING * (fine_band.dtype.kind in "iu") if known.any() else 0.0
+            _OVERSHOOT * np.ptp(fine_band[usable]) + _ROUNDING * (fine_band.dtype.kind in "iu") if usable.any() else 0.0
         )
         inside += int((compared & (coarse_band >= lowest - slack) & (coarse_band <= highest + slack)).sum())
     return inside, int(compared.sum()) * len(coarse)

@@ -1,4 +1,4 @@
-"""Opening a scene: path, georeference, bands, stretch, resolution and region, each checked before the next."""
+"""Opening of a scene: path, georeference, bands, stretch, resolution and region, each checked before the next."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from geosam.scene.bands import BandPlan, is_alpha, plan_bands
 from geosam.scene.fingerprint import FileStamp
 from geosam.scene.georeference import Georeference, crs_name, georeference
 from geosam.scene.levels import choose_level
+from geosam.scene.names import name_of
 from geosam.scene.pixels import PixelReader
 from geosam.scene.preflight import check_source
 from geosam.scene.raster import Raster, fits_block_cache
@@ -26,6 +27,7 @@ from geosam.scene.stretch import Stretch, StretchRule
 if TYPE_CHECKING:
     import os
 
+    import rasterio.crs
     from pyproj import CRS
     from rasterio.io import DatasetReader
 
@@ -33,14 +35,14 @@ if TYPE_CHECKING:
 
 #: Most pixels of a region, unless the caller allows more.
 MAX_PIXELS = 2e11
-#: Finest and coarsest resolution that makes any sense, relative to the scene's own.
+#: Most times that a resolution may be finer or coarser than the scene's own.
 _MAX_SCALE = 1e5
 
 
 def open_scene(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | DatasetReader,
     *,
-    crs: CRS | str | None = None,
+    crs: CRS | rasterio.crs.CRS | str | int | None = None,
     bands: Sequence[int] | None = None,
     stretch: str = "auto",
     resolution: float | None = None,
@@ -53,27 +55,36 @@ def open_scene(
 ) -> Scene:
     """Open a raster.
 
+    Examples:
+        A file, a web address, or a dataset that rasterio has open::
+
+            scene = geosam.open_scene("scene.tif")
+            scene = geosam.open_scene("https://example.org/scene.tif", resolution=0.5)
+            scene = geosam.open_scene(rasterio.open("scene.tif"), bands=(4, 3, 2))
+
     Args:
-        path: an existing file or an http(s) URL.
-        crs: the CRS of a raster that has none.
+        path: an existing file, an http(s) URL, or an open rasterio dataset, whose file is opened again.
+        crs: the CRS of a raster that has none: text such as "EPSG:32633", an EPSG number, or a CRS of pyproj or
+            rasterio.
         bands: one or three bands, counted from 1; by colour interpretation when left out.
         stretch: ``auto``, ``none``, ``MIN,MAX`` or ``pLO,pHI``.
         resolution: metres on the ground per pixel; native when left out.
-        window: map coordinates (xmin, ymin, xmax, ymax) in the scene's CRS of what is to be segmented.
+        window: part to segment, as map coordinates (xmin, ymin, xmax, ymax) in the scene's CRS.
         gcps: read a raster with ground control points through a warp.
         assume_pixels: give a raster without georeference pixel coordinates.
-        untrusted: allow only self-contained files, and ignore their sidecars.
-        sha256: hash (hex) that the file must have; sidecars, and sources of a VRT, are not looked at.
+        untrusted: allow only self-contained files, and ignore their side-cars.
+        sha256: hash (hex) that the file must have; side-cars, and sources of a VRT, are not checked.
         max_pixels: refuse a larger region.
 
     Raises:
-        UnreadableScene: missing, damaged, no raster, or not the one that was expected.
+        UnreadableScene: missing, damaged, no raster, or not the file that was expected.
         MissingCRS: no usable georeference.
         UnsupportedBands: the bands cannot make a picture.
-        UsageError: options contradict the file or each other.
+        SceneError: the region is too large.
+        UsageError: options contradict the file or each other, or `path` is no file.
     """
     rule = StretchRule.parse(stretch)
-    raster = Raster(check_source(path, untrusted=untrusted, sha256=sha256), gcps=gcps)
+    raster = Raster(check_source(name_of(path), untrusted=untrusted, sha256=sha256), gcps=gcps)
     name = raster.source.name
     with raster.handle() as ds:
         plan = plan_bands(ds, name, bands)
@@ -91,7 +102,7 @@ def open_scene(
         stretch=limits,
         region=_region(grid, window, name, max_pixels),
         gsd_xy=ground_sample_distance(grid),
-        resolution=resolution,
+        stated_resolution=resolution,
         warnings=(*plan.warnings, *alpha_notes, *stretch_notes, *level_notes, *slow),
         facts=facts,
         reader=level,
@@ -100,15 +111,20 @@ def open_scene(
     )
 
 
-def _crs(crs: CRS | str | None) -> CRS | None:
+def _crs(crs: Any) -> CRS | None:
     try:
         return None if crs is None else map_crs(crs)
     except CRSError:
-        raise UsageError(f'--crs "{crs}": not a CRS that PROJ knows. Wanted for example EPSG:32633.') from None
+        raise UsageError(
+            f'not a CRS that PROJ knows: `crs`: found "{crs}".',
+            remedy='Give for example "EPSG:32633".',
+            code="scene-crs-unknown",
+            crs=str(crs),
+        ) from None
 
 
 def _stamps(path: str, files: Sequence[str]) -> tuple[FileStamp, ...]:
-    """Stamps of a file, its sidecars and, for a VRT, its sources as far as they are files."""
+    """Stamp a file, its side-cars and, for a VRT, its sources as far as they are files."""
     return tuple(FileStamp.of(file) for file in sorted({path, *files}) if Path(file).is_file())
 
 
@@ -121,7 +137,7 @@ def _slow_note(ds: DatasetReader, name: str) -> list[str]:
 
 
 def _reader(raster: Raster, plan: BandPlan, place: Georeference) -> tuple[PixelReader, list[str]]:
-    """A reader at the raster's own resolution, without its alpha band if that does not look like one."""
+    """Return a reader at the raster's own resolution, and notes; an alpha band that is none becomes a plain band."""
     name, band = raster.source.name, plan.alpha
     base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
     if band is None:
@@ -150,39 +166,61 @@ def _at_resolution(
     if resolution is None:
         return grid, base, None, []
     if not 0 < resolution < float("inf"):
-        raise UsageError(f"--resolution {resolution:g}: wanted a positive number of metres per pixel.")
+        raise UsageError(
+            f"not a resolution: `resolution`: found {resolution:g}, expected metres per pixel, above 0.",
+            code="resolution-not-positive",
+            resolution=resolution,
+        )
     gsd_x, gsd_y = ground_sample_distance(grid)
     scale_xy = resolution / gsd_x, resolution / gsd_y
     if not all(1 / _MAX_SCALE <= scale <= _MAX_SCALE for scale in scale_xy):
         raise UsageError(
-            f"--resolution {resolution:g}: the scene's pixels are {gsd_x:.3g} x {gsd_y:.3g} m, wanted at most "
-            f"{_MAX_SCALE:g} times finer or coarser. Check the transform with geosam info."
+            f"the resolution is far from the scene's: `resolution`: found {resolution:g} m, expected at most "
+            f"{_MAX_SCALE:g} times finer or coarser than its pixels of {gsd_x:.3g} x {gsd_y:.3g} m.",
+            remedy="Check the transform of the file.",
+            code="resolution-far-from-native",
+            resolution=resolution,
+            native=[gsd_x, gsd_y],
         )
     level, axes, notes = choose_level(base, scale_xy)
     return grid.zoom(*scale_xy), level, axes, notes
 
 
 def _region(grid: GeoBox, bounds: tuple[float, float, float, float] | None, name: str, max_pixels: float) -> Window:
-    region = grid.window
-    if bounds is not None:
-        xmin, ymin, xmax, ymax = bounds
-        if not (xmin < xmax and ymin < ymax):
-            raise UsageError(
-                f"--window {_numbers(bounds)}: wanted XMIN,YMIN,XMAX,YMAX with XMIN < XMAX and YMIN < YMAX."
-            )
-        found = grid.window_of_bounds(bounds)
-        if found is None:
-            raise UsageError(
-                f"--window {_numbers(bounds)}: {name} covers {_numbers(grid.bounds)} in {crs_name(grid.crs)}. "
-                "Give map coordinates in the scene's CRS."
-            )
-        region = found
-    if region.width * region.height > max_pixels:
+    region = grid.window if bounds is None else _part(grid, bounds, name)
+    count = region.width * region.height
+    if count > max_pixels:
         raise SceneError(
-            f"too large: {name}: {region.width} x {region.height} = {region.width * region.height:.3g} px, at most "
-            f"{max_pixels:.3g}. Choose a part with --window, a coarser --resolution, or raise --max-pixels."
+            f"too large: {name}: found {region.width} x {region.height} = {count:.3g} px, expected at most "
+            f"{max_pixels:.3g}.",
+            remedy="Choose a part with `window`, a coarser `resolution`, or raise `max_pixels`.",
+            code="scene-too-large",
+            pixels=count,
+            max_pixels=max_pixels,
         )
     return region
+
+
+def _part(grid: GeoBox, bounds: tuple[float, float, float, float], name: str) -> Window:
+    xmin, ymin, xmax, ymax = bounds
+    if not (xmin < xmax and ymin < ymax):
+        raise UsageError(
+            f"not a rectangle: `window`: found {_numbers(bounds)}, expected xmin,ymin,xmax,ymax with xmin < xmax and "
+            "ymin < ymax.",
+            code="window-not-a-rectangle",
+            window=list(bounds),
+        )
+    part = grid.window_of_bounds(bounds)
+    if part is None:
+        raise UsageError(
+            f"the window lies outside of the scene: `window`: found {_numbers(bounds)}, expected a part of "
+            f"{_numbers(grid.bounds)} in {crs_name(grid.crs)}: {name}.",
+            remedy="Give map coordinates in the scene's CRS.",
+            code="window-outside-scene",
+            window=list(bounds),
+            bounds=list(grid.bounds),
+        )
+    return part
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""PixelReader: one level of a raster as values and valid mask, in the orientation of the scene."""
+"""Pixels: one level of a raster as values and valid mask, in the orientation of the scene."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from geosam._arrays import BoolArray
     from geosam.scene.bands import BandPlan
     from geosam.scene.raster import Raster
 
-#: Side of the patches of the lattice, and their number along an axis: a scene of at most 1024 px a side is looked
-#: at completely. A lattice that meets fewer valid pixels than enough gives way to the next.
+#: Side of the patches of a lattice, and their number along an axis: a scene of at most 1024 px a side is sampled
+#: completely.
 _PATCH, _LATTICES = 64, (16, 48, 144)
+#: A lattice that meets fewer valid pixels gives way to the next.
 _ENOUGH = 1000
 #: Parallel requests to a server.
 _CONNECTIONS = 8
@@ -29,26 +31,26 @@ _CONNECTIONS = 8
 
 @dataclass(frozen=True, eq=False)
 class PixelReader:
-    """Windows of one level of a raster; pixels are counted as the scene counts them, axis flips undone."""
+    """Reader of windows of one level of a raster; pixels are counted as the scene counts them, axis flips undone."""
 
     raster: Raster
     """The level's file."""
     plan: BandPlan
-    """Which bands, and what says which pixels are valid."""
+    """Bands of the picture, and the rule for valid pixels."""
     width: int
     """Columns of the level."""
     height: int
     """Rows of the level."""
     flip_x: bool
-    """Whether columns are counted from the right of the file."""
+    """True if columns are counted from the right of the file."""
     flip_y: bool
-    """Whether rows are counted from the bottom of the file."""
+    """True if rows are counted from the bottom of the file."""
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values (B, H, W), three bands or one, and valid (H, W).
+    def read(self, window: Window) -> tuple[NDArray[Any], BoolArray]:
+        """Read the values (B, H, W) of three bands or one, and the valid pixels (H, W).
 
-        A pixel is invalid where the mask or alpha band says so, where every band is nodata or not finite, and in
-        blocks that a sparse file never wrote.
+        A pixel is invalid if the mask or alpha band says so, if every band is nodata or not finite, and in blocks that
+        a sparse file never wrote.
 
         Raises:
             UnreadableScene: the file is damaged there.
@@ -71,14 +73,14 @@ class PixelReader:
         return self._oriented(bands), self._oriented(valid)
 
     def is_unwritten(self, window: Window) -> bool:
-        """Whether a sparse file has no block at all in the window: known without reading it."""
+        """Return True if a sparse file has no block at all in the window, which needs no reading."""
         if self.raster.overview is not None:
             return False
         with self.raster.handle() as ds:
             return is_unwritten(ds, self.plan.indexes, self._in_file(window))
 
     def sample(self) -> list[NDArray[Any]]:
-        """Valid values of every band, one 1-D array a band, on a lattice of patches of this level.
+        """Read the valid values of every band, one 1-D array a band, on a lattice of patches of this level.
 
         The lattice is the same seen from either end of both axes, so a flipped copy gives the same values.
         """
@@ -104,7 +106,7 @@ class PixelReader:
             for col, width in _patches(self.width, count):
                 yield Window(col, row, width, height)
 
-    def _holes(self, place: Window, bands: NDArray[Any]) -> NDArray[np.bool_] | None:
+    def _holes(self, place: Window, bands: NDArray[Any]) -> BoolArray | None:
         if self.raster.overview is not None:
             return None
         with self.raster.handle() as ds:
@@ -123,7 +125,7 @@ class PixelReader:
 
 
 def _patches(size: int, count: int) -> list[tuple[int, int]]:
-    """(start, length) along one axis: all if `count` patches reach that far, else patches mirrored at the middle."""
+    """Return (start, length) along one axis: all of it if `count` patches reach that far, else mirrored patches."""
     if size <= count * _PATCH:
         step = _LATTICES[0] * _PATCH
         return [(start, min(step, size - start)) for start in range(0, size, step)]
@@ -131,13 +133,13 @@ def _patches(size: int, count: int) -> list[tuple[int, int]]:
     return [(start, _PATCH) for start in (*first, *(size - _PATCH - start for start in reversed(first)))]
 
 
-def _valid_values(bands: NDArray[Any], nodata: Sequence[float | None]) -> NDArray[np.bool_]:
-    """(H, W): at least one band has a finite value other than its nodata value."""
+def _valid_values(bands: NDArray[Any], nodata: Sequence[float | None]) -> BoolArray:
+    """Return the pixels (H, W) where at least one band has a finite value other than its nodata value."""
     integer = bands.dtype.kind in "iu"
-    if integer and None in nodata:
+    if integer and None in nodata:  # every value of that band is valid
         return np.ones(bands.shape[1:], bool)
     valid = np.zeros(bands.shape[1:], bool)
     for band, missing in zip(bands, nodata, strict=True):
-        known = np.ones(band.shape, bool) if integer else np.isfinite(band)
-        valid |= known if missing is None else known & (band != missing)
+        finite = np.ones(band.shape, bool) if integer else np.isfinite(band)
+        valid |= finite if missing is None else finite & (band != missing)
     return valid

@@ -1,4 +1,4 @@
-"""Pre-flight: what may be opened at all, found out before GDAL sees the path.
+"""Pre-flight: a check that a path may be opened at all, before GDAL sees it.
 
 GDAL opens far more than files: network services, drivers behind a prefix, inline XML, virtual rasters that read any
 file of the machine. Here a scene is an existing regular file or an http(s) address, and nothing else.
@@ -37,7 +37,9 @@ _SELF_CONTAINED = (
     (b"\0\0\0\x0cjP  \r\n", "JP2OpenJPEG"),
     (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
 )
+#: Bytes of a file that are read to recognize it.
 _HEAD_BYTES = 4096
+#: Largest VRT: it is parsed as a whole.
 _MAX_VRT_BYTES = 256 * 2**20
 
 
@@ -48,56 +50,73 @@ class Source:
     name: str
     """The path as the user wrote it, or the URL; for messages."""
     uri: str
-    """What GDAL opens."""
+    """Name that GDAL opens."""
     driver: str | None
-    """The only driver allowed to open it; None allows any."""
+    """Only driver that may open it; None allows any."""
     remote: bool = False
-    """Whether it is read over HTTP."""
+    """True if it is read over HTTP."""
     alone: bool = False
-    """Whether sidecar files are ignored (untrusted input)."""
+    """True if side-car files are ignored (untrusted input)."""
     version: str = ""
-    """What the server says about the version of a remote file."""
+    """Version of a remote file, as its server says it."""
 
 
 def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha256: str | None = None) -> Source:
-    """Let a scene's path pass, or say why not.
+    """Check the path of a scene.
 
-    `untrusted` allows only regular files in self-contained formats, and ignores their sidecars. With `sha256` (hex) the
-    file must have exactly that content: a codec does not notice every damaged byte.
+    Args:
+        path: a path or an http(s) URL.
+        untrusted: allow only regular files in self-contained formats, and ignore their side-cars.
+        sha256: hash (hex) that the file must have: a codec does not notice every damaged byte.
 
     Raises:
-        UnreadableScene: nothing there, not a file, not something that is opened at all, or not with that content.
+        UnreadableScene: no file, not a raster that is opened at all, or other content than expected.
         UsageError: `sha256` is no hash.
     """
     text = os.fspath(path)
-    wanted = _hash(sha256)
+    expected = _hash(sha256)
     if re.match(r"https?://", text, re.IGNORECASE):
         if untrusted:
-            raise UnreadableScene(f"a URL is not allowed with --untrusted: {text}. Download the file first.")
-        if wanted is not None:
-            raise UnreadableScene(f"a URL is not allowed with --verify: {text}. Download the file first.")
+            raise _refused_url(text, "untrusted")
+        if expected is not None:
+            raise _refused_url(text, "sha256")
         return _check_url(text)
     path, head = _check_file(text)
     driver = _driver_of(head)
-    if wanted is not None:
-        _check_content(path, text, wanted)
+    if expected is not None:
+        _check_content(path, text, expected)
     if b"<VRTDataset" in head:
         if untrusted:
             raise UnreadableScene(
-                f"a VRT is not allowed with --untrusted: {text}: it may read any file of this machine. "
-                "Convert it with gdal_translate first."
+                f"a VRT is not allowed with `untrusted`: {text}: it may read any file of this machine.",
+                remedy="Convert it with gdal_translate first.",
+                code="vrt-is-untrusted",
+                scene=text,
             )
         _check_vrt(path, text, set())
     elif untrusted and driver is None:
         raise UnreadableScene(
-            f"not a self-contained raster: {text}: {describe_bytes(head)}, wanted TIFF, PNG, JPEG or JPEG 2000 "
-            "with --untrusted. Convert it with gdal_translate first."
+            f"not a self-contained raster: {text}: it {describe_bytes(head)}; expected TIFF, PNG, JPEG or JPEG 2000 "
+            "with `untrusted`.",
+            remedy="Convert it with gdal_translate first.",
+            code="raster-not-self-contained",
+            scene=text,
         )
     return Source(text, path, driver if untrusted else None, alone=untrusted)
 
 
+def _refused_url(url: str, parameter: str) -> UnreadableScene:
+    return UnreadableScene(
+        f"a URL is not allowed with `{parameter}`: {url}.",
+        remedy="Download the file first.",
+        code="url-not-allowed",
+        scene=url,
+        parameter=parameter,
+    )
+
+
 def describe_bytes(head: bytes) -> str:
-    """What the first bytes of a file look like, in words."""
+    """Describe what the first bytes of a file look like, as the end of a sentence."""
     text = " ".join(head[:60].decode("utf-8", "replace").split())
     shown = "".join(c if c.isprintable() else "." for c in text)[:40]
     if re.match(rb"\s*(<!doctype html|<html|<head|<\?xml[^>]*>\s*<html)", head, re.IGNORECASE):
@@ -106,21 +125,25 @@ def describe_bytes(head: bytes) -> str:
 
 
 def read_head(name: str) -> bytes:
-    """The first bytes of a local file."""
+    """Read the first bytes of a local file."""
     with open(name, "rb") as file:
         return file.read(_HEAD_BYTES)
 
 
 def _check_file(text: str) -> tuple[str, bytes]:
     if not text:
-        raise UnreadableScene("no scene given: the path is empty. Name a raster file.")
+        raise UnreadableScene("no scene: the path is empty.", remedy="Name a raster file.", code="scene-path-empty")
     if text == "-":
-        raise UnreadableScene("a scene cannot be read from standard input: -. Name a raster file.")
+        raise UnreadableScene(
+            "a scene cannot be read from standard input: -.", remedy="Name a raster file.", code="scene-from-stdin"
+        )
     name = os.path.abspath(text)
     if name.startswith("/vsi") or text.lstrip().startswith("<"):
         raise UnreadableScene(
-            f"not a file name: {text[:80]}: GDAL's virtual files and inline XML are not opened, wanted an existing "
-            "file or an http(s) URL. Save the raster as a file."
+            f"not a file name: {text[:80]}: GDAL's virtual files and inline XML are not opened, expected an existing "
+            "file or an http(s) URL.",
+            remedy="Save the raster as a file.",
+            code="scene-name-not-a-file",
         )
     try:
         info = os.stat(name)
@@ -128,39 +151,76 @@ def _check_file(text: str) -> tuple[str, bytes]:
         return name, read_head(name)
     except FileNotFoundError:
         hint = "GDAL's driver prefixes are not opened" if re.match(r"[\w+.-]{2,}:", text) else "check the spelling"
-        raise UnreadableScene(f"no such file: {name}: wanted an existing raster file or http(s) URL; {hint}.") from None
+        raise UnreadableScene(
+            f"no such file: {name}: expected an existing raster file or http(s) URL; {hint}.",
+            code="scene-not-found",
+            scene=name,
+        ) from None
     except PermissionError:
-        raise UnreadableScene(f"permission denied: {name}. Ask its owner for the right to read it.") from None
+        raise UnreadableScene(
+            f"permission denied: {name}.",
+            remedy="Ask its owner for the right to read it.",
+            code="scene-permission-denied",
+            scene=name,
+        ) from None
     except (OSError, ValueError) as error:
         if isinstance(error, UnreadableScene):
             raise
-        raise UnreadableScene(f"cannot read: {text!r}: {error}. Check the path.") from error
+        raise UnreadableScene(
+            f"cannot read: {text!r}: {error}.", remedy="Check the path.", code="scene-path-unusable"
+        ) from error
 
 
 def _check_kind(name: str, info: os.stat_result) -> None:
     if stat.S_ISDIR(info.st_mode):
-        raise UnreadableScene(f"is a directory: {name}: wanted a raster file. Name one of the files in it.")
+        raise UnreadableScene(
+            f"is a directory: {name}: expected a raster file.",
+            remedy="Name one of the files in it.",
+            code="scene-is-a-directory",
+            scene=name,
+        )
     if not stat.S_ISREG(info.st_mode):
-        raise UnreadableScene(f"not a regular file: {name}: wanted a raster file, not a pipe or device. Save it first.")
+        raise UnreadableScene(
+            f"not a regular file: {name}: expected a raster file, not a pipe or device.",
+            remedy="Save it first.",
+            code="scene-not-a-regular-file",
+            scene=name,
+        )
     if info.st_size == 0:
-        raise UnreadableScene(f"the file is empty: {name}: 0 bytes. Copy or download it again.")
+        raise UnreadableScene(
+            f"the file is empty: {name}: found 0 bytes.",
+            remedy="Copy or download it again.",
+            code="scene-file-empty",
+            scene=name,
+        )
 
 
 def _hash(text: str | None) -> str | None:
     if text is None or re.fullmatch(r"[0-9a-f]{64}", text, re.IGNORECASE):
         return text and text.lower()
-    raise UsageError(f"--verify {text!r}: wanted a SHA-256, 64 hexadecimal digits, as `sha256sum` prints it.")
+    raise UsageError(
+        f"not a SHA-256: `sha256`: found {text!r}, expected 64 hexadecimal digits, as sha256sum prints them.",
+        code="not-a-sha256",
+        sha256=text,
+    )
 
 
-def _check_content(path: str, scene: str, wanted: str) -> None:
+def _check_content(path: str, scene: str, expected: str) -> None:
     try:
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnreadableScene(f"cannot read: {scene}: {error}. Check the disk.") from error
-    if found != wanted:
         raise UnreadableScene(
-            f"not the file that was expected: {scene}: SHA-256 {found}, {wanted} wanted. Copy or download it again."
+            f"cannot read: {scene}: {error}.", remedy="Check the disk.", code="scene-disk-error", scene=scene
+        ) from error
+    if digest != expected:
+        raise UnreadableScene(
+            f"another file than expected: {scene}: SHA-256: found {digest}, expected {expected}.",
+            remedy="Copy or download it again.",
+            code="scene-hash-differs",
+            scene=scene,
+            found=digest,
+            expected=expected,
         )
 
 
@@ -168,35 +228,46 @@ def _driver_of(head: bytes) -> str | None:
     return next((driver for magic, driver in _SELF_CONTAINED if head.startswith(magic)), None)
 
 
-def _check_vrt(name: str, scene: str, seen: set[str]) -> None:
-    """Refuse raw bands and missing sources, in this VRT and in the VRTs that it reads."""
-    seen.add(name)
+def _check_vrt(name: str, scene: str, visited: set[str]) -> None:
+    """Refuse raw bands and missing sources, in this VRT and in the VRTs that it reads; `visited` ends circles."""
+    visited.add(name)
     if os.path.getsize(name) > _MAX_VRT_BYTES:
-        raise UnreadableScene(f"the VRT is too large: {scene}: more than {_MAX_VRT_BYTES} bytes. Use a tiled GeoTIFF.")
+        raise UnreadableScene(
+            f"the VRT is too large: {scene}: expected at most {_MAX_VRT_BYTES} bytes.",
+            remedy="Use a tiled GeoTIFF.",
+            code="vrt-too-large",
+            scene=scene,
+        )
     with open(name, "rb") as file:
-        _check_vrt_text(file.read(), name, scene, seen)
+        _check_vrt_text(file.read(), name, scene, visited)
 
 
-def _check_vrt_text(xml: bytes, name: str, scene: str, seen: set[str]) -> None:
+def _check_vrt_text(xml: bytes, name: str, scene: str, visited: set[str]) -> None:
     try:
         root = ET.fromstring(xml)  # noqa: S314 - expat limits entity expansion, and the size was limited above
     except ET.ParseError as error:
-        raise UnreadableScene(f"the VRT is not valid XML: {scene}: {error}. Create it again.") from None
+        raise UnreadableScene(
+            f"the VRT is not valid XML: {scene}: {error}.", remedy="Create it again.", code="vrt-not-xml", scene=scene
+        ) from None
     for source in _vrt_sources(root, scene):
         text = (source.text or "").strip()
         if text.startswith("<"):
-            _check_vrt_text(text.encode(), name, scene, seen)
+            _check_vrt_text(text.encode(), name, scene, visited)
             continue
         relative = next((v for k, v in source.attrib.items() if k.lower() == "relativetovrt"), "0") == "1"
         path = os.path.join(os.path.dirname(name), text) if relative else text
-        if path in seen or re.match(r"(/vsi|[\w+.-]{2,}:)", path):
+        if path in visited or re.match(r"(/vsi|[\w+.-]{2,}:)", path):
             continue
         if not os.path.exists(path):
             raise UnreadableScene(
-                f"a source of the VRT is missing: {scene}: {path}. Put it back or build the VRT again."
+                f"a source of the VRT is missing: {scene}: {path}.",
+                remedy="Put it back or build the VRT again.",
+                code="vrt-source-missing",
+                scene=scene,
+                source=path,
             )
         if os.path.isfile(path) and b"<VRTDataset" in read_head(path):
-            _check_vrt(path, scene, seen)
+            _check_vrt(path, scene, visited)
 
 
 def _vrt_sources(root: ET.Element, scene: str) -> Iterator[ET.Element]:
@@ -205,14 +276,17 @@ def _vrt_sources(root: ET.Element, scene: str) -> Iterator[ET.Element]:
         if any("vrtrawrasterband" in value.lower() for value in values):
             raise UnreadableScene(
                 f"the VRT reads raw bytes of other files (VRTRawRasterBand): {scene}: that could show any file of this "
-                "machine. Convert the raw data to GeoTIFF first."
+                "machine.",
+                remedy="Convert the raw data to GeoTIFF first.",
+                code="vrt-reads-raw-bytes",
+                scene=scene,
             )
         if element.tag.lower() in ("sourcefilename", "sourcedataset"):
             yield element
 
 
 def _check_url(url: str) -> Source:
-    """Ask the server for the first bytes: its status, the kind of file, and the version."""
+    """Read the first bytes from the server, for its status, the kind of file, and the version."""
     request = Request(url, headers={"Range": f"bytes=0-{_HEAD_BYTES - 1}"})  # noqa: S310 - http(s) only, see above
     for pause in (*HTTP_PAUSES, None):
         try:
@@ -220,18 +294,26 @@ def _check_url(url: str) -> Source:
                 head, headers = answer.read(_HEAD_BYTES), answer.headers
             break
         except HTTPError as error:
+            # A server that is busy or down may recover; one that refuses or finds nothing will not.
             reason, again = f"HTTP status {error.code} ({error.reason})", error.code >= 500 or error.code == 429
         except OSError as error:
             reason, again = str(getattr(error, "reason", error)), True
         if not again or pause is None:
-            raise UnreadableScene(f"cannot read: {url}: {reason}. Check the address, or try again later.") from None
+            raise UnreadableScene(
+                f"cannot read: {url}: {reason}.",
+                remedy="Check the address, or try again later.",
+                code="url-unreadable",
+                scene=url,
+            ) from None
         time.sleep(pause)
     driver = _driver_of(head)
     if driver is None:
-        found = describe_bytes(head) if head else "is empty"
+        content = describe_bytes(head) if head else "is empty"
         raise UnreadableScene(
-            f"not a raster: {url}: HTTP status 200, but the answer {found}; wanted TIFF, PNG, JPEG or JPEG 2000. "
-            "Check the address in a browser."
+            f"not a raster: {url}: HTTP status 200, but the answer {content}; expected TIFF, PNG, JPEG or JPEG 2000.",
+            remedy="Check the address in a browser.",
+            code="url-not-a-raster",
+            scene=url,
         )
     size = (headers.get("Content-Range") or "").rpartition("/")[2] or headers.get("Content-Length") or ""
     version = "|".join((size, headers.get("ETag") or "", headers.get("Last-Modified") or ""))

@@ -1,4 +1,4 @@
-"""Raster: an open file, one handle a thread, raw band values in windows of file pixels.
+"""Raster: an open file with one handle a thread, and raw band values in windows of file pixels.
 
 A GDAL handle shared by threads returns wrong pixels or crashes the process, and one used after a fork fails; so
 every thread of every process opens its own, and pickling drops them.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
+    from geosam._arrays import BoolArray, Bytes
     from geosam.scene.preflight import Source
 
 #: Pixels that one call into GDAL may read: it cannot be interrupted before it returns.
@@ -55,7 +56,13 @@ class Raster:
     """A file that is read by any number of threads and processes; picklable."""
 
     def __init__(self, source: Source, *, gcps: bool = False, overview: int | None = None) -> None:
-        """`gcps` reads through a warp by the ground control points, `overview` reads that level instead of the base."""
+        """Name a file; it is opened when it is first read.
+
+        Args:
+            source: a file that passed the pre-flight.
+            gcps: read through a warp by the ground control points.
+            overview: number of the overview to read instead of the base.
+        """
         self.source = source
         self.gcps = gcps
         self.overview = overview
@@ -70,7 +77,7 @@ class Raster:
 
     @contextmanager
     def handle(self, window: Window | None = None) -> Iterator[DatasetReader]:
-        """This thread's handle; whatever GDAL raises inside comes out as an UnreadableScene.
+        """Give this thread's handle; an error of GDAL in the block becomes an UnreadableScene.
 
         Raises:
             UnreadableScene: the file cannot be opened or read; names the file and the window that is read.
@@ -81,18 +88,24 @@ class Raster:
             except (GeosamError, MemoryError):
                 raise
             except Exception as error:
-                raise UnreadableScene(f"cannot read: {self.source.name}{_place(window)}: {self._why(error)}") from error
+                reason, remedy = self._reason(error)
+                raise UnreadableScene(
+                    f"cannot read: {self.source.name}{_place(window)}: {reason}.",
+                    remedy=remedy,
+                    code="scene-unreadable",
+                    scene=self.source.name,
+                ) from error
 
     def read(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
-        """Values (B, H, W) of the bands `indexes` (from 1) in a window of file pixels.
+        """Read the values (B, H, W) of the bands `indexes` (from 1) in a window of file pixels.
 
         Raises:
             UnreadableScene: naming the file and the window.
         """
         return self._retried(window, lambda ds, part: _bands(ds, indexes, part))
 
-    def read_masks(self, indexes: Sequence[int], window: Window) -> NDArray[np.uint8]:
-        """GDAL's mask bands (B, H, W) of the bands `indexes` in a window of file pixels; 0 is invalid.
+    def read_masks(self, indexes: Sequence[int], window: Window) -> Bytes:
+        """Read GDAL's mask bands (B, H, W) of the bands `indexes` in a window of file pixels; 0 is invalid.
 
         Raises:
             UnreadableScene: naming the file and the window.
@@ -139,15 +152,18 @@ class Raster:
     def _warped(self, ds: DatasetReader) -> DatasetReader:
         points, crs = ds.gcps
         if not points or not crs:
-            found = "has no ground control points" if not points else "has ground control points without a CRS"
+            shortcoming = "has no ground control points" if not points else "has ground control points without a CRS"
             raise UsageError(
-                f"--gcps: {self.source.name} {found}. Leave the option out, or set them with gdal_translate."
+                f"nothing to warp by: `gcps`: {self.source.name} {shortcoming}.",
+                remedy="Leave `gcps` out, or set them with gdal_translate.",
+                code="scene-without-gcps",
+                scene=self.source.name,
             )
         has_alpha = ColorInterp.alpha in ds.colorinterp
         return WarpedVRT(ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=not has_alpha, tolerance=0)
 
     def _retried(self, window: Window, read: _Read) -> NDArray[Any]:
-        """`read` a window, again with a new handle where the file is remote and fails."""
+        """Call `read` for a window, and again with a new handle if a remote file fails."""
         for pause in HTTP_PAUSES if self.source.remote else ():
             try:
                 return self._chunked(window, read)
@@ -157,7 +173,7 @@ class Raster:
         return self._chunked(window, read)
 
     def _chunked(self, window: Window, read: _Read) -> NDArray[Any]:
-        """`read` a window in pieces that return soon, or that have fixed places where the file is warped."""
+        """Call `read` for parts of a window that return soon, or that have fixed places if the file is warped."""
         with self.handle(window) as ds:
             if isinstance(ds, WarpedVRT):
                 return _aligned(ds, window, read)
@@ -168,22 +184,21 @@ class Raster:
             ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def _why(self, error: BaseException) -> str:
-        """The useful text at the bottom of a chain of library errors, and what to do."""
+    def _reason(self, error: BaseException) -> tuple[str, str]:
+        """Return the useful text at the bottom of a chain of library errors, and a remedy."""
         while error.__cause__ is not None:
             error = error.__cause__
         text = " ".join(str(error).split()).removeprefix(f"{self.source.uri}: ").rstrip(".") or type(error).__name__
         if "not recognized" in text and not self.source.remote:
-            return (
-                f"it {describe_bytes(read_head(self.source.name))}; wanted a raster that GDAL can open. Check the file."
-            )
+            content = describe_bytes(read_head(self.source.name))
+            return f"it {content}; expected a raster that GDAL can open", "Check the file."
         if self.source.remote:
-            return f"{text}. Check the connection, or download the file first."
-        return f"{text}. The file is damaged or incomplete: copy it again."
+            return text, "Check the connection, or download the file first."
+        return text, "The file is damaged or incomplete: copy it again."
 
 
 def fits_block_cache(ds: DatasetReader) -> bool:
-    """Whether the blocks under a row of usual windows fit into the largest block cache that is set."""
+    """Return True if the blocks under a row of usual windows fit into the largest block cache that is set."""
     return _cache_need(ds) <= _MAX_CACHE
 
 
@@ -196,10 +211,10 @@ def _size_block_cache(ds: DatasetReader) -> None:
     global _cache_bytes  # noqa: PLW0603 - the cache belongs to the process, like its size
     if "GDAL_CACHEMAX" in os.environ:
         return
-    wanted = min(max(_cache_bytes, _MIN_CACHE, _cache_need(ds) * 5 // 4), _MAX_CACHE)
-    if wanted != _cache_bytes:
-        set_gdal_config("GDAL_CACHEMAX", wanted)
-        _cache_bytes = wanted
+    size = min(max(_cache_bytes, _MIN_CACHE, _cache_need(ds) * 5 // 4), _MAX_CACHE)
+    if size != _cache_bytes:
+        set_gdal_config("GDAL_CACHEMAX", size)
+        _cache_bytes = size
 
 
 def _cache_need(ds: DatasetReader) -> int:
@@ -210,33 +225,35 @@ def _cache_need(ds: DatasetReader) -> int:
     return int(across * down * width * height * values)
 
 
-def unwritten(
-    ds: DatasetReader, indexes: Sequence[int], window: Window, bands: NDArray[Any]
-) -> NDArray[np.bool_] | None:
-    """Pixels (H, W) in blocks that a sparse TIFF never wrote, or None; `bands` (B, H, W): what the window reads as."""
-    found: NDArray[np.bool_] | None = None
+def unwritten(ds: DatasetReader, indexes: Sequence[int], window: Window, bands: NDArray[Any]) -> BoolArray | None:
+    """Find the pixels (H, W) in blocks that a sparse TIFF never wrote; None if there are none.
+
+    `bands` (B, H, W) are the values of the window: a block that was never written reads as 0.
+    """
+    holes: BoolArray | None = None
     for col, row, block in _blocks(ds, indexes[0], window):
         rows, cols = block.relative_to(window).slices_rc
+        # Looking one pixel up is much faster than asking the driver for every block.
         if not bands[:, rows.start, cols.start].any() and _is_hole(ds, indexes, col, row):
-            found = np.zeros(window.shape_hw, bool) if found is None else found
-            found[rows, cols] = True
-    return found
+            holes = np.zeros(window.shape_hw, bool) if holes is None else holes
+            holes[rows, cols] = True
+    return holes
 
 
 def is_unwritten(ds: DatasetReader, indexes: Sequence[int], window: Window) -> bool:
-    """Whether a TIFF has no block at all in the window; False where that cannot be known without reading."""
+    """Return True if a TIFF has no block at all in the window; False if only reading could tell."""
     blocks = list(_blocks(ds, indexes[0], window))
     return bool(blocks) and all(_is_hole(ds, indexes, col, row) for col, row, _ in blocks)
 
 
 def has_holes(ds: DatasetReader, indexes: Sequence[int]) -> bool:
-    """Whether a TIFF has blocks that were never written."""
+    """Return True if a TIFF has blocks that were never written."""
     whole = Window(0, 0, ds.width, ds.height)
     return any(_is_hole(ds, indexes, col, row) for col, row, _ in _blocks(ds, indexes[0], whole))
 
 
 def _blocks(ds: DatasetReader, index: int, window: Window) -> Iterator[tuple[int, int, Window]]:
-    """(column, row, part inside the window) of the blocks of a TIFF's base level; nothing for other files."""
+    """Yield (column, row, part inside the window) of the blocks of a TIFF's base level; nothing for other files."""
     if ds.driver != "GTiff" or isinstance(ds, WarpedVRT):
         return
     height, width = ds.block_shapes[index - 1]
@@ -248,7 +265,7 @@ def _blocks(ds: DatasetReader, index: int, window: Window) -> Iterator[tuple[int
 
 
 def _is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
-    """Whether a block of a TIFF was never written in any of the bands."""
+    """Test whether a block of a TIFF was never written in any of the bands."""
     tag = f"BLOCK_OFFSET_{col}_{row}"
     return all(ds.get_tag_item(tag, "TIFF", bidx=index) is None for index in indexes)
 

@@ -17,7 +17,9 @@ from scipy import sparse
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Least share of an output pixel's weight that must come from valid input.
+    from geosam._arrays import BoolArray, Floats
+
+#: Least share of an output pixel's weight that must come from valid input pixels.
 MIN_VALID_SHARE = 0.5
 #: Means are rounded to this many decimals, so that a flipped copy, whose terms are added backwards, agrees.
 _DECIMALS = 6
@@ -33,22 +35,25 @@ class AxisScale:
     """Number of input pixels."""
 
     def support(self, begin: int, end: int) -> tuple[int, int]:
-        """The half-open range of input pixels that outputs ``begin .. end`` depend on."""
+        """Return the half-open range of input pixels that outputs ``begin .. end`` depend on."""
         margin = 0.0 if self.scale >= 1 else 1.0
         low = math.floor(begin * self.scale - margin)
         high = math.ceil(end * self.scale + margin)
         return max(0, min(low, self.size - 1)), max(1, min(high, self.size))
 
     def weights(self, begin: int, end: int) -> sparse.csr_matrix:
-        """Weights (end - begin, inputs of :meth:`support`); a row sums to 1, less where the pixel leaves the input."""
+        """Return weights (end - begin, inputs of :meth:`support`).
+
+        A row sums to 1, or to less if the output pixel reaches over the end of the input.
+        """
         low, high = self.support(begin, end)
         outputs = np.arange(begin, end, dtype=np.float64)
-        if self.scale >= 1:
+        if self.scale >= 1:  # the mean of the area that the output pixel covers
             first, last = outputs * self.scale, (outputs + 1) * self.scale
             inputs = np.floor(first)[:, None] + np.arange(min(math.ceil(self.scale), self.size) + 1)
             covered = np.minimum(last[:, None], inputs + 1) - np.maximum(first[:, None], inputs)
             values = np.maximum(covered, 0.0) / self.scale
-        else:
+        else:  # linear interpolation between the two nearest centres, constant beyond the outermost
             centre = np.clip((outputs + 0.5) * self.scale, 0.5, self.size - 0.5) - 0.5
             inputs = np.floor(centre)[:, None] + np.arange(2)
             values = 1.0 - np.abs(inputs - centre[:, None])
@@ -59,28 +64,28 @@ class AxisScale:
 
 
 def resample(
-    bands: NDArray[Any], valid: NDArray[np.bool_], rows: sparse.csr_matrix, cols: sparse.csr_matrix
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Weighted means of the valid pixels.
+    bands: NDArray[Any], valid: BoolArray, rows: sparse.csr_matrix, cols: sparse.csr_matrix
+) -> tuple[Floats, BoolArray]:
+    """Average the valid pixels that each output pixel covers.
 
     Args:
-        bands: (B, h, w) values; those of invalid pixels are not looked at.
-        valid: (h, w).
-        rows: (H, h) weights of :meth:`AxisScale.weights`.
-        cols: (W, w) likewise.
+        bands: values (B, h, w); values of invalid pixels have no influence.
+        valid: valid pixels (h, w).
+        rows: weights (H, h) of :meth:`AxisScale.weights`.
+        cols: weights (W, w) along x.
 
     Returns:
-        (B, H, W) means and (H, W) whether enough of the pixel is valid.
+        Means (B, H, W), and True (H, W) where enough of the pixel is valid.
     """
     full = bool(valid.all())
     share = _weighted(valid.astype(np.float64), rows, cols)
     divisor = np.where(share > 0, share, 1.0)
     means = np.empty((len(bands), *share.shape))
     for mean, band in zip(means, bands, strict=True):
-        known = band if full and band.dtype.kind in "iu" else np.where(valid & np.isfinite(band), band, 0)
-        np.round(_weighted(known.astype(np.float64), rows, cols) / divisor, _DECIMALS, out=mean)
+        usable = band if full and band.dtype.kind in "iu" else np.where(valid & np.isfinite(band), band, 0)
+        np.round(_weighted(usable.astype(np.float64), rows, cols) / divisor, _DECIMALS, out=mean)
     return means, np.round(share, _DECIMALS) >= MIN_VALID_SHARE
 
 
-def _weighted(values: NDArray[np.float64], rows: sparse.csr_matrix, cols: sparse.csr_matrix) -> NDArray[np.float64]:
+def _weighted(values: Floats, rows: sparse.csr_matrix, cols: sparse.csr_matrix) -> Floats:
     return np.asarray((cols @ (rows @ values).T).T)

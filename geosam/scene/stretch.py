@@ -1,4 +1,4 @@
-"""Stretch: from band values of any type to the uint8 picture that models see. Arrays only, no files.
+"""Stretch: band values of any type become the uint8 picture that models see. Arrays only, no files.
 
 One stretch serves a whole scene, so that a live click, a cached embedding and a batch run see the same picture.
 """
@@ -17,6 +17,8 @@ from geosam.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
+
+    from geosam._arrays import BoolArray, Bytes
 
 #: Percentiles of the automatic stretch: the cumulative count cut that QGIS shows by default, so that the model
 #: sees the scene as the analyst does.
@@ -38,20 +40,20 @@ class Stretch:
 
     def __post_init__(self) -> None:
         if len(self.low) != len(self.high) or not self.low:
-            raise ValueError(f"a stretch needs as many low as high values, got {self.low} and {self.high}")
+            raise ValueError(f"a stretch needs as many low as high values: found {self.low} and {self.high}")
 
     @classmethod
     def identity(cls, bands: int = 3) -> Stretch:
-        """Values 0 .. 255 as they are."""
+        """Return the stretch that keeps values 0 .. 255 as they are."""
         return cls((0.0,) * bands, (255.0,) * bands)
 
     @property
     def is_identity(self) -> bool:
-        """Whether values 0 .. 255 stay as they are."""
+        """True if values 0 .. 255 stay as they are."""
         return self == Stretch.identity(len(self.low))
 
-    def apply(self, bands: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """The uint8 picture (3, H, W) of `bands` (3 or 1, H, W); pixels that are not `valid` (H, W) become 0.
+    def apply(self, bands: NDArray[Any], valid: BoolArray) -> Bytes:
+        """Turn `bands` (3 or 1, H, W) into a picture (3, H, W); pixels that are not `valid` (H, W) become 0.
 
         A single band is repeated three times. Values that are not finite become 0.
         """
@@ -66,7 +68,7 @@ class Stretch:
         return picture
 
     def to_json(self) -> dict[str, list[float]]:
-        """A plain dictionary; the inverse of :meth:`from_json`."""
+        """Return a plain dictionary, which :meth:`from_json` reads."""
         return {"low": list(self.low), "high": list(self.high)}
 
     @classmethod
@@ -77,10 +79,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class StretchRule:
-    """How the stretch of a scene is chosen: the option ``auto | none | MIN,MAX | pLO,pHI``."""
+    """Rule by which the stretch of a scene is chosen: ``auto``, ``none``, ``MIN,MAX`` or ``pLO,pHI``."""
 
     kind: Literal["auto", "none", "range", "percentiles"]
-    """Which of the four."""
+    """One of the four."""
     low: float = PERCENTILES[0]
     """Value or percentile that becomes 0."""
     high: float = PERCENTILES[1]
@@ -88,7 +90,7 @@ class StretchRule:
 
     @classmethod
     def parse(cls, text: str) -> StretchRule:
-        """Read the option.
+        """Read a rule from text.
 
         Raises:
             UsageError: the text is none of the four forms, or the limits are not increasing.
@@ -103,17 +105,20 @@ class StretchRule:
         low, high = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
         if low >= high or (percent and not 0 <= low < high <= 100):
             raise UsageError(
-                f'--stretch "{text}": wanted auto, none, MIN,MAX with MIN < MAX, or pLO,pHI with '
-                "0 <= LO < HI <= 100. For example --stretch p2,p98 or --stretch 0,4095."
+                f'not a stretch: `stretch`: found "{text}", expected auto, none, MIN,MAX with MIN < MAX, or pLO,pHI '
+                "with 0 <= LO < HI <= 100.",
+                remedy='For example `stretch="p2,p98"` or `stretch="0,4095"`.',
+                code="not-a-stretch",
+                stretch=text,
             )
         return cls("percentiles" if percent else "range", low, high)
 
     def needs_sample(self, *, is_picture: bool) -> bool:
-        """Whether :meth:`resolve` looks at the values; `is_picture`: uint8 bands that are a picture already."""
+        """Return True if :meth:`resolve` needs samples; `is_picture`: uint8 bands that are a picture already."""
         return self.kind == "percentiles" or (self.kind == "auto" and not is_picture)
 
     def resolve(self, samples: Sequence[NDArray[Any]], dtype: DTypeLike, *, is_picture: bool) -> Stretch:
-        """The stretch for bands of `dtype`, given 1-D `samples` of their valid values, one array a band."""
+        """Return the stretch for bands of `dtype`, from 1-D `samples` of their valid values, one array a band."""
         count = len(samples)
         if self.needs_sample(is_picture=is_picture):
             limits = [_limits(sample, dtype, self.low, self.high) for sample in samples]
@@ -124,7 +129,7 @@ class StretchRule:
 
 
 def _limits(sample: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> tuple[float, float]:
-    """Percentiles of the finite values; where these coincide the extremes; without values the range of `dtype`."""
+    """Return percentiles of the finite values; extremes if these coincide; the range of `dtype` if there are none."""
     finite = sample[np.isfinite(sample)].astype(np.float64)
     if not len(finite):
         kind = np.dtype(dtype)
@@ -134,23 +139,23 @@ def _limits(sample: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> 
     return (float(first), float(last)) if first < last else (float(finite.min()), float(finite.max()))
 
 
-def _scaled(band: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+def _scaled(band: NDArray[Any], low: float, high: float) -> Bytes:
     if band.dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return band
-    if band.dtype.kind in "iu" and band.dtype.itemsize <= 2:
+    if band.dtype.kind in "iu" and band.dtype.itemsize <= 2:  # a table is several times faster than arithmetic
         unsigned = np.dtype(f"u{band.dtype.itemsize}")
         return np.take(_table(band.dtype.str, low, high), band.view(unsigned))
     return _linear(band, low, high)
 
 
 @lru_cache(maxsize=32)
-def _table(dtype: str, low: float, high: float) -> NDArray[np.uint8]:
-    """Every value of a type of at most 16 bits, stretched; indexed by its bits read as an unsigned number."""
+def _table(dtype: str, low: float, high: float) -> Bytes:
+    """Stretch every value of a type of at most 16 bits; the index is a value's bits read as an unsigned number."""
     size = np.dtype(dtype).itemsize
     return _linear(np.arange(1 << (8 * size), dtype=f"u{size}").view(dtype), low, high)
 
 
-def _linear(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+def _linear(values: NDArray[Any], low: float, high: float) -> Bytes:
     span = high - low if high > low else 1.0  # a constant scene becomes black, whatever rises above it white
     scaled = values.astype(np.float64)
     scaled -= low

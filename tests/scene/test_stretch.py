@@ -135,7 +135,7 @@ def test_without_a_valid_value_the_stretch_is_the_range_of_the_type(dtype, limit
 
 @pytest.mark.parametrize("text", ["", "p2", "2;98", "p98,p2", "5,5", "9,1", "p-1,p50", "p0,p101", "nan,1", "automatic"])
 def test_other_rules_are_refused_with_the_four_that_exist(text):
-    with pytest.raises(UsageError, match=r"wanted auto, none, MIN,MAX .* or pLO,pHI") as caught:
+    with pytest.raises(UsageError, match=r"expected auto, none, MIN,MAX .* or pLO,pHI") as caught:
         StretchRule.parse(text)
     assert f'"{text}"' in str(caught.value)
 
