@@ -32,7 +32,7 @@ def name_of(raster: Any) -> str:
     if hasattr(raster, "read") and hasattr(raster, "geobox"):
         raise UsageError(
             f"the scene is open already: {raster.path}.",
-            remedy="Use it as it is, or open its `path` with other options.",
+            remedy="Use it as it is, or open its path with other options.",
             code="scene-is-open",
         )
     raise UsageError(

@@ -103,7 +103,7 @@ def test_other_things_end_in_a_sentence_that_says_what_to_write(thing, words):
 
 def test_an_open_scene_is_used_as_it_is(tmp_path):
     scene = open_scene(SCENES["north_up"](tmp_path))
-    with refused(UsageError, "open already", scene.path, "`path`"):
+    with refused(UsageError, "open already", scene.path, "open its path"):
         open_scene(scene)
 
 
