@@ -134,8 +134,10 @@ def inner_imports(path, dotted):
 
 def room_faults():
     """Rooms that do not say the order of their modules in ten lines, and imports against that order."""
+    library = [path.parent for path in LIBRARY.rglob("__init__.py") if path.parent != LIBRARY]
+    plugin = [path.parent for path in PLUGIN.rglob("__init__.py")]
     found = []
-    for start in sorted(path.parent for path in LIBRARY.rglob("__init__.py") if path.parent != LIBRARY):
+    for start in sorted(library + plugin):
         inside = {path.stem for path in start.glob("*.py")} | {p.name for p in start.iterdir() if any(p.glob("*.py"))}
         inside -= {"__init__", "__main__"}
         order = order_of(start)
@@ -146,7 +148,8 @@ def room_faults():
         for name in inside & set(order):
             paths = [start / f"{name}.py"] if (start / f"{name}.py").exists() else sorted((start / name).rglob("*.py"))
             lower = set(order[: order.index(name)]) | {name}
-            dotted = ".".join(start.relative_to(REPOSITORY).parts)
+            top = PLUGIN if start.is_relative_to(PLUGIN) else LIBRARY
+            dotted = ".".join(start.relative_to(top.parent).parts)
             for path in paths:
                 uses = set(inner_imports(path, dotted)) & inside
                 found += [f"{named(path)}: imports `{other}` from above" for other in sorted(uses - lower)]

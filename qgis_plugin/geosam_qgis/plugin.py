@@ -9,8 +9,8 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 
 if TYPE_CHECKING:
+    from geosam_qgis.gui import PluginGui
     from geosam_qgis.processing.provider import GeosamProvider
-    from geosam_qgis.tool.window import Window
 
 HERE = Path(__file__).parent
 
@@ -21,15 +21,15 @@ class GeosamPlugin:
     def __init__(self, iface: Any) -> None:
         self._iface = iface
         self._provider: GeosamProvider | None = None
-        self._window: Window | None = None
+        self._gui: PluginGui | None = None
         self._translator = QTranslator()
         if self._translator.load(f"geosam_{QgsApplication.instance().locale()}", str(HERE / "i18n")):
             QCoreApplication.installTranslator(self._translator)
 
     @property
-    def window(self) -> Window | None:
+    def gui(self) -> PluginGui | None:
         """The window's part; None without a window, and after `unload`."""
-        return self._window
+        return self._gui
 
     def initProcessing(self) -> None:
         """Register the algorithms."""
@@ -40,16 +40,16 @@ class GeosamPlugin:
 
     def initGui(self) -> None:
         """Register the algorithms, and add actions, panel and map tool to the main window."""
-        from geosam_qgis.tool.window import Window  # noqa: PLC0415 - there is no window in qgis_process
+        from geosam_qgis.gui import PluginGui  # noqa: PLC0415 - there is no window in qgis_process
 
         self.initProcessing()
-        self._window = Window(self._iface)
+        self._gui = PluginGui(self._iface)
 
     def unload(self) -> None:
         """Leave nothing behind: QGIS may load the plugin again in a moment."""
-        if self._window is not None:
-            self._window.unload()
-            self._window = None
+        if self._gui is not None:
+            self._gui.unload()
+            self._gui = None
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None

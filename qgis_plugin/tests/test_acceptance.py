@@ -12,10 +12,10 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsFeature, QgsGeometry, Qgs
 from qgis.PyQt.QtCore import Qt
 
 from geosam_qgis.draft import Draft
-from geosam_qgis.tool.acceptance import AcceptError, accept
-from geosam_qgis.tool.answer import Answer
-from geosam_qgis.tool.drafts import State
-from geosam_qgis.tool.target import new_layer
+from geosam_qgis.tool.acceptance import AcceptanceError, accept
+from geosam_qgis.tool.answer import WorkerAnswer
+from geosam_qgis.tool.drafted_object import AnswerState
+from geosam_qgis.tool.output_layer import new_layer
 
 UTM = "EPSG:32633"
 DRAFT = Draft(UTM).with_point(500005.0, 5400005.0, 1)
@@ -32,7 +32,7 @@ BOW = "POLYGON ((500000 5400000, 500010 5400010, 500010 5400000, 500000 5400010,
 def answer(wkt=SQUARE, draft=DRAFT, **facts):
     geometry = QgsGeometry.fromWkt(wkt) if wkt else None
     crs = QgsCoordinateReferenceSystem(UTM)
-    return Answer(draft, crs, geometry, {**FACTS, **facts}, None, ready=True, complete=True)
+    return WorkerAnswer(draft, crs, geometry, {**FACTS, **facts}, None, ready=True, complete=True)
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_a_revision_of_a_feature_that_was_deleted_adds_it_again(qgis_app):
 
 def test_what_is_too_small_is_refused_with_both_numbers(qgis_app):
     layer = polygon_layer(UTM)
-    with pytest.raises(AcceptError, match=r"100\.0 m².*250 m² wanted"):
+    with pytest.raises(AcceptanceError, match=r"100\.0 m².*250 m² wanted"):
         accept(answer(), layer, min_area_m2=250.0)
     assert layer.featureCount() == 0
     assert not layer.isEditable()
@@ -127,7 +127,7 @@ def test_what_is_too_small_is_refused_with_both_numbers(qgis_app):
 def test_a_layer_that_cannot_be_edited_is_named(qgis_app):
     layer = polygon_layer(UTM)
     layer.setReadOnly(True)
-    with pytest.raises(AcceptError, match="objects cannot be edited"):
+    with pytest.raises(AcceptanceError, match="objects cannot be edited"):
         accept(answer(), layer)
 
 
@@ -135,7 +135,7 @@ def test_a_refused_object_leaves_other_edits_as_they_were(qgis_app):
     layer = polygon_layer(UTM)
     place = accept(answer(), layer)
     layer.addFeature = lambda feature: False
-    with pytest.raises(AcceptError, match="did not take"):
+    with pytest.raises(AcceptanceError, match="did not take"):
         accept(answer(TWO), layer)
     del layer.addFeature
     assert [feature.id() for feature in layer.getFeatures()] == [place.feature_id]
@@ -146,7 +146,7 @@ def test_a_refused_object_leaves_other_edits_as_they_were(qgis_app):
 
 def test_a_place_that_the_layers_crs_does_not_have_is_a_message(qgis_app):
     layer = polygon_layer("EPSG:32633")
-    lost = Answer(
+    lost = WorkerAnswer(
         DRAFT,
         QgsCoordinateReferenceSystem("EPSG:4326"),
         QgsGeometry.fromWkt("POLYGON ((15 94, 15 95, 16 95, 15 94))"),
@@ -155,7 +155,7 @@ def test_a_place_that_the_layers_crs_does_not_have_is_a_message(qgis_app):
         ready=True,
         complete=True,
     )
-    with pytest.raises(AcceptError, match="no coordinates"):
+    with pytest.raises(AcceptanceError, match="no coordinates"):
         accept(lost, layer)
     assert layer.featureCount() == 0
 
@@ -198,9 +198,9 @@ def test_a_click_gives_what_the_command_line_gives_though_project_raster_and_lay
     with workbench(client, map_canvas, raster, output) as bench:
         bench.dock.simplify_m.setValue(0.3)
         Mouse(map_canvas).click(scene.spot("pond"), scene.authid)
-        ((kind, label, ((clicked,),)),) = [(s.kind, s.label, s.rings) for s in bench.drafting.draft.steps]
-        wait(lambda: bench.drafting.state is State.SHOWN)
-        found = bench.drafting.answer
+        ((kind, label, ((clicked,),)),) = [(s.kind, s.label, s.rings) for s in bench.session.draft.steps]
+        wait(lambda: bench.session.state is AnswerState.SHOWN)
+        found = bench.session.answer
         Mouse(map_canvas).key(Qt.Key.Key_Return)
         (feature,) = output.getFeatures()
         x, y = clicked
@@ -247,11 +247,11 @@ def test_edits_survive_a_killed_worker_and_the_next_click_works(client, map_canv
         wait(lambda: not client.is_running)
         assert output.featureCount() == 1
         assert output.isEditable()
-        assert len(bench.drafting.draft.steps) == 1
+        assert len(bench.session.draft.steps) == 1
         mouse.click(scene.spot("field"), scene.authid)
-        wait(lambda: bench.drafting.state is State.SHOWN)
+        wait(lambda: bench.session.state is AnswerState.SHOWN)
         both = polygon(scene.outline("pond")).combine(polygon(scene.outline("field")))
-        assert same(bench.drafting.answer.geometry, both)
+        assert same(bench.session.answer.geometry, both)
         mouse.key(Qt.Key.Key_Return)
         assert output.featureCount() == 2
         assert len(pids) == 2

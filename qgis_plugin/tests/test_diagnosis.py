@@ -7,12 +7,12 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QEvent
 from qgis.PyQt.QtGui import QGuiApplication
 
-from geosam_qgis.engine import locations as finding
+from geosam_qgis.engine import locations
 from geosam_qgis.engine.client import WorkerClient
 from geosam_qgis.engine.diagnosis import diagnose, without_password
 from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
 from geosam_qgis.engine.install_dialog import InstallDialog
-from geosam_qgis.engine.installation import Plan
+from geosam_qgis.engine.installation import InstallPlan
 from geosam_qgis.settings import Settings
 
 
@@ -21,7 +21,7 @@ def nowhere(monkeypatch, tmp_path):
     """No worker anywhere."""
     monkeypatch.delenv("GEOSAM_WORKER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(finding, "tool_folders", lambda: [tmp_path / "tools"])
+    monkeypatch.setattr(locations, "tool_folders", lambda: [tmp_path / "tools"])
 
 
 def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
@@ -80,7 +80,7 @@ def test_passwords_are_not_told():
 
 def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait, tmp_path):
     dialog = InstallDialog()
-    assert dialog.plan() == Plan()
+    assert dialog.plan() == InstallPlan()
     dialog.source_kind.setCurrentIndex(3)
     dialog.begin.click()
     assert "Where is it to be installed from?" in dialog.log.toPlainText()
@@ -90,7 +90,7 @@ def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait,
     assert not dialog.begin.isEnabled()
     wait(dialog.begin.isEnabled)
     assert "Neither uv nor a Python" in dialog.log.toPlainText()
-    assert InstallDialog().plan() == Plan(str(tmp_path), str(tmp_path / "no python"))
+    assert InstallDialog().plan() == InstallPlan(str(tmp_path), str(tmp_path / "no python"))
 
 
 def test_an_installation_whose_window_goes_away_cleans_up_behind_itself(wait, tmp_path, monkeypatch, qgis_app):

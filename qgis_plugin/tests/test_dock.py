@@ -5,9 +5,9 @@ from bench import FakeClient, Mouse, polygon_layer, raster_layer, show, workbenc
 from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import Qt
 
-from geosam_qgis.jobs.sources import Source
+from geosam_qgis.jobs.sources import RasterSource
 from geosam_qgis.tool.dock import DockSettings
-from geosam_qgis.tool.drafts import State
+from geosam_qgis.tool.drafted_object import AnswerState
 
 MODELS = [
     {"name": "geosam_lite", "description": "our own", "ready": True},
@@ -58,13 +58,13 @@ def test_the_choice_is_remembered(desk):
     desk.dock.min_area_m2.setValue(12.0)
     assert DockSettings().model == "geosam_lite"
     assert DockSettings().min_area_m2 == 12.0
-    assert desk.drafting.wishes.model == "geosam_lite"
+    assert desk.session.options.model == "geosam_lite"
 
 
 def test_a_model_that_the_worker_does_not_have_gives_way_to_one_that_is_ready(desk):
     desk.client.started.emit({"models": [MODELS[2], MODELS[0]]})
     assert desk.dock.model_name == "geosam_lite"
-    assert desk.drafting.wishes.model == "geosam_lite"
+    assert desk.session.options.model == "geosam_lite"
 
 
 def test_what_is_too_small_is_told_and_stays_on_the_table(desk, scene):
@@ -74,7 +74,7 @@ def test_what_is_too_small_is_told_and_stays_on_the_table(desk, scene):
     desk.mouse.key(Qt.Key.Key_Return)
     assert "250 m² wanted" in desk.said[-1]
     assert desk.output.featureCount() == 0
-    assert desk.drafting.draft.steps
+    assert desk.session.draft.steps
     desk.dock.min_area_m2.setValue(50.0)
     desk.client.answer(-1)
     desk.mouse.key(Qt.Key.Key_Return)
@@ -98,12 +98,12 @@ def test_an_object_whose_layer_is_gone_comes_back(desk, scene):
     QgsProject.instance().removeMapLayer(desk.output.id())
     desk.client.answer(-1)
     assert "output layer is gone" in desk.said[-1]
-    assert len(desk.drafting.draft.steps) == 1
+    assert len(desk.session.draft.steps) == 1
 
 
 def test_the_level_of_detail_is_chosen_in_the_panel_too(desk):
     desk.dock.granularity.setCurrentIndex(2)
-    assert desk.drafting.draft.granularity == "whole"
+    assert desk.session.draft.granularity == "whole"
 
 
 def test_another_raster_is_asked_about_and_a_removed_one_is_not(desk, scene, scene_file):
@@ -113,7 +113,7 @@ def test_another_raster_is_asked_about_and_a_removed_one_is_not(desk, scene, sce
     assert segments(desk)[-1]["scene"] == scene_file("mercator").path
     QgsProject.instance().removeMapLayers([other.id(), desk.raster.id()])
     assert desk.dock.raster_layer is None
-    assert not desk.drafting.draft.steps
+    assert not desk.session.draft.steps
     count = len(desk.client.asked)
     desk.mouse.click(scene.spot("roof"), scene.authid)
     assert len(desk.client.asked) == count
@@ -157,8 +157,8 @@ def test_the_exported_view_becomes_a_layer_that_is_asked_about(desk, scene_file,
     assert desk.said == []
     failed("The server has delivered nothing.")
     assert desk.said == ["The server has delivered nothing."]
-    ready(Source(scene_file("mercator").path))
-    assert desk.drafting.source == Source(scene_file("mercator").path)
+    ready(RasterSource(scene_file("mercator").path))
+    assert desk.session.source == RasterSource(scene_file("mercator").path)
     assert desk.dock.raster_layer.name() == "scene, view"
 
 
@@ -169,7 +169,7 @@ def test_the_panel_says_what_the_worker_does(desk, scene):
     desk.mouse.click(scene.spot("roof"), scene.authid)
     assert state.text() == "Looking…"
     desk.client.answer(-1)
-    assert desk.drafting.state is State.SHOWN
+    assert desk.session.state is AnswerState.SHOWN
     assert state.text() == "Ready."
     desk.client.is_running = False
     desk.client.stopped.emit("The worker crashed (-11).")

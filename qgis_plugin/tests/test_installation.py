@@ -10,13 +10,12 @@ import pytest
 from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.PyQt.QtCore import QProcessEnvironment
 
-from geosam_qgis.engine import installing, interpreters
-from geosam_qgis.engine import locations as finding
+from geosam_qgis.engine import installation, interpreters, locations
 from geosam_qgis.engine.client import WorkerClient
 from geosam_qgis.engine.environment import installer_environment
-from geosam_qgis.engine.installation import Installation, Plan
+from geosam_qgis.engine.install_steps import Program, Removal
+from geosam_qgis.engine.installation import Installation, InstallPlan
 from geosam_qgis.engine.locations import find_worker
-from geosam_qgis.engine.tasks import Program, Removal
 
 HERE = Path(__file__).parent
 
@@ -27,7 +26,7 @@ def profile(tmp_path, monkeypatch):
     folder = tmp_path / "Profil d'essai é"
     folder.mkdir()
     monkeypatch.setattr(QgsApplication, "qgisSettingsDirPath", staticmethod(lambda: f"{folder}/"))
-    monkeypatch.setattr(finding, "tool_folders", list)
+    monkeypatch.setattr(locations, "tool_folders", list)
     monkeypatch.delenv("GEOSAM_WORKER", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -70,7 +69,7 @@ class Attempt:
 
     def __init__(self, source, python=sys.executable):
         self.lines, self.commands, self.obstacles = [], [], []
-        self.installation = Installation(Plan(source=str(source), python=python))
+        self.installation = Installation(InstallPlan(source=str(source), python=python))
         self.installation.progressed.connect(self.lines.append)
         self.installation.succeeded.connect(self.commands.append)
         self.installation.failed.connect(self.obstacles.append)
@@ -257,12 +256,12 @@ def is_alive(pid):
 
 
 def packages(monkeypatch, platform, **plan):
-    monkeypatch.setattr(installing.sys, "platform", platform)
-    return Installation(Plan(**plan))._packages()
+    monkeypatch.setattr(installation.sys, "platform", platform)
+    return Installation(InstallPlan(**plan))._packages()
 
 
 def test_torch_comes_from_where_it_fits_the_machine(profile, monkeypatch, tmp_path):
-    cpu, gpu = ["--index-url", installing.TORCH_CPU, "torch"], ["--index-url", installing.TORCH_GPU, "torch"]
+    cpu, gpu = ["--index-url", installation.TORCH_CPU, "torch"], ["--index-url", installation.TORCH_GPU, "torch"]
     rest = ["geosam-toolkit"]
     assert packages(monkeypatch, "linux") == [cpu, rest]
     assert packages(monkeypatch, "linux", gpu=True) == [rest]

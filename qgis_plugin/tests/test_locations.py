@@ -5,7 +5,7 @@ import sys
 import pytest
 from qgis.core import QgsApplication
 
-from geosam_qgis.engine import locations as finding
+from geosam_qgis.engine import locations
 from geosam_qgis.engine.locations import WorkerCommand, command_of, environments, find_worker, places
 from geosam_qgis.settings import Settings
 
@@ -15,7 +15,7 @@ def program(tmp_path, monkeypatch):
     """`program(path)`: an executable file there; nothing else is to be found."""
     monkeypatch.delenv("GEOSAM_WORKER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.setattr(finding, "tool_folders", lambda: [tmp_path / "tools"])
+    monkeypatch.setattr(locations, "tool_folders", lambda: [tmp_path / "tools"])
     monkeypatch.setattr(QgsApplication, "qgisSettingsDirPath", staticmethod(lambda: f"{tmp_path}/profile/"))
 
     def make(path):

@@ -9,7 +9,7 @@ from qgis.PyQt.QtGui import QKeySequence
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QShortcut
 
-from geosam_qgis.tool.drafts import State
+from geosam_qgis.tool.drafted_object import AnswerState
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def outline(desk, name, crs="EPSG:4326"):
 
 
 def shown(desk):
-    return desk.drafting.state is State.SHOWN
+    return desk.session.state is AnswerState.SHOWN
 
 
 def test_a_click_and_enter_put_the_object_into_the_layer_as_one_undo_step(desk, wait):
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     wait(lambda: shown(desk))
-    assert same(desk.drafting.answer.geometry, polygon(desk.scene.outline("roof")))
+    assert same(desk.session.answer.geometry, polygon(desk.scene.outline("roof")))
     desk.mouse.key(Qt.Key.Key_Return)
     (feature,) = desk.output.getFeatures()
     assert same(feature.geometry(), outline(desk, "roof"))
     assert feature["model"] == "threshold"
     assert feature["touches_edge"] is False
     assert feature["area_m2"] == pytest.approx(polygon(desk.scene.outline("roof")).area(), rel=2e-3)
-    assert not desk.drafting.draft.steps
+    assert not desk.session.draft.steps
     assert desk.output.undoStack().count() == 1
     desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not list(desk.output.getFeatures())
@@ -55,21 +55,21 @@ def test_a_right_click_excludes_and_backspace_takes_the_last_prompt_back(desk, w
         desk.mouse.click(desk.scene.spot(name), desk.scene.authid)
     wait(lambda: shown(desk))
     both = polygon(desk.scene.outline("roof")).combine(polygon(desk.scene.outline("field")))
-    assert same(desk.drafting.answer.geometry, both)
+    assert same(desk.session.answer.geometry, both)
     desk.mouse.click(desk.scene.spot("field"), desk.scene.authid, RIGHT)
-    assert [step.label for step in desk.drafting.draft.steps] == [1, 1, 0]
+    assert [step.label for step in desk.session.draft.steps] == [1, 1, 0]
     wait(lambda: shown(desk))
-    assert same(desk.drafting.answer.geometry, polygon(desk.scene.outline("roof")))
+    assert same(desk.session.answer.geometry, polygon(desk.scene.outline("roof")))
     desk.mouse.key(Qt.Key.Key_Backspace)
     wait(lambda: shown(desk))
-    assert same(desk.drafting.answer.geometry, both)
+    assert same(desk.session.answer.geometry, both)
     desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert len(desk.drafting.draft.steps) == 1
+    assert len(desk.session.draft.steps) == 1
     desk.mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
-    assert len(desk.drafting.draft.steps) == 2
+    assert len(desk.session.draft.steps) == 2
     desk.mouse.key(Qt.Key.Key_Escape)
-    assert not desk.drafting.draft.steps
-    assert desk.drafting.state is State.IDLE
+    assert not desk.session.draft.steps
+    assert desk.session.state is AnswerState.IDLE
     assert not list(desk.output.getFeatures())
 
 
@@ -82,14 +82,14 @@ def test_a_drag_is_a_box_upright_on_the_screen_even_if_the_map_is_turned(desk, w
     high = max(p.x() for p in pixels) + 4, max(p.y() for p in pixels) + 4
     back = map_canvas.mapSettings().mapToPixel()
     desk.mouse.drag(back.toMapCoordinates(*map(round, low)), back.toMapCoordinates(*map(round, high)))
-    (step,) = desk.drafting.draft.steps
+    (step,) = desk.session.draft.steps
     assert step.kind == "box"
     drawn = [map_canvas.mapSettings().mapToPixel().transform(*xy) for xy in step.rings[0]]
     expected = [low, (high[0], low[1]), high, (low[0], high[1])]
     for pixel, (column, row) in zip(drawn, expected):
         assert (pixel.x(), pixel.y()) == pytest.approx((column, row), abs=1.0)
     wait(lambda: shown(desk))
-    assert desk.drafting.answer.geometry is not None
+    assert desk.session.answer.geometry is not None
 
 
 def spots(desk, name):
@@ -102,20 +102,20 @@ def test_a_drag_shorter_than_the_system_calls_one_is_a_click(desk):
     viewport = desk.mouse.canvas.viewport()
     QTest.mousePress(viewport, LEFT, Qt.KeyboardModifier.NoModifier, pixel)
     QTest.mouseRelease(viewport, LEFT, Qt.KeyboardModifier.NoModifier, pixel + QPoint(2, 2))
-    assert [step.kind for step in desk.drafting.draft.steps] == ["point"]
+    assert [step.kind for step in desk.session.draft.steps] == ["point"]
 
 
 def test_the_key_g_goes_through_the_levels_of_detail(desk, wait):
     for wanted in ("part", "whole", "group", "auto"):
         desk.mouse.key(Qt.Key.Key_G)
-        assert desk.drafting.draft.granularity == wanted
+        assert desk.session.draft.granularity == wanted
         assert desk.dock.granularity.currentData() == wanted
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     desk.mouse.key(Qt.Key.Key_G)
-    assert desk.drafting.draft.granularity == "part"
-    assert len(desk.drafting.draft.steps) == 1
+    assert desk.session.draft.granularity == "part"
+    assert len(desk.session.draft.steps) == 1
     desk.mouse.key(Qt.Key.Key_Backspace)
-    assert desk.drafting.draft.granularity == "auto"
+    assert desk.session.draft.granularity == "auto"
 
 
 def test_keys_are_bound_while_the_tool_is_active_and_only_then(desk, map_canvas, wait):
@@ -148,31 +148,31 @@ def press_all(desk):
 def test_hovering_shows_a_ghost_once_the_window_is_known_and_a_click_takes_it_over(desk, wait):
     def ghost():
         desk.mouse.hover(desk.scene.spot("roof"), desk.scene.authid)
-        return desk.hovering.ghost
+        return desk.preview.answer
 
     wait(ghost)
-    assert same(desk.hovering.ghost.geometry, polygon(desk.scene.outline("roof")))
-    band = desk.tool.ghost.hover.asGeometry()
+    assert same(desk.preview.answer.geometry, polygon(desk.scene.outline("roof")))
+    band = desk.tool.bands.hover.asGeometry()
     assert band.area() == pytest.approx(outline(desk, "roof", "EPSG:3857").area(), rel=1e-6)
-    foreseen = desk.hovering.ghost
+    foreseen = desk.preview.answer
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
-    assert desk.drafting.answer is foreseen  # at once
-    assert desk.drafting.state is State.ASKING
-    assert desk.hovering.ghost is None
-    assert desk.tool.ghost.hover.asGeometry().isEmpty()
+    assert desk.session.answer is foreseen  # at once
+    assert desk.session.state is AnswerState.ASKING
+    assert desk.preview.answer is None
+    assert desk.tool.bands.hover.asGeometry().isEmpty()
     wait(lambda: shown(desk))
-    assert desk.drafting.answer is not foreseen
-    assert desk.drafting.answer.geometry.equals(foreseen.geometry)
+    assert desk.session.answer is not foreseen
+    assert desk.session.answer.geometry.equals(foreseen.geometry)
 
 
 def test_the_ghost_goes_when_the_cursor_leaves_and_over_nothing(desk, wait):
     def ghost():
         desk.mouse.hover(desk.scene.spot("field"), desk.scene.authid)
-        return desk.hovering.ghost
+        return desk.preview.answer
 
     wait(ghost)
     QApplication.sendEvent(desk.mouse.canvas.viewport(), QEvent(QEvent.Type.Leave))
-    assert desk.hovering.ghost is None
+    assert desk.preview.answer is None
 
 
 def test_what_is_drawn_goes_with_the_tool_and_the_draft_waits(desk, map_canvas, wait):
@@ -181,23 +181,23 @@ def test_what_is_drawn_goes_with_the_tool_and_the_draft_waits(desk, map_canvas, 
 
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     wait(lambda: shown(desk))
-    assert desk.tool.ghost.object.asGeometry().area() > 0
-    assert desk.tool.ghost.include.numberOfVertices() == 1
+    assert desk.tool.bands.object.asGeometry().area() > 0
+    assert desk.tool.bands.include.numberOfVertices() == 1
     pan = QgsMapToolPan(map_canvas)
     map_canvas.setMapTool(pan)
     assert bands() == []
-    assert desk.drafting.draft.steps
+    assert desk.session.draft.steps
     map_canvas.setMapTool(desk.tool)
-    assert desk.tool.ghost.object.asGeometry().area() > 0
+    assert desk.tool.bands.object.asGeometry().area() > 0
 
 
 def test_the_window_is_outlined_and_the_panel_says_when_it_is_looked_at(desk, wait):
     states = []
-    desk.hovering.looking_changed.connect(
-        lambda: states.append((desk.dock.state.text(), desk.tool.ghost.window.asGeometry().area() > 0))
+    desk.preview.looking_changed.connect(
+        lambda: states.append((desk.dock.state.text(), desk.tool.bands.window.asGeometry().area() > 0))
     )
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     wait(lambda: shown(desk) and states)
     assert ("Looking…", True) in states
     wait(lambda: desk.dock.state.text() == "Ready.")
-    assert desk.tool.ghost.window.asGeometry().area() > 0
+    assert desk.tool.bands.window.asGeometry().area() > 0

@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QAction, QApplication, QDockWidget, QPushButton,
 import geosam_qgis
 from geosam_qgis.engine.diagnosis_dialog import DiagnosisDialog
 from geosam_qgis.tool.dock import DockSettings
-from geosam_qgis.tool.drafts import State
+from geosam_qgis.tool.drafted_object import AnswerState
 
 
 class Interface:
@@ -90,9 +90,9 @@ def test_loading_and_unloading_twice_leaves_nothing_behind(iface, qgis_app):
         assert len(iface.menu) >= 5
         assert len(iface.docks) == 1
         assert left_behind(iface)[-1] is True
-        iface.canvas.setMapTool(plugin.window.workbench.tool)
+        iface.canvas.setMapTool(plugin.gui.workbench.tool)
         plugin.unload()
-        assert plugin.window is None
+        assert plugin.gui is None
         gone(qgis_app)
         assert iface.menu == []
         assert iface.docks == []
@@ -129,7 +129,7 @@ def test_the_action_takes_the_tool_up_and_puts_it_away(iface, scene_file, qgis_a
     plugin = geosam_qgis.classFactory(iface)
     plugin.initGui()
     try:
-        window, bench = plugin.window, plugin.window.workbench
+        window, bench = plugin.gui, plugin.gui.workbench
         DockSettings().model = "threshold"
         for layer in (other, raster):
             iface.active = layer
@@ -159,7 +159,7 @@ def test_a_missing_worker_is_a_message(iface, scene_file, qgis_app, monkeypatch,
     plugin.initGui()
     try:
         iface.active = raster
-        plugin.window.segment.trigger()
+        plugin.gui.segment.trigger()
         Mouse(iface.canvas).click(scene_file("utm").spot("roof"))
         message = wait(iface.bar.currentItem)
         assert "No geosam worker was found" in message.text()
@@ -181,14 +181,14 @@ def test_from_the_action_to_the_saved_polygon(iface, scene_file, qgis_app, wait,
     show(iface.canvas, raster, "EPSG:3857")
     plugin = geosam_qgis.classFactory(iface)
     plugin.initGui()
-    window = plugin.window
+    window = plugin.gui
     try:
         window.workbench.dock.output.setLayer(output)
         iface.active = raster
         window.segment.trigger()
         mouse = Mouse(iface.canvas)
         mouse.click(scene.spot("pond"), scene.authid)
-        wait(lambda: window.workbench.drafting.state is State.SHOWN)
+        wait(lambda: window.workbench.session.state is AnswerState.SHOWN)
         mouse.key(Qt.Key.Key_Return)
         assert output.commitChanges()
         (feature,) = output.getFeatures()

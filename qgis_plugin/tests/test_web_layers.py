@@ -14,8 +14,8 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsPointXY, QgsProject, QgsR
 from qgis.PyQt.QtCore import QBuffer, QIODevice, QRectF
 from qgis.PyQt.QtGui import QColor, QImage, QPainter
 
-from geosam_qgis.jobs.run import Job
-from geosam_qgis.jobs.sources import Reason, Source, _path_of, crs_text, source_of
+from geosam_qgis.jobs.layer_run import LayerJob
+from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, _path_of, crs_text, source_of
 from geosam_qgis.jobs.web_layers import MAX_PIXELS, Pictures, frame_of, metres_per_unit
 
 #: A red roof on grey ground, in EPSG:3857, and where there is nothing at all.
@@ -200,10 +200,10 @@ def test_a_layer_of_a_service_is_segmented_as_a_whole(tiles, worker_command, map
     iface, outcomes = Interface(map_canvas), []
     whole = WholeLayer(iface)
     whole.ended.connect(outcomes.append)
-    whole.start(Job(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, None))
+    whole.start(LayerJob(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, None))
     wait(lambda: outcomes)
     assert "Say at which resolution" in outcomes[0].text
-    whole.start(Job(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, 0.5))
+    whole.start(LayerJob(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, 0.5))
     wait(lambda: len(outcomes) == 2)
     assert outcomes[1].state == "done", outcomes[1].text
     roof = ROOF.center()
@@ -248,7 +248,7 @@ def test_the_layer_may_be_removed_meanwhile(server, tiles, pictures, wait):
     QgsProject.instance().removeMapLayer(tiles.id())
     server.hold.set()
     wait(lambda: found)
-    assert isinstance(found[0], Source)
+    assert isinstance(found[0], RasterSource)
 
 
 def test_pictures_go_with_the_project(tiles, take, pictures):
@@ -299,13 +299,13 @@ def as_layer(uri, name="raster"):
 
 def test_a_file_is_opened_as_it_is(scene_file):
     scene = scene_file()
-    assert source_of(as_layer(scene.path)) == Source(scene.path)
+    assert source_of(as_layer(scene.path)) == RasterSource(scene.path)
 
 
 def test_a_vrt_is_a_file(scene_file, tmp_path):
     vrt = tmp_path / "all.vrt"
     subprocess.run(["gdalbuildvrt", "-q", vrt, scene_file("mercator").path], check=True, timeout=60)
-    assert source_of(as_layer(vrt)) == Source(str(vrt))
+    assert source_of(as_layer(vrt)) == RasterSource(str(vrt))
 
 
 def test_parts_of_other_files_are_not_opened_but_can_be_exported(scene_file, tmp_path):
@@ -319,7 +319,7 @@ def test_parts_of_other_files_are_not_opened_but_can_be_exported(scene_file, tmp
         subprocess.run(["gdal_translate", *options, scene.path, geopackage], check=True, timeout=60)
     for uri in (f"/vsizip/{tmp_path / 'a.zip'}/scene.tif", f"GPKG:{geopackage}:two"):
         reason = source_of(as_layer(uri, "part"))
-        assert isinstance(reason, Reason)
+        assert isinstance(reason, UnusableLayer)
         assert reason.exportable
         assert "part is part of another file" in reason.text
 
@@ -344,9 +344,9 @@ def test_the_crs_of_the_layer_is_handed_on_where_the_file_has_none(scene_file, t
     Path(tmp_path / "bare.tif.aux.xml").unlink(missing_ok=True)
     layer = as_layer(tmp_path / "bare.tif", "bare")
     layer.setCrs(QgsCoordinateReferenceSystem())
-    assert source_of(layer) == Reason("bare has no CRS. Set it in the layer's properties.", exportable=False)
+    assert source_of(layer) == UnusableLayer("bare has no CRS. Set it in the layer's properties.", exportable=False)
     layer.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
-    assert source_of(layer) == Source(str(tmp_path / "bare.tif"), {"crs": "EPSG:3857"})
+    assert source_of(layer) == RasterSource(str(tmp_path / "bare.tif"), {"crs": "EPSG:3857"})
 
 
 def test_a_layer_shown_in_another_crs_than_its_file_is_refused(scene_file):

@@ -20,8 +20,8 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from geosam_qgis.jobs.dialog import Dialog
-from geosam_qgis.jobs.run import Job
+from geosam_qgis.jobs.job_dialog import JobDialog
+from geosam_qgis.jobs.layer_run import LayerJob
 from geosam_qgis.jobs.streamed_layer import MAX_SHOWN, StreamedLayer
 from geosam_qgis.jobs.whole_layer import WholeLayer
 
@@ -125,7 +125,7 @@ def pids_of(run):
 
 def test_the_result_replaces_what_was_streamed(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     streaming(run)
     streamed = run.stream.layer
     assert streamed.crs().authid() == "EPSG:32633"
@@ -147,7 +147,7 @@ def test_what_is_streamed_is_what_is_written(whole, scene_file, tmp_path, wait, 
     add = StreamedLayer.add
     monkeypatch.setattr(StreamedLayer, "add", lambda self, objects: taken.extend(objects) or add(self, objects))
     layer = raster(scene_file())
-    whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     wait(lambda: whole.outcomes)
     import base64
 
@@ -162,7 +162,7 @@ def test_what_is_streamed_is_what_is_written(whole, scene_file, tmp_path, wait, 
 
 def test_the_result_takes_the_place_in_the_tree(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     streaming(run)
     root = QgsProject.instance().layerTreeRoot()
     node = root.findLayer(run.stream.layer.id())
@@ -179,7 +179,7 @@ def test_the_task_shows_progress_and_completes(whole, scene_file, tmp_path, wait
     statuses = []
     manager.statusChanged.connect(lambda _id, status: statuses.append(status))
     layer = raster(scene_file("long"))
-    whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     (task,) = manager.activeTasks()
     assert "ortho" in task.description()
     wait(lambda: whole.outcomes and not manager.countActiveTasks())
@@ -193,7 +193,7 @@ def test_cancelling_the_task_keeps_what_was_found_and_the_same_job_goes_on(
     whole, scene_file, tmp_path, streaming, wait
 ):
     layer = raster(scene_file("long"))
-    job = Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)
+    job = LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)
     run = whole.start(job)
     streaming(run)
     (task,) = QgsApplication.taskManager().activeTasks()
@@ -216,7 +216,7 @@ def test_cancelling_the_task_keeps_what_was_found_and_the_same_job_goes_on(
 @pytest.mark.fault("F08")
 def test_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     pids = pids_of(run)
     streaming(run)
     os.kill(pids[0], signal.SIGKILL)
@@ -226,7 +226,7 @@ def test_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_file
     assert whole._iface.bar.texts == [outcome.text]
     assert "worker" in outcome.text
     wait(lambda: outcome.layer.featureCount() == run.stream.found > 0)
-    assert whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)) is not None
+    assert whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)) is not None
     wait(lambda: len(whole.outcomes) == 2)
     assert whole.outcomes[1].state == "done"
 
@@ -238,8 +238,8 @@ def test_a_worker_that_does_not_listen_is_ended(whole, scene_file, tmp_path, wai
     program.write_text(f"#!{sys.executable}\n{DEAF_WORKER}")
     program.chmod(0o755)
     monkeypatch.setenv("GEOSAM_WORKER", str(program))
-    monkeypatch.setattr("geosam_qgis.jobs.run.PATIENCE_MS", 300)
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold"))
+    monkeypatch.setattr("geosam_qgis.jobs.layer_run.PATIENCE_MS", 300)
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold"))
     pids = pids_of(run)
     wait(lambda: pids)
     run.cancel()
@@ -251,7 +251,7 @@ def test_a_worker_that_does_not_listen_is_ended(whole, scene_file, tmp_path, wai
 def test_without_a_worker_there_is_a_message(whole, scene_file, tmp_path, wait, monkeypatch):
     layer = raster(scene_file())
     monkeypatch.setenv("GEOSAM_WORKER", str(tmp_path / "nowhere"))
-    whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold"))
+    whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold"))
     wait(lambda: whole.outcomes)
     assert whole.outcomes[0].state == "failed"
     assert "No geosam worker was found" in whole.outcomes[0].text
@@ -259,14 +259,14 @@ def test_without_a_worker_there_is_a_message(whole, scene_file, tmp_path, wait, 
 
 
 def test_a_refusal_is_the_message(whole, iface, scene_file, tmp_path, wait):
-    whole.start(Job(raster(scene_file()), str(tmp_path / "no" / "found.gpkg"), "threshold"))
+    whole.start(LayerJob(raster(scene_file()), str(tmp_path / "no" / "found.gpkg"), "threshold"))
     wait(lambda: whole.outcomes)
     assert "folder does not exist" in iface.bar.texts[0]
 
 
 def test_the_streamed_layer_may_be_removed(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     streaming(run)
     QgsProject.instance().removeMapLayer(run.stream.layer.id())
     assert run.stream.layer is None
@@ -278,7 +278,7 @@ def test_a_project_that_is_closed_gets_its_file_and_the_next_project_nothing(
     whole, scene_file, tmp_path, streaming, wait
 ):
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     streaming(run)
     QgsProject.instance().clear()
     wait(lambda: whole.outcomes)
@@ -291,7 +291,7 @@ def test_a_project_that_is_closed_gets_its_file_and_the_next_project_nothing(
 def test_unloading_ends_the_worker_and_the_task(iface, scene_file, tmp_path, streaming, wait):
     whole = WholeLayer(iface)
     layer = raster(scene_file("long"))
-    run = whole.start(Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
+    run = whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY))
     pids = pids_of(run)
     streaming(run)
     whole.unload()
@@ -303,8 +303,8 @@ def test_unloading_ends_the_worker_and_the_task(iface, scene_file, tmp_path, str
 
 def test_only_one_run_goes_on_at_a_time(whole, iface, scene_file, tmp_path, wait):
     layer = raster(scene_file("long"))
-    assert whole.start(Job(layer, str(tmp_path / "a.gpkg"), "threshold", running=SLOWLY)) is not None
-    assert whole.start(Job(layer, str(tmp_path / "b.gpkg"), "threshold", running=SLOWLY)) is None
+    assert whole.start(LayerJob(layer, str(tmp_path / "a.gpkg"), "threshold", running=SLOWLY)) is not None
+    assert whole.start(LayerJob(layer, str(tmp_path / "b.gpkg"), "threshold", running=SLOWLY)) is None
     assert whole.ask(layer) is None
     assert ["being segmented already" in text for text in iface.bar.texts] == [True, True]
     wait(lambda: whole.outcomes)
@@ -313,7 +313,7 @@ def test_only_one_run_goes_on_at_a_time(whole, iface, scene_file, tmp_path, wait
 
 def test_a_file_that_is_shown_is_not_replaced(whole, iface, scene_file, tmp_path, wait):
     layer = raster(scene_file())
-    job = Job(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)
+    job = LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)
     whole.start(job)
     wait(lambda: whole.outcomes)
     assert whole.start(job) is None
@@ -347,7 +347,7 @@ def dialog(iface):
     made = []
 
     def make(layer=None, extent="whole"):
-        made.append(Dialog(iface, layer, extent))
+        made.append(JobDialog(iface, layer, extent))
         return made[-1]
 
     yield make

@@ -18,7 +18,7 @@ from qgis.core import Qgis, QgsMessageLog
 from qgis.PyQt.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal
 
 from geosam_qgis import protocol
-from geosam_qgis.engine.endings import explain, explain_versions
+from geosam_qgis.engine.exit_messages import explain, explain_versions
 from geosam_qgis.engine.locations import WorkerCommand, find_worker
 from geosam_qgis.engine.process import Ending, WorkerProcess
 from geosam_qgis.texts import tr

@@ -20,7 +20,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from geosam_qgis.engine.installation import Installation, Plan
+from geosam_qgis.engine.installation import Installation, InstallPlan
 from geosam_qgis.engine.locations import VARIABLE, environments
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
@@ -81,11 +81,11 @@ class InstallDialog(QDialog):
         layout.addWidget(self.log)
         layout.addWidget(buttons)
 
-    def plan(self) -> Plan:
+    def plan(self) -> InstallPlan:
         """What the user has entered."""
         paths = ("", self.index.text().strip(), self.wheel.filePath(), self.folder.filePath())
         source = paths[self.source_kind.currentIndex()]
-        return Plan(source, self.python.filePath().strip(), self.gpu.isChecked())
+        return InstallPlan(source, self.python.filePath().strip(), self.gpu.isChecked())
 
     def reject(self) -> None:
         """Cancel what runs; with nothing running, close."""

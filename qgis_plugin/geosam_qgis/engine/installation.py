@@ -17,9 +17,9 @@ from typing import NamedTuple
 from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
 
 from geosam_qgis.engine.environment import installer_environment
+from geosam_qgis.engine.install_steps import InstallStep, Program, Removal, StepOutcome, WorkerTrial
 from geosam_qgis.engine.interpreters import OLDEST, TOO_NEW, Candidate, candidates, read_answer
 from geosam_qgis.engine.locations import CURRENT, WorkerCommand, command_of, environments, interpreter_in
-from geosam_qgis.engine.tasks import Greeting, Outcome, Program, Removal, Task
 from geosam_qgis.texts import tr
 
 #: The distribution's name.
@@ -30,10 +30,10 @@ TORCH_GPU = "https://download.pytorch.org/whl/cu128"
 #: Roughly what an environment takes, without and with the libraries of a GPU, in bytes.
 NEEDED = {False: 2_500_000_000, True: 9_000_000_000}
 
-Work = Generator[Task, Outcome, None]
+Work = Generator[InstallStep, StepOutcome, None]
 
 
-class Plan(NamedTuple):
+class InstallPlan(NamedTuple):
     """What is to be installed, and with what."""
 
     source: str = ""
@@ -58,7 +58,7 @@ class Installation(QObject):
     failed = pyqtSignal(str)
     """Why; nothing of the attempt is left."""
 
-    def __init__(self, plan: Plan, parent: QObject | None = None) -> None:
+    def __init__(self, plan: InstallPlan, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._plan = plan
         self._root = environments()
@@ -66,7 +66,7 @@ class Installation(QObject):
         self._command: WorkerCommand | None = None
         self._environment = installer_environment()
         self._work: Work = self._install()
-        self._task: Task | None = None
+        self._task: InstallStep | None = None
         self._obstacle = ""
         self._cancelled = False
 
@@ -85,7 +85,7 @@ class Installation(QObject):
         if self._task is not None and self._command is None:
             self._task.kill()
 
-    def _advance(self, outcome: Outcome | None) -> None:
+    def _advance(self, outcome: StepOutcome | None) -> None:
         """Go on with the outcome of what was waited for."""
         self._task = None
         try:
@@ -128,7 +128,7 @@ class Installation(QObject):
         if found is None:
             raise InstallError(tr("{} has no program geosam after the installation.").format(self._folder))
         self.progressed.emit(tr("Trying the worker."))
-        answer = yield Greeting(found)
+        answer = yield WorkerTrial(found)
         if not answer.ok:
             raise InstallError(tr("The new worker does not work. {}").format(answer.text))
         _take(self._folder)
@@ -154,7 +154,7 @@ class Installation(QObject):
             line = tr("{:.1f} GB are free in {}, about {:.1f} GB may be needed.")
             self.progressed.emit(line.format(free / 1e9, self._root, needed / 1e9))
 
-    def _choose(self) -> Generator[Task, Outcome, Candidate]:
+    def _choose(self) -> Generator[InstallStep, StepOutcome, Candidate]:
         """The first candidate that will do."""
         seen = []
         for candidate in candidates(self._plan.python, self._environment):

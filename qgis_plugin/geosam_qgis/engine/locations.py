@@ -38,7 +38,7 @@ class WorkerCommand(NamedTuple):
     """Where it was found, for people."""
 
 
-class Look(NamedTuple):
+class Location(NamedTuple):
     """One place that was looked at."""
 
     source: str
@@ -63,13 +63,13 @@ def find_worker(settings: Settings | None = None) -> WorkerCommand | None:
     return None
 
 
-def places(settings: Settings) -> Iterator[Look]:
+def places(settings: Settings) -> Iterator[Location]:
     """Every place in the order of search."""
     variable = tr("environment variable {}").format(VARIABLE)
     for source, path in ((tr("setting"), settings.worker), (variable, os.environ.get(VARIABLE, ""))):
-        yield Look(source, path, bool(path), command_of(path, source) if path else None)
+        yield Location(source, path, bool(path), command_of(path, source) if path else None)
     for source, path in _usual_places():
-        yield Look(source, path, False, command_of(path, source) if path else None)
+        yield Location(source, path, False, command_of(path, source) if path else None)
 
 
 def command_of(path: str, source: str) -> WorkerCommand | None:

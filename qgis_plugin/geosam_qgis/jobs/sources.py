@@ -16,7 +16,7 @@ _WEB = "/vsicurl/"
 
 
 @dataclass(frozen=True)
-class Source:
+class RasterSource:
     """A raster that the worker opens."""
 
     path: str
@@ -26,7 +26,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Reason:
+class UnusableLayer:
     """Why the worker cannot open a layer."""
 
     text: str
@@ -35,19 +35,19 @@ class Reason:
     """Whether a picture of the layer would serve; see `web_layers`."""
 
 
-def source_of(layer: QgsRasterLayer) -> Source | Reason:
+def source_of(layer: QgsRasterLayer) -> RasterSource | UnusableLayer:
     """What the worker would open for a layer, or why it cannot."""
     name = layer.name()
     if not layer.isValid():
-        return Reason(tr("{} cannot be read. Check the layer's source.").format(name), exportable=False)
+        return UnusableLayer(tr("{} cannot be read. Check the layer's source.").format(name), exportable=False)
     if not layer.crs().isValid():
-        return Reason(tr("{} has no CRS. Set it in the layer's properties.").format(name), exportable=False)
+        return UnusableLayer(tr("{} has no CRS. Set it in the layer's properties.").format(name), exportable=False)
     if layer.providerType() != "gdal":
-        return Reason(tr("{} is not a file, but comes from a service.").format(name), exportable=True)
+        return UnusableLayer(tr("{} is not a file, but comes from a service.").format(name), exportable=True)
     path = _path_of(layer.source())
     if path is None:
         text = tr("{} is part of another file or inside an archive, or opened with options. Save it as a GeoTIFF.")
-        return Reason(text.format(name), exportable=True)
+        return UnusableLayer(text.format(name), exportable=True)
     return _in_its_crs(layer, path)
 
 
@@ -70,15 +70,15 @@ def _path_of(uri: str) -> str | None:
     return path if Path(path).is_file() else None
 
 
-def _in_its_crs(layer: QgsRasterLayer, path: str) -> Source | Reason:
+def _in_its_crs(layer: QgsRasterLayer, path: str) -> RasterSource | UnusableLayer:
     """The layer's CRS is handed on where the file has none, and must be the file's where it has one."""
     shown, own = layer.crs(), layer.dataProvider().crs()
     if not own.isValid():
-        return Source(path, {"crs": crs_text(shown)})
+        return RasterSource(path, {"crs": crs_text(shown)})
     if own != shown:
         text = tr("{} is shown in {}, but its file says {}. Set the layer's CRS back, or assign it to the file.")
-        return Reason(text.format(layer.name(), _name(shown), _name(own)), exportable=False)
-    return Source(path)
+        return UnusableLayer(text.format(layer.name(), _name(shown), _name(own)), exportable=False)
+    return RasterSource(path)
 
 
 def _name(crs: QgsCoordinateReferenceSystem) -> str:

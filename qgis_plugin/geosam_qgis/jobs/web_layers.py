@@ -25,7 +25,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QObject, QTemporaryDir, QTimer
 
 from geosam_qgis.compat import set_creation_options
-from geosam_qgis.jobs.sources import Source
+from geosam_qgis.jobs.sources import RasterSource
 from geosam_qgis.texts import tr
 
 #: More is not fetched from a server at once.
@@ -35,7 +35,7 @@ _SAMPLE = 256
 #: Bands of a picture that is drawn: red, green, blue, alpha.
 _ALPHA = 4
 
-OnReady = Callable[[Source], None]
+OnReady = Callable[[RasterSource], None]
 OnFailed = Callable[[str], None]
 
 
@@ -63,7 +63,7 @@ class Picture:
         elif problem := _problem(self._path):
             self._failed(problem)
         else:
-            self._ready(Source(self._path))
+            self._ready(RasterSource(self._path))
 
 
 class Pictures(QObject):

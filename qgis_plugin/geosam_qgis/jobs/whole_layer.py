@@ -7,9 +7,9 @@ from typing import Any
 from qgis.core import Qgis, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
-from geosam_qgis.jobs.dialog import Dialog
+from geosam_qgis.jobs.job_dialog import JobDialog
+from geosam_qgis.jobs.layer_run import LayerJob, LayerRun, RunOutcome
 from geosam_qgis.jobs.results import shown_layer
-from geosam_qgis.jobs.run import Job, Outcome, Run
 from geosam_qgis.jobs.web_layers import Pictures
 from geosam_qgis.texts import tr
 
@@ -30,25 +30,25 @@ class WholeLayer(QObject):
         super().__init__(parent)
         self._iface = iface
         self._pictures = Pictures(self)
-        self._dialog: Dialog | None = None
-        self._run: Run | None = None
+        self._dialog: JobDialog | None = None
+        self._run: LayerRun | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether a run goes on."""
         return self._run is not None
 
-    def ask(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> Dialog | None:
+    def ask(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> JobDialog | None:
         """Show the dialog, with a raster layer and an extent (`whole`, `view` or `selection`) to begin with."""
         if self._refuses():
             return None
         self._close_dialog()
-        self._dialog = dialog = Dialog(self._iface, layer, extent)
+        self._dialog = dialog = JobDialog(self._iface, layer, extent)
         dialog.asked.connect(self.start)
         dialog.open()
         return dialog
 
-    def start(self, job: Job) -> Run | None:
+    def start(self, job: LayerJob) -> LayerRun | None:
         """Begin a run; None, and a message, if it makes no sense now."""
         if self._refuses():
             return None
@@ -56,7 +56,7 @@ class WholeLayer(QObject):
         if shown:
             self._tell(tr("The file is shown as the layer {}. Remove the layer, or choose another file.").format(shown))
             return None
-        self._run = Run(job, self._pictures, self)
+        self._run = LayerRun(job, self._pictures, self)
         self._run.ended.connect(self._finish)
         self._run.start()
         return self._run
@@ -77,7 +77,7 @@ class WholeLayer(QObject):
             )
         return self._run is not None
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: RunOutcome) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.deleteLater()

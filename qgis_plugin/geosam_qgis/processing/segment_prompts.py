@@ -15,13 +15,13 @@ from qgis.core import (
 )
 
 from geosam_qgis.draft import GRANULARITIES
-from geosam_qgis.jobs.request import POLYGONS, Prompts
+from geosam_qgis.jobs.run_request import POLYGONS, PromptSource
 from geosam_qgis.processing.inputs import as_file
-from geosam_qgis.processing.segmentation import Segmenting
+from geosam_qgis.processing.segmentation import SegmentationAlgorithm
 from geosam_qgis.texts import tr
 
 
-class SegmentPrompts(Segmenting):
+class SegmentPrompts(SegmentationAlgorithm):
     """Find the objects that the features of a layer point to."""
 
     NAME = "segmentprompts"
@@ -79,7 +79,7 @@ class SegmentPrompts(Segmenting):
         source = self.parameterAsSource(parameters, self.PROMPTS, context)
         if source is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, self.PROMPTS))
-        prompts = Prompts(
+        prompts = PromptSource(
             as_file(source, "prompts", feedback),
             POLYGONS[self.parameterAsEnum(parameters, self.POLYGONS, context)],
             GRANULARITIES[self.parameterAsEnum(parameters, self.GRANULARITY, context)],

@@ -10,11 +10,11 @@ from qgis.core import (
     QgsProcessingParameterNumber,
 )
 
-from geosam_qgis.processing.segmentation import Segmenting
+from geosam_qgis.processing.segmentation import SegmentationAlgorithm
 from geosam_qgis.texts import tr
 
 
-class SegmentRaster(Segmenting):
+class SegmentRaster(SegmentationAlgorithm):
     """Find all objects of a raster and write them as polygons."""
 
     NAME = "segment"

@@ -22,9 +22,9 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
-from geosam_qgis.jobs.request import DEVICES, LAYOUTS, MODELS, Bounds, Prompts, RunRequest
 from geosam_qgis.jobs.results import shown_layer
-from geosam_qgis.jobs.sources import Reason, Source, source_of
+from geosam_qgis.jobs.run_request import DEVICES, LAYOUTS, MODELS, Bounds, PromptSource, RunRequest
+from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, source_of
 from geosam_qgis.processing.algorithm import GeosamAlgorithm
 from geosam_qgis.processing.outputs import OUTPUT, direct_path, temporary_path, to_sink, wanted_file
 from geosam_qgis.processing.worker_call import call_worker
@@ -34,7 +34,7 @@ _INTEGER = QgsProcessingParameterNumber.Type.Integer
 _DOUBLE = QgsProcessingParameterNumber.Type.Double
 
 
-class Segmenting(GeosamAlgorithm):
+class SegmentationAlgorithm(GeosamAlgorithm):
     """An algorithm from a raster to a layer of polygons."""
 
     INPUT, MODEL, EXTENT, RESOLUTION, BANDS, STRETCH = "INPUT", "MODEL", "EXTENT", "RESOLUTION", "BANDS", "STRETCH"
@@ -45,7 +45,7 @@ class Segmenting(GeosamAlgorithm):
 
     def __init__(self) -> None:
         super().__init__()
-        self._source = Source("")
+        self._source = RasterSource("")
         self._window: Bounds | None = None
 
     def group(self) -> str:
@@ -123,7 +123,7 @@ class Segmenting(GeosamAlgorithm):
         if not fine:
             return fine, text
         source = self._raster(parameters, context)
-        if isinstance(source, Reason):
+        if isinstance(source, UnusableLayer):
             return False, source.text
         tile, overlap = (self.parameterAsInt(parameters, name, context) for name in (self.TILE_SIZE, self.OVERLAP))
         if overlap >= tile:
@@ -145,9 +145,9 @@ class Segmenting(GeosamAlgorithm):
         del feedback
         layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
         source = self._raster(parameters, context)
-        if isinstance(source, Reason):
+        if isinstance(source, UnusableLayer):
             raise QgsProcessingException(source.text)
-        self._source = Source(source.path, {**source.options, **self._reading(parameters, context)})
+        self._source = RasterSource(source.path, {**source.options, **self._reading(parameters, context)})
         self._window = self._bounds(parameters, context, layer)
         return True
 
@@ -156,7 +156,7 @@ class Segmenting(GeosamAlgorithm):
         parameters: dict[str, Any],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
-        prompts: Prompts | None = None,
+        prompts: PromptSource | None = None,
         **running: Any,
     ) -> dict[str, Any]:
         """Run the worker and deliver what it wrote; `running` are more fields of the library's `RunOptions`."""
@@ -181,10 +181,10 @@ class Segmenting(GeosamAlgorithm):
         output = path or to_sink(self, parameters, context, feedback, request.out)
         return {OUTPUT: output, self.COUNT: summary["count"]}
 
-    def _raster(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Source | Reason:
+    def _raster(self, parameters: dict[str, Any], context: QgsProcessingContext) -> RasterSource | UnusableLayer:
         layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
         if layer is None:
-            return Reason(self.invalidRasterError(parameters, self.INPUT), exportable=False)
+            return UnusableLayer(self.invalidRasterError(parameters, self.INPUT), exportable=False)
         return source_of(layer)
 
     def _reading(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:

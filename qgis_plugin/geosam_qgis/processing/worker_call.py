@@ -14,7 +14,7 @@ from qgis.PyQt.QtCore import QEventLoop, QTimer
 from geosam_qgis import protocol
 from geosam_qgis.engine.client import WorkerClient, WorkerFailure
 from geosam_qgis.engine.locations import find_worker
-from geosam_qgis.jobs.request import PATIENCE_MS
+from geosam_qgis.jobs.run_request import PATIENCE_MS
 from geosam_qgis.texts import tr
 
 #: How often it is looked whether the user cancelled, in milliseconds.

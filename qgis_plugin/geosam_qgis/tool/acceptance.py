@@ -9,10 +9,10 @@ from qgis.core import QgsFeature, QgsGeometry, QgsVectorDataProvider, QgsVectorL
 
 from geosam_qgis.jobs.projections import ProjectionError, transformed
 from geosam_qgis.texts import tr
-from geosam_qgis.tool.place import Place
+from geosam_qgis.tool.feature_reference import FeatureReference
 
 if TYPE_CHECKING:
-    from geosam_qgis.tool.answer import Answer
+    from geosam_qgis.tool.answer import WorkerAnswer
 
 #: Fields that are filled where a layer has them: what is known, and the names of the command line's outputs, the
 #: shapefile's last.
@@ -30,11 +30,13 @@ FACT_FIELDS = {
 PROMPTS_FIELD = "prompts"
 
 
-class AcceptError(Exception):
+class AcceptanceError(Exception):
     """An object that did not get into the layer; the message is for people."""
 
 
-def accept(answer: Answer, layer: QgsVectorLayer, *, min_area_m2: float = 0.0, revised: Place | None = None) -> Place:
+def accept(
+    answer: WorkerAnswer, layer: QgsVectorLayer, *, min_area_m2: float = 0.0, revised: FeatureReference | None = None
+) -> FeatureReference:
     """Add an object to a layer's edit buffer, or change one that is in it, as one undo step.
 
     Args:
@@ -49,7 +51,7 @@ def accept(answer: Answer, layer: QgsVectorLayer, *, min_area_m2: float = 0.0, r
     area = float(answer.facts.get("area_m2") or 0.0)
     if area < min_area_m2:
         text = tr("The object has {area:.1f} m², at least {least:g} m² wanted. Lower the minimal area to keep it.")
-        raise AcceptError(text.format(area=area, least=min_area_m2))
+        raise AcceptanceError(text.format(area=area, least=min_area_m2))
     parts = parts_for(answer, layer)
     make_editable(layer)
     values = attributes_for(answer, layer)
@@ -59,13 +61,13 @@ def accept(answer: Answer, layer: QgsVectorLayer, *, min_area_m2: float = 0.0, r
     added = _add(layer, parts if former is None else parts[1:], values) if is_taken else None
     if added is None:
         layer.destroyEditCommand()
-        raise AcceptError(tr("The layer {name} did not take the object.").format(name=layer.name()))
+        raise AcceptanceError(tr("The layer {name} did not take the object.").format(name=layer.name()))
     layer.endEditCommand()
     layer.triggerRepaint()
-    return Place(layer.id(), former.id() if former is not None else added[0], parts[0])
+    return FeatureReference(layer.id(), former.id() if former is not None else added[0], parts[0])
 
 
-def parts_for(answer: Answer, layer: QgsVectorLayer) -> list[QgsGeometry]:
+def parts_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> list[QgsGeometry]:
     """The geometries an object takes in a layer, valid and of the layer's type, the largest first.
 
     One, but for layers that take single polygons only, where an object may have several parts.
@@ -76,13 +78,13 @@ def parts_for(answer: Answer, layer: QgsVectorLayer) -> list[QgsGeometry]:
     try:
         geometry = transformed(answer.geometry or QgsGeometry(), answer.crs, layer.crs())
     except ProjectionError as error:
-        raise AcceptError(str(error)) from None
+        raise AcceptanceError(str(error)) from None
     if not geometry.isGeosValid():
         geometry = geometry.makeValid()
         geometry.convertGeometryCollectionToSubclass(QgsWkbTypes.GeometryType.PolygonGeometry)
     parts = [part for part in geometry.coerceToType(layer.wkbType()) if not part.isEmpty()]
     if not parts:
-        raise AcceptError(tr("Nothing is left of the object in the CRS of {name}.").format(name=layer.name()))
+        raise AcceptanceError(tr("Nothing is left of the object in the CRS of {name}.").format(name=layer.name()))
     return sorted(parts, key=lambda part: -part.area())
 
 
@@ -97,10 +99,10 @@ def make_editable(layer: QgsVectorLayer) -> None:
     can_add = layer.dataProvider().capabilities() & QgsVectorDataProvider.Capability.AddFeatures
     if layer.readOnly() or not can_add or not layer.startEditing():
         text = tr("The layer {name} cannot be edited. Choose another output layer, or a new one.")
-        raise AcceptError(text.format(name=layer.name()))
+        raise AcceptanceError(text.format(name=layer.name()))
 
 
-def attributes_for(answer: Answer, layer: QgsVectorLayer) -> dict[int, Any]:
+def attributes_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> dict[int, Any]:
     """What is known about an object, by the index of the layer's fields that take it."""
     known: dict[str, Any] = {}
     for fact, names in FACT_FIELDS.items():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """The object that a draft selects, as far as it was looked for."""
 
     draft: Draft
@@ -36,7 +36,7 @@ class Answer:
     """What the user should know about the raster and the answer."""
 
     @classmethod
-    def read(cls, draft: Draft, info: dict[str, Any], result: dict[str, Any]) -> Answer:
+    def read(cls, draft: Draft, info: dict[str, Any], result: dict[str, Any]) -> WorkerAnswer:
         """From the answers to *open* and *segment*.
 
         Raises:

@@ -28,7 +28,7 @@ from geosam_qgis.settings import Number, Text
 from geosam_qgis.texts import granularity_text, tr
 
 if TYPE_CHECKING:
-    from geosam_qgis.tool.recent import Recent
+    from geosam_qgis.tool.recent_objects import RecentObject
 
 #: The model that comes with the package; offered before the worker has said which there are.
 DEFAULT_MODEL = "geosam_lite"
@@ -47,7 +47,7 @@ class Dock(QDockWidget):
 
     raster_changed = pyqtSignal(object)
     """Another raster layer, or None."""
-    wishes_changed = pyqtSignal()
+    options_changed = pyqtSignal()
     """Another model or tolerance."""
     granularity_changed = pyqtSignal(str)
     new_layer_asked = pyqtSignal()
@@ -127,7 +127,7 @@ class Dock(QDockWidget):
         chosen = wanted if wanted in ready else next(iter(ready), "")
         self.model.setCurrentIndex(self.model.findData(chosen))
         self.model.blockSignals(False)
-        self.wishes_changed.emit()
+        self.options_changed.emit()
 
     def show_granularity(self, granularity: str) -> None:
         """Show what was chosen with the key."""
@@ -141,7 +141,7 @@ class Dock(QDockWidget):
         self.notice.setVisible(bool(text))
         self.export.setVisible(can_export)
 
-    def show_recent(self, objects: list[Recent]) -> None:
+    def show_recent(self, objects: list[RecentObject]) -> None:
         """List the objects that were accepted lately."""
         self.recent.clear()
         for recent in objects:
@@ -201,7 +201,7 @@ class Dock(QDockWidget):
         settings.model = self.model_name
         settings.simplify_m = self.simplify_m.value()
         settings.min_area_m2 = self.min_area_m2.value()
-        self.wishes_changed.emit()
+        self.options_changed.emit()
 
 
 def _amount(unit: str, value: float, step: float) -> QDoubleSpinBox:

@@ -10,13 +10,14 @@ from qgis.PyQt.QtGui import QCursor, QKeyEvent
 from qgis.PyQt.QtWidgets import QApplication
 
 from geosam_qgis.texts import granularity_text, tr
-from geosam_qgis.tool.drafts import Drafting, State
-from geosam_qgis.tool.ghost import Ghost
+from geosam_qgis.tool.canvas_bands import CanvasBands
+from geosam_qgis.tool.drafted_object import AnswerState
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsPointXY, QgsVectorLayer
 
-    from geosam_qgis.tool.hover import Hovering
+    from geosam_qgis.tool.draft_session import DraftSession
+    from geosam_qgis.tool.hover_preview import HoverPreview
 
 #: The view is looked at when it has been still for so long, milliseconds.
 STILL_MS = 300
@@ -35,16 +36,16 @@ class SegmentTool(QgsMapTool):
     def __init__(
         self,
         canvas: QgsMapCanvas,
-        drafting: Drafting,
-        hovering: Hovering,
+        session: DraftSession,
+        preview: HoverPreview,
         target: Callable[[], QgsVectorLayer | None],
     ) -> None:
         """A tool of `canvas`; `target` is asked for the layer whose edits can be undone."""
         super().__init__(canvas)
-        self._drafting = drafting
-        self._hovering = hovering
+        self._session = session
+        self._preview = preview
         self._target = target
-        self._ghost: Ghost | None = None
+        self._bands: CanvasBands | None = None
         self._pressed: QPoint | None = None
         self._button = Qt.MouseButton.NoButton
         self._is_drag = False
@@ -52,22 +53,22 @@ class SegmentTool(QgsMapTool):
         self._still.setSingleShot(True)
         self._still.setInterval(STILL_MS)
         self._still.timeout.connect(self._look_ahead)
-        drafting.changed.connect(self.redraw)
-        hovering.changed.connect(self._redraw_hover)
-        hovering.looking_changed.connect(self._redraw_window)
+        session.changed.connect(self.redraw)
+        preview.changed.connect(self._redraw_hover)
+        preview.looking_changed.connect(self._redraw_window)
         canvas.extentsChanged.connect(self.follow_view)
         canvas.destinationCrsChanged.connect(self.redraw)
 
     @property
-    def ghost(self) -> Ghost | None:
+    def bands(self) -> CanvasBands | None:
         """What is drawn on the canvas; None while the tool is not active."""
-        return self._ghost
+        return self._bands
 
     # What QGIS calls
 
     def activate(self) -> None:
         """The tool is taken up: bind the keys, draw what was drafted, and look at the view."""
-        self._ghost = Ghost(self.canvas())
+        self._bands = CanvasBands(self.canvas())
         self.canvas().installEventFilter(self)
         self.canvas().viewport().installEventFilter(self)
         self.canvas().setFocus()
@@ -80,10 +81,10 @@ class SegmentTool(QgsMapTool):
         self.canvas().viewport().removeEventFilter(self)
         self._still.stop()
         self._pressed, self._is_drag = None, False
-        self._hovering.leave()
-        if self._ghost is not None:
-            self._ghost.remove()
-            self._ghost = None
+        self._preview.leave()
+        if self._bands is not None:
+            self._bands.remove()
+            self._bands = None
         self.hint_changed.emit("")
         super().deactivate()
 
@@ -92,7 +93,7 @@ class SegmentTool(QgsMapTool):
         if event.type() == QEvent.Type.ShortcutOverride and self._meaning_of(event) is not None:
             event.accept()
         elif event.type() == QEvent.Type.Leave:
-            self._hovering.leave()
+            self._preview.leave()
         return bool(super().eventFilter(watched, event))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -112,14 +113,14 @@ class SegmentTool(QgsMapTool):
         """A drag goes on, or the cursor hovers."""
         if self._pressed is None:
             if event.buttons() == Qt.MouseButton.NoButton:
-                self._hovering.hover(self.toMapCoordinates(event.pos()), self._crs())
+                self._preview.hover(self.toMapCoordinates(event.pos()), self._crs())
             return
         distance = (event.pos() - self._pressed).manhattanLength()
         is_left = self._button == Qt.MouseButton.LeftButton
         self._is_drag = self._is_drag or (is_left and distance >= QApplication.startDragDistance())
-        if self._is_drag and self._ghost is not None:
-            self._hovering.leave()
-            self._ghost.show_dragged(self._corners(self._pressed, event.pos()))
+        if self._is_drag and self._bands is not None:
+            self._preview.leave()
+            self._bands.show_dragged(self._corners(self._pressed, event.pos()))
 
     def canvasReleaseEvent(self, event: QgsMapMouseEvent) -> None:
         """A click or a drag is done."""
@@ -131,7 +132,7 @@ class SegmentTool(QgsMapTool):
         if was_drag:
             self._say_box(self._corners(start, event.pos()))
         elif event.button() == Qt.MouseButton.RightButton:
-            self._drafting.add_point(point, self._crs(), 0)
+            self._session.add_point(point, self._crs(), 0)
         elif event.button() != Qt.MouseButton.LeftButton:
             return
         elif event.modifiers() & Qt.KeyboardModifier.AltModifier:
@@ -150,42 +151,42 @@ class SegmentTool(QgsMapTool):
 
     def redraw(self) -> None:
         """Draw what was drafted and what was answered, and say what can be done."""
-        if self._ghost is None:
+        if self._bands is None:
             return
-        drafting = self._drafting
-        self._ghost.show_draft(drafting.draft)
-        self._ghost.show_answer(drafting.answer)
+        session = self._session
+        self._bands.show_draft(session.draft)
+        self._bands.show_answer(session.answer)
         self._redraw_hover()
         self._redraw_window()
-        is_busy = drafting.state is State.ASKING
+        is_busy = session.state is AnswerState.ASKING
         self.setCursor(QCursor(Qt.CursorShape.BusyCursor if is_busy else Qt.CursorShape.CrossCursor))
         self.hint_changed.emit(self.hint())
 
     def follow_view(self) -> None:
         """Look at what is in view, as soon as it is still."""
-        if self._ghost is not None:
+        if self._bands is not None:
             self._still.start()
 
     def hint(self) -> str:
         """What can be done now."""
-        if not self._drafting.draft.steps:
+        if not self._session.draft.steps:
             return tr("Click an object, or drag a box around it. Alt+click: go on with a polygon. Ctrl+Z: undo.")
         text = tr("Click: include. Right click: exclude. Enter: accept. Backspace: back. Esc: clear. G: {granularity}.")
-        return text.format(granularity=granularity_text(self._drafting.draft.granularity))
+        return text.format(granularity=granularity_text(self._session.draft.granularity))
 
     def _redraw_hover(self) -> None:
-        if self._ghost is not None:
-            self._ghost.show_hover(self._hovering.ghost)
+        if self._bands is not None:
+            self._bands.show_hover(self._preview.answer)
 
     def _redraw_window(self) -> None:
         """The window that is being looked at, else the one that the answer comes from."""
-        if self._ghost is None:
+        if self._bands is None:
             return
-        looking, answer = self._hovering.looking, self._drafting.answer
+        looking, answer = self._preview.looking, self._session.answer
         if looking:
-            self._ghost.show_window(looking[-1], self._hovering.crs)
+            self._bands.show_window(looking[-1], self._preview.crs)
         else:
-            self._ghost.show_window(answer and answer.window, answer and answer.crs)
+            self._bands.show_window(answer and answer.window, answer and answer.crs)
 
     # Meaning
 
@@ -194,7 +195,7 @@ class SegmentTool(QgsMapTool):
         bound: tuple[tuple[int, Any, Callable[[], object]], ...] = (
             (Qt.Key.Key_Return, none, self.accept_asked.emit),
             (Qt.Key.Key_Enter, none, self.accept_asked.emit),
-            (Qt.Key.Key_Escape, none, self._drafting.clear),
+            (Qt.Key.Key_Escape, none, self._session.clear),
             (Qt.Key.Key_G, none, self._next_granularity),
             (Qt.Key.Key_Backspace, none, self._undo),
             (Qt.Key.Key_Z, control, self._undo),
@@ -207,30 +208,30 @@ class SegmentTool(QgsMapTool):
     def _undo(self) -> None:
         """Take back what was said last; then what was done to the layer last."""
         layer = self._target()
-        if not self._drafting.undo() and layer is not None and layer.isEditable():
+        if not self._session.undo() and layer is not None and layer.isEditable():
             layer.undoStack().undo()
             layer.triggerRepaint()
 
     def _redo(self) -> None:
         layer = self._target()
-        if not self._drafting.redo() and layer is not None and layer.isEditable():
+        if not self._session.redo() and layer is not None and layer.isEditable():
             layer.undoStack().redo()
             layer.triggerRepaint()
 
     def _next_granularity(self) -> None:
-        self._drafting.set_granularity(self._drafting.draft.with_next_granularity().granularity)
+        self._session.set_granularity(self._session.draft.with_next_granularity().granularity)
 
     def _include(self, point: QgsPointXY) -> None:
         """What the ghost showed here is there at once, until the full answer comes."""
-        foreseen = self._hovering.ghost
-        self._drafting.add_point(point, self._crs(), 1)
+        foreseen = self._preview.answer
+        self._session.add_point(point, self._crs(), 1)
         if foreseen is not None:
-            self._drafting.foresee(foreseen)
+            self._session.foresee(foreseen)
 
     def _say_box(self, corners: list[QgsPointXY]) -> None:
-        if self._ghost is not None:
-            self._ghost.show_dragged([])
-        self._drafting.add_box(corners, self._crs())
+        if self._bands is not None:
+            self._bands.show_dragged([])
+        self._session.add_box(corners, self._crs())
 
     def _corners(self, start: QPoint, end: QPoint) -> list[QgsPointXY]:
         """The corners on the map of a box that is upright on the screen; the map may be turned."""
@@ -240,7 +241,7 @@ class SegmentTool(QgsMapTool):
     def _crs(self) -> QgsCoordinateReferenceSystem:
         """Of the canvas; a project without one shows the scene's coordinates as they are."""
         shown = self.canvas().mapSettings().destinationCrs()
-        return shown if shown.isValid() else self._hovering.crs or shown
+        return shown if shown.isValid() else self._preview.crs or shown
 
     def _look_ahead(self) -> None:
-        self._hovering.look_ahead(self.canvas().extent(), self._crs())
+        self._preview.look_ahead(self.canvas().extent(), self._crs())

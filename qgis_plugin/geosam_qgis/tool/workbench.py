@@ -10,31 +10,32 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from qgis.PyQt.QtWidgets import QFileDialog, QWidget
 
 from geosam_qgis.jobs.projections import ProjectionError, transformed
-from geosam_qgis.jobs.sources import Reason, Source, source_of
+from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, source_of
 from geosam_qgis.jobs.web_layers import Pictures, metres_per_unit
 from geosam_qgis.texts import tr
-from geosam_qgis.tool.acceptance import AcceptError, accept
+from geosam_qgis.tool.acceptance import AcceptanceError, accept
 from geosam_qgis.tool.dock import Dock
-from geosam_qgis.tool.drafts import Drafting, State, Wishes
-from geosam_qgis.tool.hover import Hovering
+from geosam_qgis.tool.draft_session import DraftSession
+from geosam_qgis.tool.drafted_object import AnswerState, ObjectOptions
+from geosam_qgis.tool.feature_reference import FeatureReference, reference_to
+from geosam_qgis.tool.hover_preview import HoverPreview
 from geosam_qgis.tool.map_tool import SegmentTool
-from geosam_qgis.tool.place import Place, place_of
-from geosam_qgis.tool.recent import (
-    Recent,
+from geosam_qgis.tool.output_layer import OutputLayerError, ask_for_layer
+from geosam_qgis.tool.recent_objects import (
+    RecentObject,
     RecentObjects,
     feature_at,
     outline_draft,
     prompt_objects,
     stored_draft,
 )
-from geosam_qgis.tool.target import TargetError, ask_for_layer
 
 if TYPE_CHECKING:
     from qgis.gui import QgsMapCanvas
 
     from geosam_qgis.draft import Draft
     from geosam_qgis.engine.client import WorkerClient
-    from geosam_qgis.tool.answer import Answer
+    from geosam_qgis.tool.answer import WorkerAnswer
 
 
 class Workbench(QObject):
@@ -49,9 +50,9 @@ class Workbench(QObject):
         self._canvas = canvas
         self._window = parent
         self.recents = RecentObjects(self)
-        self.drafting = Drafting(client, self._deliver, self)
-        self.hovering = Hovering(client, self.drafting, self)
-        self.tool = SegmentTool(canvas, self.drafting, self.hovering, lambda: self.dock.output_layer)
+        self.session = DraftSession(client, self._deliver, self)
+        self.preview = HoverPreview(client, self.session, self)
+        self.tool = SegmentTool(canvas, self.session, self.preview, lambda: self.dock.output_layer)
         self.dock = Dock(parent)
         self._pictures = Pictures(self)
         self._watched: set[str] = set()
@@ -59,23 +60,23 @@ class Workbench(QObject):
         self._ending = ""
         self._connect()
         self._choose_raster(self.dock.raster_layer)
-        self._choose_wishes()
+        self._choose_options()
         self._show_state()
 
     # What the user does
 
     def accept(self) -> None:
         """Put the object into the output layer; into a new one if none is chosen."""
-        if not self.drafting.draft.selects:
+        if not self.session.draft.selects:
             return
-        found = self.drafting.answer
-        is_empty = self.drafting.state is State.SHOWN and found is not None and found.geometry is None
-        revised = self.drafting.revised
+        found = self.session.answer
+        is_empty = self.session.state is AnswerState.SHOWN and found is not None and found.geometry is None
+        revised = self.session.revised
         has_layer = self.dock.output_layer is not None or (revised is not None and revised.layer is not None)
         if not (is_empty or has_layer or self.make_layer()):
             return
         output = self.dock.output_layer
-        self.drafting.accept(output.id() if output is not None else "")
+        self.session.accept(output.id() if output is not None else "")
 
     def make_layer(self) -> bool:
         """Let the user name a new output layer; whether there is one now."""
@@ -85,7 +86,7 @@ class Workbench(QObject):
             return False
         try:
             layer = ask_for_layer(raster, self._window)
-        except TargetError as error:
+        except OutputLayerError as error:
             self.told.emit(str(error), True)
             return False
         if layer is not None:
@@ -117,16 +118,16 @@ class Workbench(QObject):
         else:
             self._continue(layer, feature)
 
-    def continue_recent(self, recent: Recent) -> None:
+    def continue_recent(self, recent: RecentObject) -> None:
         """Go on with an object that was accepted lately."""
         layer, feature = recent.place.layer, recent.place.feature
         if layer is None or feature is None:
             self.told.emit(tr("This object is not in its layer any more. It is drafted as a new one."), False)
             self._draft(recent.answer.draft, None)
         else:
-            self._draft(recent.answer.draft, place_of(layer, feature))
+            self._draft(recent.answer.draft, reference_to(layer, feature))
 
-    def zoom_to(self, recent: Recent) -> None:
+    def zoom_to(self, recent: RecentObject) -> None:
         """Show an object that was accepted lately."""
         if recent.answer.geometry is None:
             return
@@ -189,9 +190,9 @@ class Workbench(QObject):
         project.layersWillBeRemoved.disconnect(self.recents.forget_layers)
         self._client.started.disconnect(self._started)
         self._client.stopped.disconnect(self._stopped)
-        self.drafting.unload()
+        self.session.unload()
         self.tool.unload()
-        self.hovering.unload()
+        self.preview.unload()
         self._pictures.unload()
         self.dock.deleteLater()
         self.deleteLater()
@@ -202,13 +203,13 @@ class Workbench(QObject):
         self.tool.accept_asked.connect(self.accept)
         self.tool.continue_asked.connect(self.continue_at)
         self.tool.activated.connect(self._taken_up)
-        self.drafting.changed.connect(self._show_drafting)
-        self.drafting.failed.connect(lambda text: self.told.emit(text, True))
-        self.hovering.looking_changed.connect(self._show_state)
+        self.session.changed.connect(self._show_drafting)
+        self.session.failed.connect(lambda text: self.told.emit(text, True))
+        self.preview.looking_changed.connect(self._show_state)
         self.recents.changed.connect(lambda: self.dock.show_recent(self.recents.objects))
         self.dock.raster_changed.connect(self._choose_raster)
-        self.dock.wishes_changed.connect(self._choose_wishes)
-        self.dock.granularity_changed.connect(self.drafting.set_granularity)
+        self.dock.options_changed.connect(self._choose_options)
+        self.dock.granularity_changed.connect(self.session.set_granularity)
         self.dock.new_layer_asked.connect(self.make_layer)
         self.dock.export_asked.connect(self.export_view)
         self.dock.zoom_asked.connect(self.zoom_to)
@@ -218,8 +219,8 @@ class Workbench(QObject):
         QgsProject.instance().layersWillBeRemoved.connect(self.recents.forget_layers)
 
     def _taken_up(self) -> None:
-        source = self.drafting.source
-        if isinstance(source, Source):
+        source = self.session.source
+        if isinstance(source, RasterSource):
             self._client.forget_scene(source.path)  # the file may be another one by now
         self.tool.follow_view()
         self._show_state()
@@ -229,18 +230,18 @@ class Workbench(QObject):
             self._watched.add(layer.id())
             layer.crsChanged.connect(lambda: self._choose_raster(self.dock.raster_layer))
         source = source_of(layer) if layer is not None else None
-        reason = source if isinstance(source, Reason) else None
+        reason = source if isinstance(source, UnusableLayer) else None
         self.dock.show_notice(reason.text if reason else "", can_export=reason is not None and reason.exportable)
-        self.drafting.set_source(source)
+        self.session.set_source(source)
         self.tool.follow_view()
 
-    def _choose_wishes(self) -> None:
+    def _choose_options(self) -> None:
         model = self.dock.model_name
         self._client.model = {"name": model} if model else None
-        self.drafting.set_wishes(Wishes(model, self.dock.simplify_m.value()))
+        self.session.set_options(ObjectOptions(model, self.dock.simplify_m.value()))
         self.tool.follow_view()
 
-    def _deliver(self, answer: Answer, revised: Place | None, layer_id: str) -> None:
+    def _deliver(self, answer: WorkerAnswer, revised: FeatureReference | None, layer_id: str) -> None:
         """Put an object into the layer it comes from, or into the one that was the output when it was accepted.
 
         Raises:
@@ -248,21 +249,21 @@ class Workbench(QObject):
         """
         layer = (revised and revised.layer) or QgsProject.instance().mapLayer(layer_id)
         if not isinstance(layer, QgsVectorLayer):
-            raise AcceptError(tr("The output layer is gone. Choose another one, and accept the object again."))
+            raise AcceptanceError(tr("The output layer is gone. Choose another one, and accept the object again."))
         former = revised if revised is not None and revised.layer_id == layer.id() else None
         place = accept(answer, layer, min_area_m2=self.dock.min_area_m2.value(), revised=former)
         self.recents.add(place, answer, former)
 
     def _continue(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
         draft = stored_draft(feature) or self.recents.draft_of(layer, feature) or outline_draft(layer, feature)
-        self._draft(draft, place_of(layer, feature))
+        self._draft(draft, reference_to(layer, feature))
 
-    def _draft(self, draft: Draft, revised: Place | None) -> None:
-        self.drafting.continue_with(draft, revised)
+    def _draft(self, draft: Draft, revised: FeatureReference | None) -> None:
+        self.session.continue_with(draft, revised)
         if self._canvas.mapTool() is not self.tool:
             self._canvas.setMapTool(self.tool)
 
-    def _use_picture(self, source: Source, name: str) -> None:
+    def _use_picture(self, source: RasterSource, name: str) -> None:
         layer = QgsRasterLayer(source.path, name)
         QgsProject.instance().addMapLayer(layer)
         self.dock.raster.setLayer(layer)
@@ -277,7 +278,7 @@ class Workbench(QObject):
         self._show_state()
 
     def _show_drafting(self) -> None:
-        self.dock.show_granularity(self.drafting.draft.granularity)
+        self.dock.show_granularity(self.session.draft.granularity)
         self._show_state()
 
     def _show_state(self) -> None:
@@ -286,14 +287,14 @@ class Workbench(QObject):
             text = self._ending or tr("The worker is not running. It starts with the first click.")
         elif not self._is_ready:
             text = tr("The worker is starting…")
-        elif self.hovering.is_loading:
+        elif self.preview.is_loading:
             text = tr("The model is being loaded…")
-        elif self.drafting.leaving:
-            text = tr("Looking… {count} accepted objects are on their way.").format(count=self.drafting.leaving)
-        elif self.hovering.looking or self.drafting.state is State.ASKING:
+        elif self.session.leaving:
+            text = tr("Looking… {count} accepted objects are on their way.").format(count=self.session.leaving)
+        elif self.preview.looking or self.session.state is AnswerState.ASKING:
             text = tr("Looking…")
         else:
-            answer = self.drafting.answer
+            answer = self.session.answer
             text = " ".join([tr("Ready."), *(answer.warnings if answer is not None else ())])
         self.dock.state.setText(text)
 

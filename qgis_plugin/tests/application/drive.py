@@ -28,7 +28,7 @@ FOLDER = Path(os.environ["GEOSAM_DRIVE"])
 
 def window():
     """The plugin's part of the main window."""
-    return plugins["geosam_qgis"].window
+    return plugins["geosam_qgis"].gui
 
 
 def workbench():
@@ -68,7 +68,7 @@ class Clock(QObject):
 
     def eventFilter(self, _watched, event):
         """See presses of the mouse and paintings go by."""
-        ghost = workbench().tool.ghost
+        ghost = workbench().tool.bands
         if event.type() == QEvent.Type.MouseButtonPress and event.button() == Qt.MouseButton.LeftButton:
             self._pressed, self._looked, self._stall_ms = time.perf_counter(), False, 0.0
         elif event.type() == QEvent.Type.Paint and self._pressed and ghost and outlines(ghost.object):
@@ -146,15 +146,15 @@ class Driver(QObject):
     def state(self):
         """What there is to see."""
         bench = workbench()
-        layer, ghost = bench.dock.output_layer, bench.tool.ghost
+        layer, ghost = bench.dock.output_layer, bench.tool.bands
         return {
             "features": layer.featureCount() if layer else 0,
             "undo_steps": layer.undoStack().index() if layer else 0,
             "layer": layer.source() if layer else "",
             "drawing": iface.mapCanvas().isDrawing(),
-            "drafting": bench.drafting.state.value,
-            "looking": bool(bench.hovering.looking),
-            "steps": len(bench.drafting.draft.steps),
+            "drafting": bench.session.state.value,
+            "looking": bool(bench.preview.looking),
+            "steps": len(bench.session.draft.steps),
             "hover": bool(ghost and outlines(ghost.hover)),
             "object": bool(ghost and outlines(ghost.object)),
             "dialog": bool(QgsApplication.activeModalWidget()),
@@ -170,7 +170,7 @@ class Driver(QObject):
 
     def answer(self, crs):
         """The outline of the present draft, as WKT in a CRS."""
-        answer, project = workbench().drafting.answer, QgsProject.instance()
+        answer, project = workbench().session.answer, QgsProject.instance()
         outline = QgsGeometry(answer.geometry)
         outline.transform(QgsCoordinateTransform(answer.crs, QgsCoordinateReferenceSystem(crs), project))
         return outline.asWkt()

@@ -13,14 +13,14 @@ from geosam_qgis.jobs.projections import ProjectionError, crs_of, transformed
 
 if TYPE_CHECKING:
     from geosam_qgis.draft import Draft
-    from geosam_qgis.tool.answer import Answer
+    from geosam_qgis.tool.answer import WorkerAnswer
 
 _OBJECT, _INCLUDE, _EXCLUDE, _WINDOW = QColor(255, 140, 0), QColor(0, 150, 60), QColor(210, 20, 40), QColor(60, 60, 60)
 _HALO = QColor(255, 255, 255, 150)
 _CLEAR = QColor(0, 0, 0, 0)
 
 
-class Ghost:
+class CanvasBands:
     """The rubber bands of a canvas."""
 
     def __init__(self, canvas: QgsMapCanvas) -> None:
@@ -52,11 +52,11 @@ class Ghost:
         self._show(self.exclude, QgsGeometry.fromMultiPointXY(marked[0]) if marked[0] else None, crs)
         self._show(self.box, QgsGeometry.fromMultiPolygonXY(rings) if rings else None, crs)
 
-    def show_answer(self, answer: Answer | None) -> None:
+    def show_answer(self, answer: WorkerAnswer | None) -> None:
         """Outline the object of the draft."""
         self._show(self.object, answer and answer.geometry, answer and answer.crs)
 
-    def show_hover(self, answer: Answer | None) -> None:
+    def show_hover(self, answer: WorkerAnswer | None) -> None:
         """Outline what a click here would give."""
         self._show(self.hover, answer and answer.geometry, answer and answer.crs)
 

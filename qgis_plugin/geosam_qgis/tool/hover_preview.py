@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from geosam_qgis.jobs.projections import ProjectionError, scene_crs
-from geosam_qgis.jobs.sources import Source, crs_text
-from geosam_qgis.tool.answer import Answer, window_polygon
-from geosam_qgis.tool.drafts import Drafting, parameters
+from geosam_qgis.jobs.sources import RasterSource, crs_text
+from geosam_qgis.tool.answer import WorkerAnswer, window_polygon
+from geosam_qgis.tool.drafted_object import segment_parameters
 
 if TYPE_CHECKING:
     from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY, QgsRectangle
 
     from geosam_qgis.draft import Draft
     from geosam_qgis.engine.client import WorkerClient, WorkerFailure
+    from geosam_qgis.tool.draft_session import DraftSession
 
 
-class Hovering(QObject):
+class HoverPreview(QObject):
     """Follows the cursor and the view, and knows which windows are being looked at."""
 
     changed = pyqtSignal()
@@ -29,26 +30,26 @@ class Hovering(QObject):
     looking_changed = pyqtSignal()
     """The windows that are being looked at, or the models that are being loaded."""
 
-    def __init__(self, client: WorkerClient, drafting: Drafting, parent: QObject | None = None) -> None:
+    def __init__(self, client: WorkerClient, session: DraftSession, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client = client
-        self._drafting = drafting
+        self._session = session
         self._wanted: Draft | None = None
         self._asked: Draft | None = None
         self._is_asking = False
         self._serial = 0
-        self._ghost: Answer | None = None
+        self._answer: WorkerAnswer | None = None
         self._info: dict[str, Any] = {}
         self._looking: dict[str, QgsGeometry] = {}
         self._loading: set[str] = set()
-        drafting.restarted.connect(self.leave)
+        session.restarted.connect(self.leave)
         client.notified.connect(self._notified)
         client.stopped.connect(self._forget)
 
     @property
-    def ghost(self) -> Answer | None:
+    def answer(self) -> WorkerAnswer | None:
         """What a click under the cursor would give; None as long as that is not known."""
-        return self._ghost
+        return self._answer
 
     @property
     def looking(self) -> list[QgsGeometry]:
@@ -68,7 +69,7 @@ class Hovering(QObject):
     def hover(self, point: QgsPointXY, crs: QgsCoordinateReferenceSystem) -> None:
         """The cursor is at a point."""
         try:
-            self._wanted = self._drafting.with_point(point, crs, 1)
+            self._wanted = self._session.with_point(point, crs, 1)
         except ProjectionError:
             self.leave()
         else:
@@ -78,26 +79,26 @@ class Hovering(QObject):
         """The cursor is elsewhere, or what a click would give has changed."""
         self._serial += 1
         self._wanted = self._asked = None
-        if self._ghost is not None:
-            self._ghost = None
+        if self._answer is not None:
+            self._answer = None
             self.changed.emit()
 
     def look_ahead(self, view: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> None:
         """Open the raster, and have the windows of a view looked at when there is nothing else to do."""
-        source, model = self._drafting.source, self._drafting.wishes.model
-        if not isinstance(source, Source) or not model:
+        source, model = self._session.source, self._session.options.model
+        if not isinstance(source, RasterSource) or not model:
             return
         bounds = [view.xMinimum(), view.yMinimum(), view.xMaximum(), view.yMaximum()]
 
         def ready(info: dict[str, Any]) -> None:
-            if source != self._drafting.source:
+            if source != self._session.source:
                 return
             self._info = info
             params = {"scene": info["scene"], "model": {"name": model}, "bounds": bounds, "crs": crs_text(crs)}
             self._client.request("prefetch", params, _done, _done, "prefetch")
 
         self._client.scene(
-            source.path, source.options, ready, lambda failure: self._drafting.failed.emit(failure.message)
+            source.path, source.options, ready, lambda failure: self._session.failed.emit(failure.message)
         )
 
     def unload(self) -> None:
@@ -106,8 +107,8 @@ class Hovering(QObject):
         self._client.stopped.disconnect(self._forget)
 
     def _ask(self) -> None:
-        draft, source, wishes = self._wanted, self._drafting.source, self._drafting.wishes
-        if not isinstance(source, Source) or not wishes.model or not self._client.is_running:
+        draft, source, options = self._wanted, self._session.source, self._session.options
+        if not isinstance(source, RasterSource) or not options.model or not self._client.is_running:
             return
         if draft is None or draft == self._asked or self._is_asking:
             return
@@ -124,18 +125,18 @@ class Hovering(QObject):
             self._info = info
             self._client.request(
                 "segment",
-                parameters(info, wishes, draft, "known"),
-                lambda result: self._arrived(serial, Answer.read(draft, info, result)),
+                segment_parameters(info, options, draft, "known"),
+                lambda result: self._arrived(serial, WorkerAnswer.read(draft, info, result)),
                 missed,
                 "hover",
             )
 
         self._client.scene(source.path, source.options, ready, missed)
 
-    def _arrived(self, serial: int, answer: Answer) -> None:
+    def _arrived(self, serial: int, answer: WorkerAnswer) -> None:
         self._is_asking = False
         if serial == self._serial:
-            self._ghost = answer if answer.geometry is not None else None
+            self._answer = answer if answer.geometry is not None else None
             self.changed.emit()
         self._ask()
 

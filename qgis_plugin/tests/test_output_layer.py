@@ -6,8 +6,8 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsRasterLayer, 
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QFileDialog
 
-from geosam_qgis.tool.drafts import State
-from geosam_qgis.tool.target import FIELDS, TargetError, default_path, new_layer
+from geosam_qgis.tool.drafted_object import AnswerState
+from geosam_qgis.tool.output_layer import FIELDS, OutputLayerError, default_path, new_layer
 
 UTM = "EPSG:32633"
 
@@ -30,13 +30,13 @@ def test_a_new_layer_has_our_fields_and_is_editable_at_once(qgis_app, tmp_path):
 def test_a_file_that_exists_is_never_written_over(qgis_app, tmp_path):
     kept = tmp_path / "kept.gpkg"
     kept.write_bytes(b"precious")
-    with pytest.raises(TargetError, match="exists"):
+    with pytest.raises(OutputLayerError, match="exists"):
         new_layer(kept, QgsCoordinateReferenceSystem(UTM))
     assert kept.read_bytes() == b"precious"
 
 
 def test_a_folder_that_does_not_exist_is_named(qgis_app, tmp_path):
-    with pytest.raises(TargetError, match="cannot be written"):
+    with pytest.raises(OutputLayerError, match="cannot be written"):
         new_layer(tmp_path / "missing" / "objects.gpkg", QgsCoordinateReferenceSystem(UTM))
 
 
@@ -71,9 +71,9 @@ def test_accepting_without_a_layer_makes_one_that_is_chosen_from_then_on(desk, w
     monkeypatch.setattr(QFileDialog, "getSaveFileName", name_it)
     scene, mouse = desk.scene, desk.mouse
     mouse.click(scene.spot("roof"), scene.authid)
-    wait(lambda: desk.drafting.state is State.SHOWN)
+    wait(lambda: desk.session.state is AnswerState.SHOWN)
     mouse.key(Qt.Key.Key_Return)  # and the dialog is cancelled
-    assert len(desk.drafting.draft.steps) == 1
+    assert len(desk.session.draft.steps) == 1
     mouse.key(Qt.Key.Key_Return)
     layer = desk.dock.output_layer
     assert layer.source().startswith(str(tmp_path / "new.gpkg"))

@@ -7,10 +7,11 @@ from bench import FakeClient
 from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY
 
 from geosam_qgis import protocol
-from geosam_qgis.jobs.sources import Reason, Source
-from geosam_qgis.tool.acceptance import AcceptError
-from geosam_qgis.tool.drafts import Drafting, State, Wishes
-from geosam_qgis.tool.place import Place
+from geosam_qgis.jobs.sources import RasterSource, UnusableLayer
+from geosam_qgis.tool.acceptance import AcceptanceError
+from geosam_qgis.tool.draft_session import DraftSession
+from geosam_qgis.tool.drafted_object import AnswerState, ObjectOptions
+from geosam_qgis.tool.feature_reference import FeatureReference
 
 SQUARE, BAR = "POLYGON ((0 0, 0 10, 10 10, 10 0, 0 0))", "POLYGON ((0 0, 0 10, 99 10, 99 0, 0 0))"
 
@@ -21,19 +22,19 @@ class Desk:
     def __init__(self):
         self.client = FakeClient()
         self.delivered, self.said, self.refusal = [], [], ""
-        self.drafting = Drafting(self.client, self.deliver)
-        self.drafting.failed.connect(self.said.append)
-        self.drafting.set_source(Source("scene.tif"))
-        self.drafting.set_wishes(Wishes("threshold"))
+        self.session = DraftSession(self.client, self.deliver)
+        self.session.failed.connect(self.said.append)
+        self.session.set_source(RasterSource("scene.tif"))
+        self.session.set_options(ObjectOptions("threshold"))
 
     def deliver(self, answer, revised, layer_id):
         assert layer_id == "output"
         if self.refusal:
-            raise AcceptError(self.refusal)
+            raise AcceptanceError(self.refusal)
         self.delivered.append((len(answer.draft.steps), answer.geometry.area(), revised))
 
     def click(self, x, y, label=1):
-        self.drafting.add_point(QgsPointXY(x, y), QgsCoordinateReferenceSystem("EPSG:32633"), label)
+        self.session.add_point(QgsPointXY(x, y), QgsCoordinateReferenceSystem("EPSG:32633"), label)
 
 
 @pytest.fixture
@@ -46,26 +47,26 @@ def test_a_file_that_has_changed_is_opened_again_and_asked_once_more(desk):
     changed = {"type": "UnreadableScene", "exit_code": 3}
     desk.client.fail(1, protocol.REFUSED, "changed while reading: scene.tif", changed)
     assert desk.client.forgotten == "scene.tif"
-    assert (desk.said, desk.drafting.state, len(desk.client.asked)) == ([], State.ASKING, 2)
+    assert (desk.said, desk.session.state, len(desk.client.asked)) == ([], AnswerState.ASKING, 2)
     desk.client.fail(2, protocol.REFUSED, "no such file: scene.tif", changed)
-    assert (desk.said, desk.drafting.state) == (["no such file: scene.tif"], State.FAILED)
+    assert (desk.said, desk.session.state) == (["no such file: scene.tif"], AnswerState.FAILED)
     assert len(desk.client.asked) == 2
 
 
 def test_a_click_asks_the_first_window_and_goes_on_only_where_the_object_does(desk):
     desk.click(1, 2)
     assert [look for _, look, _ in desk.client.looks] == ["window"]
-    assert desk.drafting.state is State.ASKING
+    assert desk.session.state is AnswerState.ASKING
     desk.client.answer(1, SQUARE, complete=False)
-    assert desk.drafting.state is State.ASKING  # shown, and more is to come
-    assert desk.drafting.answer.geometry.area() == 100
+    assert desk.session.state is AnswerState.ASKING  # shown, and more is to come
+    assert desk.session.answer.geometry.area() == 100
     assert [look for _, look, _ in desk.client.looks] == ["window", "whole"]
     desk.client.answer(2, BAR)
-    assert desk.drafting.state is State.SHOWN
-    assert desk.drafting.answer.geometry.area() == 990
+    assert desk.session.state is AnswerState.SHOWN
+    assert desk.session.answer.geometry.area() == 990
     desk.click(1, 3)
     desk.client.answer(3, SQUARE, complete=True)
-    assert desk.drafting.state is State.SHOWN
+    assert desk.session.state is AnswerState.SHOWN
     assert len(desk.client.asked) == 3
 
 
@@ -73,34 +74,34 @@ def test_an_answer_to_an_earlier_draft_changes_nothing(desk):
     desk.click(1, 2)
     desk.click(3, 4)
     desk.client.answer(1, BAR)
-    assert desk.drafting.answer is None
+    assert desk.session.answer is None
     desk.client.answer(2, SQUARE)
-    assert desk.drafting.answer.geometry.area() == 100
+    assert desk.session.answer.geometry.area() == 100
     desk.client.answer(1, BAR)
-    assert desk.drafting.answer.geometry.area() == 100
+    assert desk.session.answer.geometry.area() == 100
 
 
 def test_an_answer_that_comes_after_undo_or_clear_changes_nothing_and_is_not_worked_for(desk):
     desk.click(1, 2)
-    desk.drafting.undo()
+    desk.session.undo()
     assert desk.client.cancelled == [1]
     desk.client.answer(1)
-    assert desk.drafting.answer is None
-    assert desk.drafting.state is State.IDLE
-    desk.drafting.redo()
-    desk.drafting.clear()
+    assert desk.session.answer is None
+    assert desk.session.state is AnswerState.IDLE
+    desk.session.redo()
+    desk.session.clear()
     assert desk.client.cancelled == [1, 2]
     desk.client.answer(2)
-    assert desk.drafting.answer is None
+    assert desk.session.answer is None
 
 
 def test_objects_accepted_before_their_answers_are_delivered_in_order_and_the_next_can_begin(desk):
     desk.click(1, 2)
-    desk.drafting.accept("output")
-    assert not desk.drafting.draft.steps
+    desk.session.accept("output")
+    assert not desk.session.draft.steps
     desk.click(5, 6)
     desk.click(7, 8)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.click(9, 9)
     first, second = (stream for stream, _, steps in desk.client.looks[:3:2])
     assert first != second  # neither takes the other's place
@@ -109,39 +110,39 @@ def test_objects_accepted_before_their_answers_are_delivered_in_order_and_the_ne
     assert desk.delivered == []
     desk.client.answer(5, SQUARE)
     assert desk.delivered == [(1, 100.0, None), (2, 990.0, None)]
-    assert len(desk.drafting.draft.steps) == 1
+    assert len(desk.session.draft.steps) == 1
     assert desk.client.cancelled == [2]  # the two-step draft's first request alone
 
 
 def test_an_object_that_is_leaving_is_asked_about_the_raster_and_model_it_was_accepted_for(desk):
     desk.click(1, 2)
-    desk.drafting.accept("output")
-    desk.drafting.set_source(Source("other.tif"))
-    desk.drafting.set_wishes(Wishes("regions"))
+    desk.session.accept("output")
+    desk.session.set_source(RasterSource("other.tif"))
+    desk.session.set_options(ObjectOptions("regions"))
     desk.client.answer(1, SQUARE, complete=False)
     whole = desk.client.asked[-1][1]
     assert (whole["look"], whole["scene"], whole["model"]["name"]) == ("whole", "scene.tif", "threshold")
-    desk.drafting.set_source(None)
+    desk.session.set_source(None)
     desk.client.answer(-1, BAR)
     assert desk.delivered == [(1, 990.0, None)]
 
 
 def test_an_object_that_waits_for_one_that_fails_is_delivered(desk):
     desk.click(1, 2)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.click(5, 6)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.client.answer(2, BAR)
     assert desk.delivered == []
     desk.client.fail(1)
     assert desk.delivered == [(1, 990.0, None)]
-    assert desk.drafting.draft.steps[0].rings == (((1.0, 2.0),),)
+    assert desk.session.draft.steps[0].rings == (((1.0, 2.0),),)
 
 
 @pytest.mark.fault("L08")
 def test_a_worker_that_is_busy_is_asked_again(desk, wait):
     desk.click(1, 2)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.client.fail(1, protocol.BUSY, "too much")
     assert desk.said == []
     wait(lambda: len(desk.client.asked) == 2)
@@ -158,47 +159,47 @@ def test_a_dead_worker_is_a_message_the_draft_is_kept_and_the_next_click_works(d
     desk.click(1, 2)
     desk.client.fail(1)
     assert desk.said == ["The worker crashed."]
-    assert desk.drafting.state is State.FAILED
-    assert len(desk.drafting.draft.steps) == 1
+    assert desk.session.state is AnswerState.FAILED
+    assert len(desk.session.draft.steps) == 1
     desk.click(3, 4)
     desk.client.answer(2)
-    assert desk.drafting.state is State.SHOWN
-    desk.drafting.accept("output")
+    assert desk.session.state is AnswerState.SHOWN
+    desk.session.accept("output")
     assert desk.delivered == [(2, 100.0, None)]
 
 
 def test_a_failed_draft_is_asked_again_when_it_is_accepted(desk):
     desk.click(1, 2)
     desk.client.fail(1)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.client.answer(2)
     assert desk.delivered == [(1, 100.0, None)]
 
 
 def test_an_object_whose_answer_never_came_comes_back_when_the_table_is_free(desk):
     desk.click(1, 2)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     desk.click(5, 6)
     desk.client.fail(1)
-    assert desk.drafting.draft.steps[0].rings == (((5.0, 6.0),),)
+    assert desk.session.draft.steps[0].rings == (((5.0, 6.0),),)
     desk.client.answer(2)
-    desk.drafting.accept("output")
-    assert desk.drafting.draft.steps[0].rings == (((1.0, 2.0),),)
+    desk.session.accept("output")
+    assert desk.session.draft.steps[0].rings == (((1.0, 2.0),),)
     desk.client.answer(3, BAR)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     assert [area for _, area, _ in desk.delivered] == [100.0, 990.0]
-    assert not desk.drafting.draft.steps
+    assert not desk.session.draft.steps
 
 
 def test_an_object_that_the_layer_refuses_stays_on_the_table(desk):
     desk.refusal = "too small"
     desk.click(1, 2)
     desk.client.answer(1)
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     assert desk.said == ["too small"]
-    assert len(desk.drafting.draft.steps) == 1
+    assert len(desk.session.draft.steps) == 1
     desk.refusal = ""
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     assert len(desk.delivered) == 1
 
 
@@ -206,29 +207,29 @@ def test_what_the_worker_no_longer_wants_to_hear_is_no_failure(desk):
     desk.click(1, 2)
     desk.client.fail(1, protocol.SUPERSEDED, "superseded")
     assert desk.said == []
-    assert desk.drafting.state is State.ASKING
+    assert desk.session.state is AnswerState.ASKING
 
 
 def test_another_model_or_raster_is_asked_about_the_same_draft(desk):
     desk.click(1, 2)
     desk.client.answer(1)
-    desk.drafting.set_wishes(Wishes("regions", simplify_m=0.5))
+    desk.session.set_options(ObjectOptions("regions", simplify_m=0.5))
     assert desk.client.asked[-1][1]["model"] == {"name": "regions"}
     assert desk.client.asked[-1][1]["simplify_m"] == 0.5
-    desk.drafting.set_source(Source("other.tif"))
+    desk.session.set_source(RasterSource("other.tif"))
     assert desk.client.asked[-1][1]["scene"] == "other.tif"
     assert desk.client.cancelled == [2]
     desk.client.answer(2, BAR)
-    assert desk.drafting.state is State.ASKING
+    assert desk.session.state is AnswerState.ASKING
 
 
 def test_without_a_raster_nothing_is_asked_and_a_click_says_why(desk):
     desk.click(1, 2)
-    desk.drafting.set_source(None)
-    assert not desk.drafting.draft.steps
+    desk.session.set_source(None)
+    assert not desk.session.draft.steps
     desk.click(1, 2)
     assert "raster layer" in desk.said[-1]
-    desk.drafting.set_source(Reason("It comes from a service.", exportable=True))
+    desk.session.set_source(UnusableLayer("It comes from a service.", exportable=True))
     desk.click(1, 2)
     assert desk.said[-1] == "It comes from a service."
     assert len(desk.client.asked) == 1
@@ -237,68 +238,68 @@ def test_without_a_raster_nothing_is_asked_and_a_click_says_why(desk):
 def test_excluding_alone_asks_nothing(desk):
     desk.click(1, 2, label=0)
     assert desk.client.asked == []
-    assert len(desk.drafting.draft.steps) == 1
-    desk.drafting.accept("output")
-    assert desk.drafting.draft.steps
+    assert len(desk.session.draft.steps) == 1
+    desk.session.accept("output")
+    assert desk.session.draft.steps
 
 
 def test_a_draft_keeps_the_crs_of_its_first_step(desk):
     desk.click(500000, 5400000)
     degrees = QgsCoordinateReferenceSystem("EPSG:4326")
-    desk.drafting.add_point(QgsPointXY(15.0, 48.75), degrees, 1)
-    assert desk.drafting.draft.crs == "EPSG:32633"
-    ((x, y),) = desk.drafting.draft.steps[1].rings[0]
+    desk.session.add_point(QgsPointXY(15.0, 48.75), degrees, 1)
+    assert desk.session.draft.crs == "EPSG:32633"
+    ((x, y),) = desk.session.draft.steps[1].rings[0]
     assert (x, y) == pytest.approx((500000.0, 5399612.9), abs=200)
-    desk.drafting.clear()
-    desk.drafting.add_point(QgsPointXY(15.0, 48.75), degrees, 1)
-    assert desk.drafting.draft.crs == "EPSG:4326"
+    desk.session.clear()
+    desk.session.add_point(QgsPointXY(15.0, 48.75), degrees, 1)
+    assert desk.session.draft.crs == "EPSG:4326"
 
 
 def test_a_crs_without_a_code_of_the_epsg_travels_as_wkt(desk):
     own = QgsCoordinateReferenceSystem.fromProj("+proj=laea +lat_0=48 +lon_0=15 +datum=WGS84 +units=m +no_defs")
-    desk.drafting.add_point(QgsPointXY(0.0, 0.0), own, 1)
-    assert desk.drafting.draft.crs.startswith(("PROJCRS[", "BOUNDCRS["))
+    desk.session.add_point(QgsPointXY(0.0, 0.0), own, 1)
+    assert desk.session.draft.crs.startswith(("PROJCRS[", "BOUNDCRS["))
 
 
 def test_a_place_that_a_crs_does_not_have_is_a_message(desk):
     desk.click(500000, 5400000)
-    desk.drafting.add_point(QgsPointXY(15.0, 95.0), QgsCoordinateReferenceSystem("EPSG:4326"), 1)
-    assert len(desk.drafting.draft.steps) == 1
+    desk.session.add_point(QgsPointXY(15.0, 95.0), QgsCoordinateReferenceSystem("EPSG:4326"), 1)
+    assert len(desk.session.draft.steps) == 1
     assert "no coordinates" in desk.said[-1]
 
 
 def test_going_on_with_a_draft_can_be_undone_step_by_step_and_keeps_its_place(desk):
     desk.click(1, 2)
     desk.click(3, 4, label=0)
-    draft = desk.drafting.draft
-    desk.drafting.clear()
-    desk.drafting.continue_with(draft, Place("layer", 7, QgsGeometry()))
-    assert desk.drafting.draft == draft
-    assert desk.drafting.undo()
-    assert desk.drafting.draft.steps == draft.steps[:1]
+    draft = desk.session.draft
+    desk.session.clear()
+    desk.session.continue_with(draft, FeatureReference("layer", 7, QgsGeometry()))
+    assert desk.session.draft == draft
+    assert desk.session.undo()
+    assert desk.session.draft.steps == draft.steps[:1]
     desk.client.answer(-1)
-    desk.drafting.accept("output")
-    assert desk.delivered == [(1, 100.0, Place("layer", 7, QgsGeometry()))]
-    assert desk.drafting.revised is None
+    desk.session.accept("output")
+    assert desk.delivered == [(1, 100.0, FeatureReference("layer", 7, QgsGeometry()))]
+    assert desk.session.revised is None
 
 
 def test_the_level_of_detail_holds_for_the_objects_to_come(desk):
-    desk.drafting.set_granularity("part")
-    assert not desk.drafting.undo()  # nothing was said yet
+    desk.session.set_granularity("part")
+    assert not desk.session.undo()  # nothing was said yet
     desk.click(1, 2)
     assert desk.client.asked[-1][1]["draft"]["granularity"] == "part"
     desk.client.answer(-1)
-    desk.drafting.accept("output")
-    assert desk.drafting.draft.granularity == "part"
+    desk.session.accept("output")
+    assert desk.session.draft.granularity == "part"
 
 
 def test_nothing_found_is_said_and_nothing_delivered(desk):
     desk.click(1, 2)
     desk.client.answer(1, "")
-    desk.drafting.accept("output")
+    desk.session.accept("output")
     assert "Nothing was found" in desk.said[-1]
     assert desk.delivered == []
-    assert desk.drafting.draft.steps
+    assert desk.session.draft.steps
 
 
 @pytest.mark.fault("L06")
@@ -308,7 +309,7 @@ def test_a_thousand_clicks_lose_and_reorder_nothing_whatever_the_order_of_answer
         desk.click(number, 0)
         if order.random() < 0.3:
             desk.click(number, 1)
-        desk.drafting.accept("output")
+        desk.session.accept("output")
     wanted = {
         params["draft"]["steps"][0]["rings"][0][0][0]: n for n, (_, params, *_) in enumerate(desk.client.asked, 1)
     }

@@ -11,11 +11,11 @@ from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from geosam_qgis import protocol
 from geosam_qgis.engine.client import WorkerClient, WorkerFailure
-from geosam_qgis.jobs.mirror import MirrorTask
+from geosam_qgis.jobs.progress_task import ProgressTask
 from geosam_qgis.jobs.projections import crs_of
-from geosam_qgis.jobs.request import PATIENCE_MS, RunRequest
 from geosam_qgis.jobs.results import result_layer
-from geosam_qgis.jobs.sources import Source, source_of
+from geosam_qgis.jobs.run_request import PATIENCE_MS, RunRequest
+from geosam_qgis.jobs.sources import RasterSource, source_of
 from geosam_qgis.jobs.streamed_layer import StreamedLayer
 from geosam_qgis.texts import tr
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class LayerJob:
     """What the user wants."""
 
     layer: QgsRasterLayer
@@ -42,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended."""
 
     state: str
@@ -55,13 +55,13 @@ class Outcome:
     """The layer that was left in the project: the result, or what was found until the end."""
 
 
-class Run(QObject):
+class LayerRun(QObject):
     """A run that goes on. It has a worker of its own, so that clicks stay quick."""
 
     ended = pyqtSignal(object)
     """An Outcome, once."""
 
-    def __init__(self, job: Job, pictures: Pictures, parent: QObject | None = None) -> None:
+    def __init__(self, job: LayerJob, pictures: Pictures, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._job = job
         self._name = job.layer.name()
@@ -77,7 +77,7 @@ class Run(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
         self._patience.timeout.connect(self._client.stop)
-        self._task: MirrorTask | None = MirrorTask(tr("geosam: segment {}").format(self._name))
+        self._task: ProgressTask | None = ProgressTask(tr("geosam: segment {}").format(self._name))
         self._task.cancelled.connect(self.cancel)
         self._task.taskCompleted.connect(self._forget_task)
         self._task.taskTerminated.connect(self._forget_task)
@@ -92,9 +92,9 @@ class Run(QObject):
         QgsApplication.taskManager().addTask(self._task)
         QgsProject.instance().cleared.connect(self._leave_project)
         job, source = self._job, source_of(self._job.layer)
-        if isinstance(source, Source):
+        if isinstance(source, RasterSource):
             worked_at = {"resolution": job.resolution_m} if job.resolution_m else {}
-            self._ask(Source(source.path, {**source.options, **worked_at}), job.extent)
+            self._ask(RasterSource(source.path, {**source.options, **worked_at}), job.extent)
         elif source.exportable and job.resolution_m:
             extent = job.extent or job.layer.extent()
             ready = partial(self._ask, extent=None)
@@ -119,7 +119,7 @@ class Run(QObject):
             self._stream.stop()
         self._leave()
 
-    def _ask(self, source: Source, extent: QgsRectangle | None) -> None:
+    def _ask(self, source: RasterSource, extent: QgsRectangle | None) -> None:
         if self._over:
             return
         window = None
@@ -151,7 +151,7 @@ class Run(QObject):
         if failed:
             more = tr("{} of {} tiles failed and are missing: {}").format(len(failed), summary["tiles"], failed[0])
             text = f"{text} {more}"
-        self._end(Outcome("done", text, summary, layer))
+        self._end(RunOutcome("done", text, summary, layer))
 
     def _failed(self, failure: WorkerFailure) -> None:
         if failure.code != protocol.CANCELLED and not self._cancelled:
@@ -159,14 +159,14 @@ class Run(QObject):
             return
         found = self._stream.found if self._stream is not None else 0
         text = tr("{} was cancelled after {} objects. The same command, with the same file, goes on from there.")
-        self._end(Outcome("cancelled", text.format(self._name, found), None, self._keep_found()))
+        self._end(RunOutcome("cancelled", text.format(self._name, found), None, self._keep_found()))
 
     def _missed(self, reason: str) -> None:
         """There is nothing to run on, or the run failed; without a reason, the picture was cancelled."""
         if not reason:
-            self._end(Outcome("cancelled", tr("{} was cancelled.").format(self._name)))
+            self._end(RunOutcome("cancelled", tr("{} was cancelled.").format(self._name)))
         else:
-            self._end(Outcome("failed", reason, None, self._keep_found()))
+            self._end(RunOutcome("failed", reason, None, self._keep_found()))
 
     def _keep_found(self) -> QgsVectorLayer | None:
         """Leave what was found so far as a temporary layer."""
@@ -197,7 +197,7 @@ class Run(QObject):
     def _forget_task(self) -> None:
         self._task = None
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: RunOutcome) -> None:
         if not self._over:
             self._over = True
             self._leave(fine=outcome.state == "done")

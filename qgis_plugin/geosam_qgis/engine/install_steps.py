@@ -31,7 +31,7 @@ SLICE_S = 0.01
 PATIENCE_MS = 2000
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """How it went."""
 
     ok: bool
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     """What was printed, or why it failed."""
 
 
-class Task(QObject):
+class InstallStep(QObject):
     """Something that is started once and is done once."""
 
     printed = pyqtSignal(str)
@@ -57,7 +57,7 @@ class Task(QObject):
         raise NotImplementedError
 
 
-class Program(Task):
+class Program(InstallStep):
     """A program that runs to its end; what it prints comes line by line."""
 
     def __init__(
@@ -135,17 +135,17 @@ class Program(Task):
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
-            outcome = Outcome(False, self._process.errorString())
+            outcome = StepOutcome(False, self._process.errorString())
             QTimer.singleShot(0, partial(self.done.emit, outcome))  # on Windows this is inside start()
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read()
         self._tell([self._rest])
         ok = status == QProcess.ExitStatus.NormalExit and code == 0
-        self.done.emit(Outcome(ok, "\n".join(self._text)))
+        self.done.emit(StepOutcome(ok, "\n".join(self._text)))
 
 
-class Removal(Task):
+class Removal(InstallStep):
     """A folder with all that is in it, removed a moment at a time."""
 
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
@@ -168,17 +168,17 @@ class Removal(Task):
                 return
         shutil.rmtree(self._folder, ignore_errors=True)  # links and what was in the way
         left = self._folder.exists()
-        self.done.emit(Outcome(not left, str(self._folder) if left else ""))
+        self.done.emit(StepOutcome(not left, str(self._folder) if left else ""))
 
 
-class Greeting(Task):
+class WorkerTrial(InstallStep):
     """A worker that is started, asked how it is, and stopped."""
 
     def __init__(self, command: WorkerCommand, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client = WorkerClient(command, self)
         self._client.stopped.connect(self._stopped)
-        self._outcome = Outcome(False, "")
+        self._outcome = StepOutcome(False, "")
 
     def start(self) -> None:
         """Begin."""
@@ -189,11 +189,11 @@ class Greeting(Task):
         self._client.stop()
 
     def _answered(self, _status: object) -> None:
-        self._outcome = Outcome(True, str((self._client.greeting or {}).get("geosam", "")))
+        self._outcome = StepOutcome(True, str((self._client.greeting or {}).get("geosam", "")))
         self._client.stop()
 
     def _refused(self, failure: WorkerFailure) -> None:
-        self._outcome = Outcome(False, failure.message)
+        self._outcome = StepOutcome(False, failure.message)
         self._client.stop()
 
     def _stopped(self, _reason: str) -> None:

@@ -24,20 +24,20 @@ from geosam_qgis.jobs.sources import crs_text
 from geosam_qgis.tool.acceptance import FACT_FIELDS, PROMPTS_FIELD
 
 if TYPE_CHECKING:
-    from geosam_qgis.tool.answer import Answer
-    from geosam_qgis.tool.place import Place
+    from geosam_qgis.tool.answer import WorkerAnswer
+    from geosam_qgis.tool.feature_reference import FeatureReference
 
 #: So many objects are remembered.
 MOST = 100
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentObject:
     """An object that was accepted."""
 
-    place: Place
+    place: FeatureReference
     """Where it was put."""
-    answer: Answer
+    answer: WorkerAnswer
     """What was put there."""
 
 
@@ -48,17 +48,17 @@ class RecentObjects(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._objects: list[Recent] = []
+        self._objects: list[RecentObject] = []
 
     @property
-    def objects(self) -> list[Recent]:
+    def objects(self) -> list[RecentObject]:
         """The newest first."""
         return list(self._objects)
 
-    def add(self, place: Place, answer: Answer, revised: Place | None) -> None:
+    def add(self, place: FeatureReference, answer: WorkerAnswer, revised: FeatureReference | None) -> None:
         """Remember an object, instead of the one that it has taken the place of."""
         kept = [recent for recent in self._objects if recent.place not in (place, revised)]
-        self._objects = [Recent(place, answer), *kept][:MOST]
+        self._objects = [RecentObject(place, answer), *kept][:MOST]
         self.changed.emit()
 
     def forget_layers(self, layer_ids: list[str]) -> None:

@@ -1,10 +1,12 @@
-"""Guards of the QGIS plugin that need no QGIS: copied modules, the oldest Python, imports, lengths, what blocks."""
+"""Guards of the QGIS plugin that need no QGIS: rooms, copied modules, the oldest Python, imports, lengths."""
 
 import ast
 import configparser
+import shutil
 import sys
 from pathlib import Path
 
+import house
 import pytest
 
 import geosam
@@ -21,7 +23,7 @@ PYTHON = (3, 9)
 ALLOWED = (set(sys.stdlib_module_names) | {"qgis", "geosam_qgis"}) - {"subprocess", "pickle", "marshal", "shelve"}
 
 #: Where waiting is right: when QGIS has ended its loop, nobody looks any more.
-MAY_WAIT = {"engine/process.py", "engine/tasks.py"}
+MAY_WAIT = {"engine/process.py", "engine/install_steps.py"}
 
 every_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PLUGIN).as_posix())
 
@@ -81,6 +83,35 @@ def test_the_plugin_has_the_version_of_the_library():
     metadata = configparser.ConfigParser()
     metadata.read_string((PLUGIN / "metadata.txt").read_text(encoding="utf-8"))
     assert metadata["general"]["version"] == geosam.__version__
+
+
+def test_every_room_names_its_modules_and_no_import_goes_upward():
+    assert [fault for fault in house.room_faults() if fault.startswith("qgis_plugin/")] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "fault"),
+    [
+        ("engine/client.py", "from geosam_qgis.jobs.sources import source_of", "imports `jobs` from above"),
+        ("processing/inputs.py", "import geosam_qgis.tool.dock", "imports `tool` from above"),
+        ("jobs/sources.py", "def f():\n    from geosam_qgis.jobs import layer_run", "imports `layer_run` from above"),
+        ("engine/novel.py", "", "`novel` is not named"),
+    ],
+)
+def test_the_guard_against_imports_from_above_bites(tmp_path, monkeypatch, place, line, fault):
+    copy = tmp_path / "qgis_plugin" / "geosam_qgis"
+    shutil.copytree(PLUGIN, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / place).open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{line}\n")
+    for name, folder in {"REPOSITORY": tmp_path, "LIBRARY": tmp_path / "geosam", "PLUGIN": copy}.items():
+        monkeypatch.setattr(house, name, folder)
+    (found,) = house.room_faults()
+    assert found.startswith("qgis_plugin/geosam_qgis/")
+    assert fault in found
+
+
+def test_no_class_of_the_plugin_has_the_name_of_another():
+    assert {name: homes for name, homes in house.clashes().items() if "qgis_plugin" in str(homes)} == {}
 
 
 @every_source

@@ -28,9 +28,9 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from geosam_qgis.jobs.request import LAYOUTS, MODELS
-from geosam_qgis.jobs.run import Job
-from geosam_qgis.jobs.sources import Reason, Source, source_of
+from geosam_qgis.jobs.layer_run import LayerJob
+from geosam_qgis.jobs.run_request import LAYOUTS, MODELS
+from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, source_of
 from geosam_qgis.jobs.web_layers import frame_of, metres_per_unit
 from geosam_qgis.settings import Number, Text
 from geosam_qgis.texts import tr
@@ -49,7 +49,7 @@ class JobSettings:
     min_area_m2 = Number("min_area_m2", 0.0)
 
 
-class Dialog(QDialog):
+class JobDialog(QDialog):
     """Asks what is to be segmented, with what, into which file."""
 
     asked = pyqtSignal(object)
@@ -92,7 +92,7 @@ class Dialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self._suggest()
 
-    def job(self) -> Job | str:
+    def job(self) -> LayerJob | str:
         """What is asked for, or what is missing, in a sentence."""
         layer, out = self.raster.currentLayer(), self.output.filePath().strip()
         if not isinstance(layer, QgsRasterLayer):
@@ -101,12 +101,12 @@ class Dialog(QDialog):
             return tr("Name the file that the objects are written to.")
         out = str(Path(out if out.lower().endswith(".gpkg") else f"{out}.gpkg").expanduser().absolute())
         source, resolution = source_of(layer), self.resolution.value() or None
-        if isinstance(source, Reason) and not (source.exportable and resolution):
+        if isinstance(source, UnusableLayer) and not (source.exportable and resolution):
             return tr("{} Say at which resolution.").format(source.text) if source.exportable else source.text
         extent = self._extent(layer)
         if isinstance(extent, str):
             return extent
-        if isinstance(source, Reason) and resolution:
+        if isinstance(source, UnusableLayer) and resolution:
             frame = frame_of(layer, extent or layer.extent(), resolution)
             if isinstance(frame, str):
                 return frame
@@ -116,7 +116,7 @@ class Dialog(QDialog):
             "min_area_m2": self.min_area.value(),
             "overwrite": True,  # what exists was asked about
         }
-        return Job(layer, out, self.model.currentText().strip(), extent, resolution, running)
+        return LayerJob(layer, out, self.model.currentText().strip(), extent, resolution, running)
 
     def _accept(self) -> None:
         job = self.job()
@@ -138,7 +138,7 @@ class Dialog(QDialog):
         if not isinstance(layer, QgsRasterLayer):
             return
         source = source_of(layer)
-        if isinstance(source, Source):
+        if isinstance(source, RasterSource):
             self.resolution.setSpecialValueText(tr("the raster's own"))
             path = Path(source.path)
             folder = path.parent if path.is_file() else Path(QgsProject.instance().homePath() or Path.home())

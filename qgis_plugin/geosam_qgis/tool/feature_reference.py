@@ -8,7 +8,7 @@ from qgis.core import QgsFeature, QgsFeatureRequest, QgsGeometry, QgsProject, Qg
 
 
 @dataclass(frozen=True)
-class Place:
+class FeatureReference:
     """A feature of a layer, also after it was saved, when it gets another id."""
 
     layer_id: str
@@ -37,6 +37,6 @@ class Place:
         return next((one for one in near if one.geometry().isGeosEqual(self.outline)), None)
 
 
-def place_of(layer: QgsVectorLayer, feature: QgsFeature) -> Place:
+def reference_to(layer: QgsVectorLayer, feature: QgsFeature) -> FeatureReference:
     """Where a feature lies."""
-    return Place(layer.id(), feature.id(), QgsGeometry(feature.geometry()))
+    return FeatureReference(layer.id(), feature.id(), QgsGeometry(feature.geometry()))

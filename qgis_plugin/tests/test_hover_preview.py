@@ -6,11 +6,12 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY, Qgs
 from qgis.gui import QgsRubberBand
 
 from geosam_qgis.draft import Draft
-from geosam_qgis.jobs.sources import Source
-from geosam_qgis.tool.answer import Answer
-from geosam_qgis.tool.drafts import Drafting, State, Wishes
-from geosam_qgis.tool.ghost import Ghost
-from geosam_qgis.tool.hover import Hovering
+from geosam_qgis.jobs.sources import RasterSource
+from geosam_qgis.tool.answer import WorkerAnswer
+from geosam_qgis.tool.canvas_bands import CanvasBands
+from geosam_qgis.tool.draft_session import DraftSession
+from geosam_qgis.tool.drafted_object import AnswerState, ObjectOptions
+from geosam_qgis.tool.hover_preview import HoverPreview
 
 UTM = "EPSG:32633"
 WINDOW = [[0, 0], [0, 1024], [1024, 1024], [1024, 0]]
@@ -19,19 +20,19 @@ WINDOW = [[0, 0], [0, 1024], [1024, 1024], [1024, 0]]
 class Desk:
     def __init__(self):
         self.client, self.said, self.seen = FakeClient(), [], []
-        self.drafting = Drafting(self.client, lambda *answer: None)
-        self.hovering = Hovering(self.client, self.drafting)
-        self.drafting.failed.connect(self.said.append)
-        self.drafting.set_source(Source("scene.tif"))
-        self.drafting.set_wishes(Wishes("threshold"))
-        self.hovering.changed.connect(lambda: self.seen.append(self.ghost_x()))
+        self.session = DraftSession(self.client, lambda *answer: None)
+        self.preview = HoverPreview(self.client, self.session)
+        self.session.failed.connect(self.said.append)
+        self.session.set_source(RasterSource("scene.tif"))
+        self.session.set_options(ObjectOptions("threshold"))
+        self.preview.changed.connect(lambda: self.seen.append(self.ghost_x()))
 
     def hover(self, x):
-        self.hovering.hover(QgsPointXY(x, 0), QgsCoordinateReferenceSystem(UTM))
+        self.preview.hover(QgsPointXY(x, 0), QgsCoordinateReferenceSystem(UTM))
 
     def ghost_x(self):
-        ghost = self.hovering.ghost
-        return None if ghost is None else ghost.draft.steps[-1].rings[0][0][0]
+        bands = self.preview.answer
+        return None if bands is None else bands.draft.steps[-1].rings[0][0][0]
 
     def hovers(self):
         return [
@@ -60,9 +61,9 @@ def test_one_hover_is_on_its_way_at_a_time_and_the_newest_place_is_next(desk):
 
 def test_a_ghost_that_comes_after_a_click_is_dropped(desk):
     desk.hover(1)
-    desk.drafting.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
+    desk.session.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
     desk.client.answer(1)
-    assert desk.hovering.ghost is None
+    assert desk.preview.answer is None
     desk.hover(2)
     assert desk.hovers() == [1, 2]
     assert len(desk.client.asked[-1][1]["draft"]["steps"]) == 2  # what another click would give
@@ -70,10 +71,10 @@ def test_a_ghost_that_comes_after_a_click_is_dropped(desk):
 
 def test_a_ghost_that_comes_after_the_cursor_left_is_dropped(desk):
     desk.hover(1)
-    desk.hovering.leave()
+    desk.preview.leave()
     desk.hover(3)
     desk.client.answer(1)
-    assert desk.hovering.ghost is None
+    assert desk.preview.answer is None
     desk.client.answer(2)
     assert desk.ghost_x() == 3
 
@@ -83,7 +84,7 @@ def test_a_ghost_is_silent_on_failure_and_goes_on(desk):
     desk.hover(2)
     desk.client.fail(1)
     assert desk.said == []
-    assert desk.hovering.ghost is None
+    assert desk.preview.answer is None
     assert desk.hovers() == [1, 2]
     desk.client.answer(-1)
     assert desk.ghost_x() == 2
@@ -92,12 +93,12 @@ def test_a_ghost_is_silent_on_failure_and_goes_on(desk):
 def test_where_nothing_is_known_there_is_no_ghost_until_the_window_was_looked_at(desk):
     desk.hover(1)
     desk.client.answer(1, "", ready=False, complete=False)
-    assert desk.hovering.ghost is None
+    assert desk.preview.answer is None
     told = {"client": "", "scene": "scene.tif", "window": WINDOW}
     desk.client.notified.emit("looking", {**told, "state": "begun"})
-    assert len(desk.hovering.looking) == 1
+    assert len(desk.preview.looking) == 1
     desk.client.notified.emit("looking", {**told, "state": "ended"})
-    assert desk.hovering.looking == []
+    assert desk.preview.looking == []
     assert desk.hovers() == [1, 1]  # asked again
     desk.client.answer(2)
     assert desk.ghost_x() == 1
@@ -107,7 +108,7 @@ def test_windows_of_other_scenes_are_none_of_ours(desk):
     desk.hover(1)
     told = {"client": "", "scene": "other.tif", "window": WINDOW, "state": "begun"}
     desk.client.notified.emit("looking", told)
-    assert desk.hovering.looking == []
+    assert desk.preview.looking == []
 
 
 def test_hovering_starts_no_worker(desk):
@@ -121,12 +122,12 @@ def test_when_the_worker_dies_its_windows_and_ghosts_are_gone(desk):
     desk.client.answer(1)
     desk.client.notified.emit("looking", {"client": "", "scene": "scene.tif", "window": WINDOW, "state": "begun"})
     desk.client.stopped.emit("crashed")
-    assert desk.hovering.ghost is None
-    assert desk.hovering.looking == []
+    assert desk.preview.answer is None
+    assert desk.preview.looking == []
 
 
 def test_the_view_is_looked_at_ahead_in_a_stream_of_its_own(desk):
-    desk.hovering.look_ahead(QgsRectangle(1, 2, 3, 4), QgsCoordinateReferenceSystem("EPSG:3857"))
+    desk.preview.look_ahead(QgsRectangle(1, 2, 3, 4), QgsCoordinateReferenceSystem("EPSG:3857"))
     method, params, _, on_error, stream = desk.client.asked[-1]
     assert (method, stream) == ("prefetch", "prefetch")
     assert params["bounds"] == [1, 2, 3, 4]
@@ -138,75 +139,75 @@ def test_the_view_is_looked_at_ahead_in_a_stream_of_its_own(desk):
 def test_the_ghosts_answer_is_taken_over_by_the_same_draft_only(desk):
     desk.hover(1)
     desk.client.answer(1)
-    ghost = desk.hovering.ghost
-    desk.drafting.add_point(QgsPointXY(2, 0), QgsCoordinateReferenceSystem(UTM), 1)
-    desk.drafting.foresee(ghost)
-    assert desk.drafting.answer is None
-    desk.drafting.undo()
-    desk.drafting.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
-    desk.drafting.foresee(ghost)
-    assert desk.drafting.answer is ghost
-    assert desk.drafting.state is State.ASKING
+    bands = desk.preview.answer
+    desk.session.add_point(QgsPointXY(2, 0), QgsCoordinateReferenceSystem(UTM), 1)
+    desk.session.foresee(bands)
+    assert desk.session.answer is None
+    desk.session.undo()
+    desk.session.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
+    desk.session.foresee(bands)
+    assert desk.session.answer is bands
+    assert desk.session.state is AnswerState.ASKING
 
 
 # On the canvas
 
 
 @pytest.fixture
-def ghost(map_canvas):
+def bands(map_canvas):
     map_canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
-    ghost = Ghost(map_canvas)
-    yield ghost
-    ghost.remove()
+    bands = CanvasBands(map_canvas)
+    yield bands
+    bands.remove()
 
 
 def answer(wkt, crs=UTM):
     geometry, crs = QgsGeometry.fromWkt(wkt), QgsCoordinateReferenceSystem(crs)
-    return Answer(Draft(UTM), crs, geometry, {}, None, ready=True, complete=True)
+    return WorkerAnswer(Draft(UTM), crs, geometry, {}, None, ready=True, complete=True)
 
 
 SQUARE = "POLYGON ((500000 5400000, 500000 5400010, 500010 5400010, 500010 5400000, 500000 5400000))"
 
 
-def test_outlines_are_drawn_where_the_canvas_has_them(ghost):
-    ghost.show_answer(answer(SQUARE))
-    drawn = ghost.object.asGeometry().boundingBox()
+def test_outlines_are_drawn_where_the_canvas_has_them(bands):
+    bands.show_answer(answer(SQUARE))
+    drawn = bands.object.asGeometry().boundingBox()
     assert drawn.xMinimum() == pytest.approx(1669792.36, abs=0.01)
     assert drawn.width() == pytest.approx(10 / 0.6593, rel=0.01)
-    ghost.show_hover(answer(SQUARE))
-    ghost.show_hover(None)
-    assert ghost.hover.asGeometry().isEmpty()
-    assert not ghost.object.asGeometry().isEmpty()
+    bands.show_hover(answer(SQUARE))
+    bands.show_hover(None)
+    assert bands.hover.asGeometry().isEmpty()
+    assert not bands.object.asGeometry().isEmpty()
 
 
-def test_points_and_boxes_are_marked_by_what_they_say(ghost):
+def test_points_and_boxes_are_marked_by_what_they_say(bands):
     draft = Draft(UTM).with_point(500000, 5400000, 1).with_point(500005, 5400005, 0).with_point(500006, 5400006, 0)
-    ghost.show_draft(draft.with_box([(500000, 5400000), (500010, 5400000), (500010, 5400010), (500000, 5400010)]))
-    assert (ghost.include.numberOfVertices(), ghost.exclude.numberOfVertices()) == (1, 2)
-    assert ghost.box.asGeometry().area() > 0
-    ghost.show_draft(Draft(""))
-    assert ghost.include.numberOfVertices() == 0
-    assert ghost.box.asGeometry().isEmpty()
+    bands.show_draft(draft.with_box([(500000, 5400000), (500010, 5400000), (500010, 5400010), (500000, 5400010)]))
+    assert (bands.include.numberOfVertices(), bands.exclude.numberOfVertices()) == (1, 2)
+    assert bands.box.asGeometry().area() > 0
+    bands.show_draft(Draft(""))
+    assert bands.include.numberOfVertices() == 0
+    assert bands.box.asGeometry().isEmpty()
 
 
-def test_what_the_canvas_cannot_show_is_not_drawn(ghost):
-    ghost.show_answer(answer("POLYGON ((15 94, 15 95, 16 95, 15 94))", "EPSG:4326"))
-    assert ghost.object.asGeometry().isEmpty()
+def test_what_the_canvas_cannot_show_is_not_drawn(bands):
+    bands.show_answer(answer("POLYGON ((15 94, 15 95, 16 95, 15 94))", "EPSG:4326"))
+    assert bands.object.asGeometry().isEmpty()
 
 
 def test_nothing_is_left_on_the_canvas(map_canvas):
     before = len(map_canvas.scene().items())
-    ghost = Ghost(map_canvas)
-    ghost.show_answer(answer(SQUARE))
-    assert len(map_canvas.scene().items()) == before + len(ghost.bands)
-    ghost.clear()
-    assert ghost.object.asGeometry().isEmpty()
-    ghost.remove()
+    bands = CanvasBands(map_canvas)
+    bands.show_answer(answer(SQUARE))
+    assert len(map_canvas.scene().items()) == before + len(bands.bands)
+    bands.clear()
+    assert bands.object.asGeometry().isEmpty()
+    bands.remove()
     assert not [item for item in map_canvas.scene().items() if isinstance(item, QgsRubberBand)]
 
 
-def test_a_ghost_is_in_no_layer(ghost):
+def test_a_ghost_is_in_no_layer(bands):
     layer = polygon_layer(UTM)
-    ghost.show_answer(answer(SQUARE))
+    bands.show_answer(answer(SQUARE))
     assert layer.featureCount() == 0
     QgsProject.instance().removeMapLayer(layer)

@@ -25,7 +25,7 @@ _MENU = "geosam"
 SHOWN_S = 8
 
 
-class Window:
+class PluginGui:
     """Made by `initGui`, undone by :meth:`unload`."""
 
     def __init__(self, iface: Any) -> None:

@@ -11,10 +11,10 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QFileDialog
 
 from geosam_qgis.draft import Draft
-from geosam_qgis.tool.drafts import State
-from geosam_qgis.tool.place import place_of
-from geosam_qgis.tool.recent import feature_at, outline_draft, prompt_objects, stored_draft
-from geosam_qgis.tool.target import new_layer
+from geosam_qgis.tool.drafted_object import AnswerState
+from geosam_qgis.tool.feature_reference import reference_to
+from geosam_qgis.tool.output_layer import new_layer
+from geosam_qgis.tool.recent_objects import feature_at, outline_draft, prompt_objects, stored_draft
 
 PLAIN = "field=class:string"
 
@@ -50,10 +50,10 @@ def test_alt_and_a_click_go_on_with_a_polygon_and_accepting_changes_it_in_one_un
     add(desk, "roof")
     (before,) = desk.output.getFeatures()
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid, modifier=Qt.KeyboardModifier.AltModifier)
-    assert desk.drafting.draft == stored_draft(before)
-    assert desk.drafting.revised == place_of(desk.output, before)
+    assert desk.session.draft == stored_draft(before)
+    assert desk.session.revised == reference_to(desk.output, before)
     desk.mouse.click(desk.scene.spot("field"), desk.scene.authid)
-    desk.wait(lambda: desk.drafting.state is State.SHOWN)
+    desk.wait(lambda: desk.session.state is AnswerState.SHOWN)
     desk.mouse.key(Qt.Key.Key_Return)
     (after,) = desk.output.getFeatures()
     assert after.id() == before.id()
@@ -73,9 +73,9 @@ def test_the_selected_polygon_is_gone_on_with_and_esc_leaves_it_as_it_was(desk):
     assert "Select one polygon" in desk.said[-1]
     desk.output.selectByIds([before.id()])
     desk.continue_selected()
-    assert desk.drafting.revised is not None
+    assert desk.session.revised is not None
     desk.mouse.key(Qt.Key.Key_Escape)
-    assert desk.drafting.revised is None
+    assert desk.session.revised is None
     add(desk, "field")
     assert desk.output.featureCount() == 2
 
@@ -87,9 +87,9 @@ def test_a_polygon_that_nobody_clicked_is_gone_on_with_from_its_outline(desk):
     desk.output.startEditing()
     desk.output.addFeature(feature)
     desk.mouse.click(desk.scene.spot("pond"), desk.scene.authid, modifier=Qt.KeyboardModifier.AltModifier)
-    (step,) = desk.drafting.draft.steps
+    (step,) = desk.session.draft.steps
     assert step.kind == "mask"
-    desk.wait(lambda: desk.drafting.state is State.SHOWN)
+    desk.wait(lambda: desk.session.state is AnswerState.SHOWN)
     desk.mouse.key(Qt.Key.Key_Return)
     (after,) = desk.output.getFeatures()
     assert same(after.geometry(), outline(desk, "pond"))
@@ -98,7 +98,7 @@ def test_a_polygon_that_nobody_clicked_is_gone_on_with_from_its_outline(desk):
 def test_alt_and_a_click_beside_all_polygons_is_a_message(desk):
     desk.mouse.click(desk.scene.spot("ground"), desk.scene.authid, modifier=Qt.KeyboardModifier.AltModifier)
     assert "no polygon of objects here" in desk.said[-1]
-    assert not desk.drafting.draft.steps
+    assert not desk.session.draft.steps
 
 
 def test_recent_objects_are_listed_newest_first_and_can_be_gone_on_with_after_saving(desk, tmp_path):
@@ -117,7 +117,7 @@ def test_recent_objects_are_listed_newest_first_and_can_be_gone_on_with_after_sa
     assert same(oldest.place.feature.geometry(), polygon(desk.scene.outline("roof")))
     desk.continue_recent(oldest)
     desk.mouse.click(desk.scene.spot("field"), desk.scene.authid)
-    desk.wait(lambda: desk.drafting.state is State.SHOWN)
+    desk.wait(lambda: desk.session.state is AnswerState.SHOWN)
     desk.mouse.key(Qt.Key.Key_Return)
     assert saved.featureCount() == 2
     whole = moved(outline(desk, "roof", "field"), "EPSG:4326", desk.scene.authid)
@@ -132,7 +132,7 @@ def test_an_object_that_is_saved_while_it_is_gone_on_with_is_changed_and_not_dou
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid, modifier=Qt.KeyboardModifier.AltModifier)
     assert saved.commitChanges()
     desk.mouse.click(desk.scene.spot("field"), desk.scene.authid)
-    desk.wait(lambda: desk.drafting.state is State.SHOWN)
+    desk.wait(lambda: desk.session.state is AnswerState.SHOWN)
     desk.mouse.key(Qt.Key.Key_Return)
     (feature,) = saved.getFeatures()
     assert same(feature.geometry(), moved(outline(desk, "roof", "field"), "EPSG:4326", desk.scene.authid))
@@ -154,8 +154,8 @@ def test_a_recent_object_that_is_gone_is_drafted_as_a_new_one(desk):
     (recent,) = desk.recents.objects
     desk.output.deleteFeature(recent.place.feature_id)
     desk.continue_recent(recent)
-    assert desk.drafting.draft == recent.answer.draft
-    assert desk.drafting.revised is None
+    assert desk.session.draft == recent.answer.draft
+    assert desk.session.revised is None
     assert "not in its layer" in desk.said[-1]
 
 

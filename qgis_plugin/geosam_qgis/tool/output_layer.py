@@ -17,7 +17,7 @@ from qgis.PyQt.QtWidgets import QFileDialog, QWidget
 
 from geosam_qgis.compat import field
 from geosam_qgis.jobs.results import outlines
-from geosam_qgis.jobs.sources import Source, source_of
+from geosam_qgis.jobs.sources import RasterSource, source_of
 from geosam_qgis.texts import tr
 from geosam_qgis.tool.acceptance import PROMPTS_FIELD
 
@@ -35,14 +35,14 @@ FIELDS = {
 }
 
 
-class TargetError(Exception):
+class OutputLayerError(Exception):
     """A layer that could not be made; the message is for people."""
 
 
 def default_path(raster: QgsRasterLayer) -> Path:
     """`<raster>_objects.gpkg` beside a raster file, or in the project's or user's folder; never one that exists."""
     source = source_of(raster)
-    file = Path(source.path) if isinstance(source, Source) else Path()
+    file = Path(source.path) if isinstance(source, RasterSource) else Path()
     if file.is_file():
         folder, stem = file.parent, file.stem
     else:
@@ -76,7 +76,7 @@ def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
     """
     if path.exists():
         text = tr("{path} exists. Choose a name that does not, or choose that file's layer as the output.")
-        raise TargetError(text.format(path=path))
+        raise OutputLayerError(text.format(path=path))
     fields = QgsFields()
     for name, kind in FIELDS.items():
         fields.append(field(name, kind))
@@ -89,7 +89,7 @@ def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
     layer = QgsVectorLayer(f"{path}|layername={path.stem}", path.stem, "ogr")
     if problem or not layer.isValid() or not layer.startEditing():
         text = tr("{path} cannot be written: {problem}. Choose another folder.")
-        raise TargetError(text.format(path=path, problem=problem or tr("no layer in it")))
+        raise OutputLayerError(text.format(path=path, problem=problem or tr("no layer in it")))
     layer.setRenderer(outlines())  # whoever draws over a picture wants to see it
     QgsProject.instance().addMapLayer(layer)
     return layer

@@ -8,7 +8,7 @@ from qgis.core import QgsTask
 from qgis.PyQt.QtCore import QThreadPool, pyqtSignal
 
 
-class MirrorTask(QgsTask):
+class ProgressTask(QgsTask):
     """Shows how far something is that goes on elsewhere, and passes on that the user cancelled.
 
     Its thread only waits. It is over as soon as it is cancelled, or :meth:`end` is called, so QGIS never waits for it.

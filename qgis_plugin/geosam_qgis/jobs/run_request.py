@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from geosam_qgis.jobs.sources import Source
+    from geosam_qgis.jobs.sources import RasterSource
 
 #: Values of the option `layout`, in the order in which they are offered.
 LAYOUTS = ("overlapping", "planar")
@@ -31,7 +31,7 @@ PATIENCE_MS = 15_000
 Bounds = tuple[float, float, float, float]
 
 
-class Prompts(NamedTuple):
+class PromptSource(NamedTuple):
     """A prompt layer, and how it is read."""
 
     path: str
@@ -48,7 +48,7 @@ class Prompts(NamedTuple):
 class RunRequest:
     """A run of the worker from a raster to a file of polygons."""
 
-    source: Source
+    source: RasterSource
     """The raster."""
     out: str
     """The file; its extension names the format."""
@@ -56,7 +56,7 @@ class RunRequest:
     """Name of a model, or path of a file of weights."""
     device: str = "auto"
     """One of DEVICES."""
-    prompts: Prompts | None = None
+    prompts: PromptSource | None = None
     """What is looked for; None: everything."""
     window: Bounds | None = None
     """Bounds of the part that is looked at, in the raster's CRS (xmin, ymin, xmax, ymax); None: all."""
