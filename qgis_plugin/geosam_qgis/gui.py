@@ -1,4 +1,4 @@
-"""Actions, menu, toolbar and panel in the main window of QGIS, and the worker that serves them."""
+"""Actions, menu, toolbar and panel in the main window of QGIS, and the worker behind them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from geosam_qgis.tool.workbench import Workbench
 
 _ICONS = Path(__file__).parents[1] / "icons"
 _HELP = Path(__file__).parents[1] / "help" / "index.html"
-#: In the menu Raster.
+#: Name of the submenu in the menu Raster.
 _MENU = "geosam"
-#: So many seconds a message stays.
+#: Time that a message stays in the message bar, in seconds.
 SHOWN_S = 8
 
 
 class PluginGui:
-    """Made by `initGui`, undone by :meth:`unload`."""
+    """The parts of the plugin in the main window: made by `initGui`, removed by :meth:`unload`."""
 
     def __init__(self, iface: Any) -> None:
         self._iface = iface
@@ -36,16 +36,16 @@ class PluginGui:
         self.client = WorkerClient(None, main)
         self.workbench = Workbench(self.client, iface.mapCanvas(), main)
         self.whole_layer = WholeLayer(iface, main)
-        self.workbench.told.connect(self._tell)
-        self.workbench.tool.hint_changed.connect(self._hint)
+        self.workbench.message.connect(self._show_message)
+        self.workbench.tool.hint_changed.connect(self._show_hint)
         self.toolbar = iface.addToolBar("geosam")
         self.toolbar.setObjectName("geosam_toolbar")
         self._add_actions()
         iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.workbench.dock)
 
     def unload(self) -> None:
-        """Leave nothing behind."""
-        self.workbench.told.disconnect(self._tell)
+        """Remove everything from the main window, and stop the worker."""
+        self.workbench.message.disconnect(self._show_message)
         for action in self._actions:
             self._iface.removePluginRasterMenu(_MENU, action)
         self._drop_diagnosis()
@@ -60,12 +60,12 @@ class PluginGui:
         self._actions.clear()
         self.client.stop()
         if self.client.is_ending:
-            self.client.stopped.connect(self.client.deleteLater)  # the process has to be seen off
+            self.client.stopped.connect(self.client.deleteLater)  # the process needs its client until it has ended
         else:
             self.client.deleteLater()
 
     def show_diagnosis(self) -> None:
-        """Show what is the matter with the worker now, and what can be done about it."""
+        """Show the state of the worker, with buttons to install or to choose another one."""
         self._drop_diagnosis()
         self._diagnosis = DiagnosisDialog(self.client, self._iface.mainWindow())
         self._diagnosis.show()
@@ -85,14 +85,14 @@ class PluginGui:
         self.panel.setText(tr("Panel"))
         self._iface.addPluginToRasterMenu(_MENU, self.panel)
         self._actions.append(self.panel)
-        again = self._action(tr("Continue with the selected polygon"), "prompts", bench.continue_selected)
+        resume = self._action(tr("Continue with the selected polygon"), "prompts", bench.continue_selected)
         self._action(tr("Save prompts…"), "prompts", bench.save_prompts)
         whole = self._action(tr("Segment whole layer…"), "whole_layer", lambda: self._segment_layer("whole"))
         self._action(tr("Segment view…"), "whole_layer", lambda: self._segment_layer("view"))
         self._action(tr("Diagnose…"), "diagnose", self.show_diagnosis)
         self._action(tr("Help"), "geosam", show_help)
-        bench.dock.diagnosis_asked.connect(self.show_diagnosis)
-        self.toolbar.addActions([self.segment, again, whole])
+        bench.dock.diagnosis_requested.connect(self.show_diagnosis)
+        self.toolbar.addActions([self.segment, resume, whole])
 
     def _action(self, text: str, icon: str, do: Callable[[], object], *, checkable: bool = False) -> QAction:
         action = QAction(QIcon(str(_ICONS / f"{icon}.svg")), text, self._iface.mainWindow())
@@ -103,7 +103,7 @@ class PluginGui:
         return action
 
     def _segment_layer(self, extent: str) -> None:
-        self.whole_layer.ask(self.workbench.dock.raster_layer, extent)
+        self.whole_layer.show_dialog(self.workbench.dock.raster_layer, extent)
 
     def _toggle(self) -> None:
         canvas, bench = self._iface.mapCanvas(), self.workbench
@@ -116,7 +116,7 @@ class PluginGui:
         bench.dock.setVisible(True)
         canvas.setMapTool(bench.tool)
 
-    def _tell(self, text: str, is_failure: bool) -> None:  # noqa: FBT001 - a slot
+    def _show_message(self, text: str, is_failure: bool) -> None:  # noqa: FBT001 - a slot
         bar = self._iface.messageBar()
         message = bar.createMessage("geosam", text)
         if is_failure and not self.client.is_running:
@@ -125,7 +125,7 @@ class PluginGui:
             message.layout().addWidget(button)
         bar.pushWidget(message, Qgis.MessageLevel.Warning if is_failure else Qgis.MessageLevel.Info, SHOWN_S)
 
-    def _hint(self, text: str) -> None:
+    def _show_hint(self, text: str) -> None:
         bar = self._iface.statusBarIface()
         if text:
             bar.showMessage(text)
@@ -134,5 +134,5 @@ class PluginGui:
 
 
 def show_help() -> None:
-    """Open the plugin's page of help."""
+    """Open the help page of the plugin."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(_HELP)))

@@ -1,4 +1,4 @@
-"""The plugin as QGIS sees it: the Processing provider always, and the window's part where there is a window."""
+"""The object that QGIS loads: always the Processing provider, and with a window the parts in the main window."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 class GeosamPlugin:
-    """What `classFactory` gives; `iface` is None in `qgis_process`, which calls `initProcessing` alone."""
+    """The plugin; `iface` is None in `qgis_process`, which calls only `initProcessing`."""
 
     def __init__(self, iface: Any) -> None:
         self._iface = iface
@@ -28,12 +28,12 @@ class GeosamPlugin:
 
     @property
     def gui(self) -> PluginGui | None:
-        """The window's part; None without a window, and after `unload`."""
+        """The parts in the main window; None without a window, and after `unload`."""
         return self._gui
 
     def initProcessing(self) -> None:
         """Register the algorithms."""
-        from geosam_qgis.processing.provider import GeosamProvider  # noqa: PLC0415 - what is needed here, and no more
+        from geosam_qgis.processing.provider import GeosamProvider  # noqa: PLC0415 - QGIS starts sooner without
 
         self._provider = GeosamProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
@@ -46,7 +46,7 @@ class GeosamPlugin:
         self._gui = PluginGui(self._iface)
 
     def unload(self) -> None:
-        """Leave nothing behind: QGIS may load the plugin again in a moment."""
+        """Remove everything: QGIS may load the plugin again at once."""
         if self._gui is not None:
             self._gui.unload()
             self._gui = None

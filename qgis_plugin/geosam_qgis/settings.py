@@ -1,11 +1,11 @@
-"""What the plugin remembers from one session to the next: QgsSettings under `geosam/`, with types.
+"""Values that the plugin stores between sessions: QgsSettings under `geosam/`, with types.
 
-A class of settings lists what it has::
+A class of settings lists its values::
 
     class ToolSettings(Settings):
         hover = Flag("hover", True)
 
-A value that is damaged, or of another type, reads as the default.
+A damaged value, or one of another type, reads as the default.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import math
 
 from qgis.core import QgsSettings
 
-#: Under which all keys stand.
+#: Common prefix of all keys.
 GROUP = "geosam"
 
 
 class _Setting:
-    """A value that is read from, and written to, the settings as it is used."""
+    """A descriptor that reads its value from the settings, and writes it there."""
 
     def __init__(self, key: str, default: object) -> None:
         self.key = f"{GROUP}/{key}"
@@ -47,11 +47,11 @@ class Text(_Setting):
 
 
 class Number(_Setting):
-    """A number that is finite, and at least `least`."""
+    """A finite number, at least `minimum`."""
 
-    def __init__(self, key: str, default: float, least: float = 0.0) -> None:
+    def __init__(self, key: str, default: float, minimum: float = 0.0) -> None:
         super().__init__(key, default)
-        self.least = least
+        self.minimum = minimum
 
     def __get__(self, owner: object, kind: type | None = None) -> float:
         default = float(str(self.default))
@@ -59,14 +59,14 @@ class Number(_Setting):
             value = float(str(self._read()))
         except ValueError:
             return default
-        return value if math.isfinite(value) and value >= self.least else default
+        return value if math.isfinite(value) and value >= self.minimum else default
 
     def __set__(self, owner: object, value: float) -> None:
         self._write(float(value))
 
 
 class Flag(_Setting):
-    """Yes or no."""
+    """A boolean value."""
 
     def __init__(self, key: str, default: bool = False) -> None:  # noqa: FBT001, FBT002 - the value of a setting
         super().__init__(key, default)
@@ -79,11 +79,11 @@ class Flag(_Setting):
 
 
 class Settings:
-    """What the engine remembers."""
+    """Stored values of the engine."""
 
     worker = Text("worker")
-    """Path of a geosam program, a Python interpreter or the folder of an environment; empty: found."""
+    """Path of a geosam program, a Python interpreter or the folder of an environment; empty to search for one."""
     python = Text("python")
-    """Interpreter or uv with which an environment is made; empty: found."""
+    """Path of a Python interpreter or of uv that makes environments; empty to search for one."""
     packages = Text("packages")
-    """Where an environment is installed from: empty for the package index, else its address, a wheel or a folder."""
+    """Source of packages: empty for PyPI, else the address of an index, a wheel file, or a folder of wheels."""

@@ -153,7 +153,7 @@ def workbench(client, canvas, raster, output=None, model="threshold"):
     DockSettings().model = model
     bench = Workbench(client, canvas, canvas.window())
     bench.said = []
-    bench.told.connect(lambda text, _failed: bench.said.append(text))
+    bench.message.connect(lambda text, _failed: bench.said.append(text))
     bench.dock.raster.setLayer(raster)
     bench.dock.output.setLayer(output)
     canvas.setMapTool(bench.tool)

@@ -103,7 +103,7 @@ def worker_command():
 
     named = os.environ.get("GEOSAM_WORKER", "")
     found = command_of(named, "GEOSAM_WORKER") if named else None
-    assert isinstance(found, WorkerCommand), f"GEOSAM_WORKER={named!r}: the path of a geosam program wanted"
+    assert isinstance(found, WorkerCommand), f"GEOSAM_WORKER: found {named!r}, expected the path of a geosam program"
     return found
 
 
@@ -123,7 +123,9 @@ def library_python():
     named = os.environ.get("GEOSAM_PYTHON", "")
     beside = Path(os.environ.get("GEOSAM_WORKER", "")).with_name("python")
     python = Path(named) if named else beside
-    assert python.is_file(), f"{python}: the library's interpreter wanted, in GEOSAM_PYTHON or beside GEOSAM_WORKER"
+    assert python.is_file(), (
+        f"no file {python}: expected the library's interpreter in GEOSAM_PYTHON or beside GEOSAM_WORKER"
+    )
     return str(python)
 
 

@@ -123,7 +123,7 @@ def test_three_deaths_in_a_minute_are_enough_until_reset(fake, answers, wait):
         ('OSError: [WinError 126] module not found. Error loading "c:\\torch\\lib\\c10.dll"', "c10.dll"),
         ("/usr/bin/python3: No module named geosam", "No module named geosam"),
         ("Error: No such command 'worker'. Try 'geosam --help'.", "too old"),
-        ("something else\n", "It said: something else"),
+        ("something else\n", "Its last message: something else"),
     ],
 )
 def test_the_message_names_the_import_that_failed(fake, wait, monkeypatch, said, named):
@@ -147,7 +147,7 @@ def test_a_program_that_is_no_worker_is_told_from_one(answers, wait):
     client = WorkerClient(WorkerCommand("/bin/echo", ("hello",), "test"))
     answers.ask(client, "echo")
     wait(lambda: answers)
-    assert "/bin/echo does not speak as a geosam worker does" in answers.failures[0].message
+    assert "/bin/echo does not answer like a geosam worker" in answers.failures[0].message
 
 
 @pytest.mark.fault("F14")
@@ -157,7 +157,7 @@ def test_nonsense_from_the_worker_ends_it_and_every_request_once(fake, answers, 
     answers.ask(client, "silence")
     answers.ask(client, "nonsense", {"text": text})
     wait(lambda: len(answers) == 2)
-    assert "does not speak" in answers.failures[0].message
+    assert "does not answer like a geosam worker" in answers.failures[0].message
     again = Answers()
     again.ask(client, "echo")
     wait(lambda: again.results)
@@ -168,7 +168,7 @@ def test_another_protocol_is_told_with_both_numbers_and_what_to_update(fake, ans
     client = fake(mode)
     answers.ask(client, "echo")
     wait(lambda: answers)
-    assert "speaks protocol 99, this plugin speaks protocol 1. Update the plugin." in answers.failures[0].message
+    assert "uses protocol 99, this plugin uses protocol 1. Update the plugin." in answers.failures[0].message
     assert not client.is_running
 
 
@@ -387,8 +387,8 @@ def test_a_click_in_the_real_worker(client, answers, wait, scene_file):
     assert answers.failures == []
     found = QgsGeometry()
     found.fromWkb(QByteArray.fromBase64(answers.results[0]["object"]["wkb"].encode()))
-    wanted = QgsGeometry.fromPolygonXY([[QgsPointXY(*vertex) for vertex in scene.outline("roof")]])
-    assert found.symDifference(wanted).area() < 1e-6
+    expected = QgsGeometry.fromPolygonXY([[QgsPointXY(*vertex) for vertex in scene.outline("roof")]])
+    assert found.symDifference(expected).area() < 1e-6
 
 
 @pytest.mark.fault("F08", "F10")
@@ -401,7 +401,7 @@ def test_killed_fifty_times_at_random_the_next_click_works(client, wait, scene_f
             segment(client, answers, scene)
         due = time.monotonic() + chance.choice([0, chance.uniform(0, 0.3), chance.uniform(0, 2)])
         wait(lambda: time.monotonic() > due)  # noqa: B023
-        pid = int(client._life._process.processId())
+        pid = int(client._worker._process.processId())
         if pid:
             os.kill(pid, signal.SIGKILL)
         wait(lambda: not client.is_running)
@@ -442,7 +442,7 @@ def told(failure):
     clients[0].request("echo", {}, print, lambda failure: None)
 for client in clients:
     client.request("silence", {}, print, told)
-pids = [int(client._life._process.processId()) for client in clients]
+pids = [int(client._worker._process.processId()) for client in clients]
 print(*pids, flush=True)
 QTimer.singleShot(1500, application.quit)
 application.exec_()
@@ -484,7 +484,7 @@ def test_a_scene_asked_for_again_by_the_callback_of_its_failure_is_opened_in_the
         client.scene("/a.tif", {}, answers.results.append, answers.failures.append)
 
     client.scene("/a.tif", {}, answers.results.append, again)
-    os.kill(int(client._life._process.processId()), signal.SIGKILL)
+    os.kill(int(client._worker._process.processId()), signal.SIGKILL)
     wait(lambda: len(answers) == 2)
     assert len(answers.failures) == 1
     assert answers.results[0]["path"] == "/a.tif"

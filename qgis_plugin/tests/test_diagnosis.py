@@ -28,8 +28,8 @@ def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
     dialog = DiagnosisDialog(WorkerClient())
     report = dialog.report.toPlainText()
     assert "Install one, or choose one." in dialog.findings.text()
-    assert "- setting: not given" in report
-    assert "- environment variable GEOSAM_WORKER: not given" in report
+    assert "- setting: none" in report
+    assert "- environment variable GEOSAM_WORKER: none" in report
     assert f"- folder of uv or pipx: {tmp_path}/tools/geosam" in report
     assert f"- PATH: {tmp_path}/geosam" in report
     wait(lambda: "No geosam worker was found" in dialog.findings.text())
@@ -89,7 +89,7 @@ def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait,
     dialog.begin.click()
     assert not dialog.begin.isEnabled()
     wait(dialog.begin.isEnabled)
-    assert "Neither uv nor a Python" in dialog.log.toPlainText()
+    assert "No uv and no Python" in dialog.log.toPlainText()
     assert InstallDialog().plan() == InstallPlan(str(tmp_path), str(tmp_path / "no python"))
 
 

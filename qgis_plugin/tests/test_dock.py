@@ -72,7 +72,7 @@ def test_what_is_too_small_is_told_and_stays_on_the_table(desk, scene):
     desk.mouse.click(scene.spot("roof"), scene.authid)
     desk.client.answer(-1)
     desk.mouse.key(Qt.Key.Key_Return)
-    assert "250 m² wanted" in desk.said[-1]
+    assert "expected at least 250 m²" in desk.said[-1]
     assert desk.output.featureCount() == 0
     assert desk.session.draft.steps
     desk.dock.min_area_m2.setValue(50.0)
@@ -97,7 +97,7 @@ def test_an_object_whose_layer_is_gone_comes_back(desk, scene):
     desk.mouse.key(Qt.Key.Key_Return)
     QgsProject.instance().removeMapLayer(desk.output.id())
     desk.client.answer(-1)
-    assert "output layer is gone" in desk.said[-1]
+    assert "output layer was removed" in desk.said[-1]
     assert len(desk.session.draft.steps) == 1
 
 
@@ -148,7 +148,7 @@ def test_the_exported_view_becomes_a_layer_that_is_asked_about(desk, scene_file,
     taken = []
     monkeypatch.setattr(desk._pictures, "take", lambda *asked: taken.append(asked))
     show(map_canvas, desk.raster, "EPSG:3857")
-    desk.dock.export_asked.emit()
+    desk.dock.export_requested.emit()
     ((layer, extent, resolution_m, ready, failed),) = taken
     assert layer is desk.raster
     assert extent.contains(desk.raster.extent())
@@ -167,7 +167,7 @@ def test_the_panel_says_what_the_worker_does(desk, scene):
     desk.client.started.emit({"models": MODELS})
     assert state.text() == "Ready."
     desk.mouse.click(scene.spot("roof"), scene.authid)
-    assert state.text() == "Looking…"
+    assert state.text() == "Segmenting…"
     desk.client.answer(-1)
     assert desk.session.state is AnswerState.SHOWN
     assert state.text() == "Ready."

@@ -297,7 +297,7 @@ def test_nothing_found_is_said_and_nothing_delivered(desk):
     desk.click(1, 2)
     desk.client.answer(1, "")
     desk.session.accept("output")
-    assert "Nothing was found" in desk.said[-1]
+    assert "No object was found" in desk.said[-1]
     assert desk.delivered == []
     assert desk.session.draft.steps
 
@@ -310,11 +310,11 @@ def test_a_thousand_clicks_lose_and_reorder_nothing_whatever_the_order_of_answer
         if order.random() < 0.3:
             desk.click(number, 1)
         desk.session.accept("output")
-    wanted = {
+    latest = {
         params["draft"]["steps"][0]["rings"][0][0][0]: n for n, (_, params, *_) in enumerate(desk.client.asked, 1)
     }
-    assert len(wanted) == 1000
-    numbers = list(wanted.values())
+    assert len(latest) == 1000
+    numbers = list(latest.values())
     order.shuffle(numbers)
     for number in numbers:
         x = desk.client.asked[number - 1][1]["draft"]["steps"][0]["rings"][0][0][0]

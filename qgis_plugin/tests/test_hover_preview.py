@@ -96,9 +96,9 @@ def test_where_nothing_is_known_there_is_no_ghost_until_the_window_was_looked_at
     assert desk.preview.answer is None
     told = {"client": "", "scene": "scene.tif", "window": WINDOW}
     desk.client.notified.emit("looking", {**told, "state": "begun"})
-    assert len(desk.preview.looking) == 1
+    assert len(desk.preview.windows) == 1
     desk.client.notified.emit("looking", {**told, "state": "ended"})
-    assert desk.preview.looking == []
+    assert desk.preview.windows == []
     assert desk.hovers() == [1, 1]  # asked again
     desk.client.answer(2)
     assert desk.ghost_x() == 1
@@ -108,7 +108,7 @@ def test_windows_of_other_scenes_are_none_of_ours(desk):
     desk.hover(1)
     told = {"client": "", "scene": "other.tif", "window": WINDOW, "state": "begun"}
     desk.client.notified.emit("looking", told)
-    assert desk.preview.looking == []
+    assert desk.preview.windows == []
 
 
 def test_hovering_starts_no_worker(desk):
@@ -123,7 +123,7 @@ def test_when_the_worker_dies_its_windows_and_ghosts_are_gone(desk):
     desk.client.notified.emit("looking", {"client": "", "scene": "scene.tif", "window": WINDOW, "state": "begun"})
     desk.client.stopped.emit("crashed")
     assert desk.preview.answer is None
-    assert desk.preview.looking == []
+    assert desk.preview.windows == []
 
 
 def test_the_view_is_looked_at_ahead_in_a_stream_of_its_own(desk):
@@ -141,11 +141,11 @@ def test_the_ghosts_answer_is_taken_over_by_the_same_draft_only(desk):
     desk.client.answer(1)
     bands = desk.preview.answer
     desk.session.add_point(QgsPointXY(2, 0), QgsCoordinateReferenceSystem(UTM), 1)
-    desk.session.foresee(bands)
+    desk.session.show_preview(bands)
     assert desk.session.answer is None
     desk.session.undo()
     desk.session.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
-    desk.session.foresee(bands)
+    desk.session.show_preview(bands)
     assert desk.session.answer is bands
     assert desk.session.state is AnswerState.ASKING
 
@@ -199,7 +199,7 @@ def test_nothing_is_left_on_the_canvas(map_canvas):
     before = len(map_canvas.scene().items())
     bands = CanvasBands(map_canvas)
     bands.show_answer(answer(SQUARE))
-    assert len(map_canvas.scene().items()) == before + len(bands.bands)
+    assert len(map_canvas.scene().items()) == before + len(bands.all)
     bands.clear()
     assert bands.object.asGeometry().isEmpty()
     bands.remove()

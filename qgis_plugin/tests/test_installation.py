@@ -147,7 +147,7 @@ def test_a_half_made_environment_is_neither_found_nor_kept(profile, tmp_path, wa
     assert find_worker() is None
     attempt = Attempt(tmp_path, python=str(tmp_path / "no python"))
     wait(lambda: attempt.over)
-    assert "Neither uv nor a Python from 3.11 to 3.13" in attempt.obstacles[0]
+    assert "No uv and no Python from 3.11 to 3.13" in attempt.obstacles[0]
     assert folders(profile) == []
 
 

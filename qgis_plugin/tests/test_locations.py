@@ -6,7 +6,7 @@ import pytest
 from qgis.core import QgsApplication
 
 from geosam_qgis.engine import locations
-from geosam_qgis.engine.locations import WorkerCommand, command_of, environments, find_worker, places
+from geosam_qgis.engine.locations import WorkerCommand, command_of, environments, find_worker, search_order
 from geosam_qgis.settings import Settings
 
 
@@ -43,8 +43,8 @@ def test_the_order_is_setting_variable_own_environment_tools_path(program, monke
     expected.append(program("set/geosam"))
     Settings().worker = expected[-1]
     assert find_worker().program == expected[-1]
-    assert [look.command.program for look in places(Settings())] == expected[::-1]
-    assert next(look.source for look in places(Settings())) == "setting"
+    assert [look.command.program for look in search_order(Settings())] == expected[::-1]
+    assert next(look.source for look in search_order(Settings())) == "setting"
 
 
 def test_what_the_user_names_is_taken_or_nothing_is(program, monkeypatch):
@@ -83,4 +83,4 @@ def test_a_note_that_points_outside_is_not_followed(program, tmp_path):
 
 
 def test_the_interpreter_of_qgis_is_never_taken(program):
-    assert sys.executable not in [look.path for look in places(Settings())]
+    assert sys.executable not in [look.path for look in search_order(Settings())]

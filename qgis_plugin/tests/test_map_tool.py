@@ -106,10 +106,10 @@ def test_a_drag_shorter_than_the_system_calls_one_is_a_click(desk):
 
 
 def test_the_key_g_goes_through_the_levels_of_detail(desk, wait):
-    for wanted in ("part", "whole", "group", "auto"):
+    for level in ("part", "whole", "group", "auto"):
         desk.mouse.key(Qt.Key.Key_G)
-        assert desk.session.draft.granularity == wanted
-        assert desk.dock.granularity.currentData() == wanted
+        assert desk.session.draft.granularity == level
+        assert desk.dock.granularity.currentData() == level
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     desk.mouse.key(Qt.Key.Key_G)
     assert desk.session.draft.granularity == "part"
@@ -193,11 +193,11 @@ def test_what_is_drawn_goes_with_the_tool_and_the_draft_waits(desk, map_canvas, 
 
 def test_the_window_is_outlined_and_the_panel_says_when_it_is_looked_at(desk, wait):
     states = []
-    desk.preview.looking_changed.connect(
+    desk.preview.activity_changed.connect(
         lambda: states.append((desk.dock.state.text(), desk.tool.bands.window.asGeometry().area() > 0))
     )
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     wait(lambda: shown(desk) and states)
-    assert ("Looking…", True) in states
+    assert ("Segmenting…", True) in states
     wait(lambda: desk.dock.state.text() == "Ready.")
     assert desk.tool.bands.window.asGeometry().area() > 0

@@ -113,8 +113,8 @@ def test_recent_objects_are_listed_newest_first_and_can_be_gone_on_with_after_sa
     assert areas == sorted(areas)[::-1] or len(areas) == 2
     assert saved.commitChanges()
     _newest, oldest = desk.recents.objects
-    assert not saved.getFeature(oldest.place.feature_id).isValid()  # it has another id now
-    assert same(oldest.place.feature.geometry(), polygon(desk.scene.outline("roof")))
+    assert not saved.getFeature(oldest.reference.feature_id).isValid()  # it has another id now
+    assert same(oldest.reference.feature.geometry(), polygon(desk.scene.outline("roof")))
     desk.continue_recent(oldest)
     desk.mouse.click(desk.scene.spot("field"), desk.scene.authid)
     desk.wait(lambda: desk.session.state is AnswerState.SHOWN)
@@ -152,7 +152,7 @@ def test_a_recent_object_of_a_layer_without_our_fields_keeps_its_prompts(desk):
 def test_a_recent_object_that_is_gone_is_drafted_as_a_new_one(desk):
     add(desk, "roof")
     (recent,) = desk.recents.objects
-    desk.output.deleteFeature(recent.place.feature_id)
+    desk.output.deleteFeature(recent.reference.feature_id)
     desk.continue_recent(recent)
     assert desk.session.draft == recent.answer.draft
     assert desk.session.revised is None

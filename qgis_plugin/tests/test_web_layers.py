@@ -164,7 +164,7 @@ def corners(box):
 
 
 @pytest.mark.parametrize("kind", ["tiles", "wms"])
-def test_the_picture_of_a_service_is_in_its_place_at_the_resolution_wanted(kind, take, request):
+def test_the_picture_of_a_service_is_in_its_place_at_the_requested_resolution(kind, take, request):
     layer = request.getfixturevalue(kind)
     source = take(layer, VIEW, 0.5)
     picture = QgsRasterLayer(source.path, "picture")
@@ -202,7 +202,7 @@ def test_a_layer_of_a_service_is_segmented_as_a_whole(tiles, worker_command, map
     whole.ended.connect(outcomes.append)
     whole.start(LayerJob(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, None))
     wait(lambda: outcomes)
-    assert "Say at which resolution" in outcomes[0].text
+    assert "Enter a resolution" in outcomes[0].text
     whole.start(LayerJob(tiles, str(tmp_path / "found.gpkg"), "threshold", VIEW, 0.5))
     wait(lambda: len(outcomes) == 2)
     assert outcomes[1].state == "done", outcomes[1].text
@@ -226,7 +226,7 @@ def test_too_much_is_a_clear_sentence(tiles, take):
 
 
 def test_an_extent_beside_the_layer_is_a_clear_sentence(wms, take):
-    assert take(wms, QgsRectangle(0, 0, 100, 100), 1.0) == "wms roofs shows nothing here."
+    assert take(wms, QgsRectangle(0, 0, 100, 100), 1.0) == "wms roofs has no data here."
 
 
 def test_a_picture_can_be_cancelled(server, tiles, pictures, wait):

@@ -102,7 +102,7 @@ def streaming(wait):
     def go(run):
         ended = []
         run.ended.connect(ended.append)
-        wait(lambda: ended or (run.stream is not None and run.stream.found > 0), 120)
+        wait(lambda: ended or (run.stream is not None and run.stream.count > 0), 120)
         assert not [outcome.text for outcome in ended if outcome.state != "done"]
 
     return go
@@ -203,10 +203,10 @@ def test_cancelling_the_task_keeps_what_was_found_and_the_same_job_goes_on(
     if outcome.state == "done":  # the last tile was faster
         return
     assert outcome.state == "cancelled"
-    assert "goes on from there" in whole._iface.bar.texts[0]
+    assert "continue from there" in whole._iface.bar.texts[0]
     assert not (tmp_path / "found.gpkg").exists()
     assert [known.name() for known in vector_layers()] == ["ortho (not finished)"]
-    wait(lambda: outcome.layer.featureCount() == run.stream.found > 0)
+    wait(lambda: outcome.layer.featureCount() == run.stream.count > 0)
     whole.start(job)
     wait(lambda: len(whole.outcomes) == 2)
     assert whole.outcomes[1].summary["resumed_tiles"] > 0
@@ -225,7 +225,7 @@ def test_a_worker_that_is_killed_is_a_message_and_objects_stay(whole, scene_file
     assert outcome.state == "failed"
     assert whole._iface.bar.texts == [outcome.text]
     assert "worker" in outcome.text
-    wait(lambda: outcome.layer.featureCount() == run.stream.found > 0)
+    wait(lambda: outcome.layer.featureCount() == run.stream.count > 0)
     assert whole.start(LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)) is not None
     wait(lambda: len(whole.outcomes) == 2)
     assert whole.outcomes[1].state == "done"
@@ -305,8 +305,8 @@ def test_only_one_run_goes_on_at_a_time(whole, iface, scene_file, tmp_path, wait
     layer = raster(scene_file("long"))
     assert whole.start(LayerJob(layer, str(tmp_path / "a.gpkg"), "threshold", running=SLOWLY)) is not None
     assert whole.start(LayerJob(layer, str(tmp_path / "b.gpkg"), "threshold", running=SLOWLY)) is None
-    assert whole.ask(layer) is None
-    assert ["being segmented already" in text for text in iface.bar.texts] == [True, True]
+    assert whole.show_dialog(layer) is None
+    assert ["Another layer is being segmented" in text for text in iface.bar.texts] == [True, True]
     wait(lambda: whole.outcomes)
     assert not (tmp_path / "b.gpkg").exists()
 
@@ -317,7 +317,7 @@ def test_a_file_that_is_shown_is_not_replaced(whole, iface, scene_file, tmp_path
     whole.start(job)
     wait(lambda: whole.outcomes)
     assert whole.start(job) is None
-    assert "shown as the layer found" in iface.bar.texts[-1]
+    assert "The layer found shows this file" in iface.bar.texts[-1]
 
 
 def test_the_interface_is_never_held_up_while_many_objects_arrive(iface, wait, qgis_app):
@@ -334,7 +334,7 @@ def test_the_interface_is_never_held_up_while_many_objects_arrive(iface, wait, q
         longest = max(longest, time.thread_time() - begun)
     assert longest < 0.05
     stream.add([one] * MAX_SHOWN)
-    assert stream.found == 30_000 + MAX_SHOWN
+    assert stream.count == 30_000 + MAX_SHOWN
     stream.remove()
     assert stream.layer is None
 
@@ -397,10 +397,10 @@ def test_the_dialog_says_what_is_missing_and_stays(dialog, scene_file, tmp_path)
     layer = raster(scene_file())
     window = dialog(layer)
     asked = []
-    window.asked.connect(asked.append)
+    window.confirmed.connect(asked.append)
     window.output.setFilePath("")
     window.buttons.accepted.emit()
-    assert window.problem.text() == "Name the file that the objects are written to."
+    assert window.problem.text() == "Choose an output file."
     window.output.setFilePath(str(tmp_path / "x"))
     (tmp_path / "x.gpkg").touch()
     window.buttons.accepted.emit()
@@ -411,7 +411,7 @@ def test_the_dialog_says_what_is_missing_and_stays(dialog, scene_file, tmp_path)
 
 
 def test_the_dialog_starts_a_run(whole, scene_file, tmp_path, wait):
-    window = whole.ask(raster(scene_file()), "whole")
+    window = whole.show_dialog(raster(scene_file()), "whole")
     window.model.setCurrentText("threshold")
     window.min_area.setValue(2000)
     window.output.setFilePath(str(tmp_path / "found.gpkg"))

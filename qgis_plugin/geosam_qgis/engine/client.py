@@ -1,7 +1,7 @@
-"""The plugin's side of the conversation with the worker.
+"""The plugin's side of the worker's protocol.
 
 A request starts the worker if it does not run, waits until both have agreed on the protocol, and ends in exactly one
-call, whatever becomes of the process. Nothing blocks, and no callback runs inside the call that caused it, except for
+callback, whatever happens to the process. No method blocks, and no callback runs inside the call that caused it, except
 those of :meth:`WorkerClient.stop`.
 """
 
@@ -18,39 +18,40 @@ from qgis.core import Qgis, QgsMessageLog
 from qgis.PyQt.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal
 
 from geosam_qgis import protocol
+from geosam_qgis.engine.error_messages import error_message
 from geosam_qgis.engine.exit_messages import explain, explain_versions
 from geosam_qgis.engine.locations import WorkerCommand, find_worker
 from geosam_qgis.engine.process import Ending, WorkerProcess
 from geosam_qgis.texts import tr
 
-#: Code of a request that no worker will answer: there is none, it died, or it was stopped.
+#: Code of a failure without an answer: there is no worker, it died, or it was stopped.
 GONE = -32099
-#: While more requests than this wait for an answer, those of a stream are refused.
+#: Number of unanswered requests above which requests of a stream are refused.
 MAX_WAITING = 64
-#: A worker that dies so often within so many seconds is not started again.
+#: Number of deaths within a time, in seconds, after which a worker is not started again.
 MAX_DEATHS, STORM_S = 3, 60.0
 
 
 class WorkerFailure(NamedTuple):
-    """Why a request has no result."""
+    """The reason why a request has no result."""
 
     code: int
     """One of the codes of the protocol, or GONE."""
     message: str
-    """One or two sentences for people."""
+    """One or two sentences for the user."""
     data: dict[str, Any] | None = None
-    """What the worker adds: `type` and `exit_code` of a refusal, `traceback` of a bug."""
+    """Data of the worker: `type`, `code`, `values` and `exit_code` of an error, `traceback` of a bug."""
 
 
 class Death(NamedTuple):
-    """A worker that ended without being asked, or could not be used."""
+    """A worker that ended by itself, or could not be used."""
 
     at: float
     """Monotonic time, in seconds."""
     reason: str
-    """For people."""
+    """Sentences for the user."""
     stderr: str
-    """The last of what it printed."""
+    """End of its standard error."""
 
 
 OnResult = Callable[[Any], None]
@@ -59,47 +60,47 @@ OnError = Callable[[WorkerFailure], None]
 
 @dataclass
 class _Waiting:
-    """A request without an answer."""
+    """A request that has no answer yet."""
 
     on_result: OnResult
     on_error: OnError
     stream: str
     line: bytes
-    """Empty once it was sent."""
+    """Line of the request; empty after it was sent."""
 
 
 @dataclass
 class _Opening:
-    """A scene in this life of the worker: the answer to *open*, or who waits for it."""
+    """A scene in the present worker: the answer to *open*, or the callbacks that wait for it."""
 
     answer: dict[str, Any] | None = None
     waiting: list[tuple[OnResult, OnError]] = field(default_factory=list)
 
 
 class WorkerClient(QObject):
-    """Requests to one worker process, which is started when it is needed, and again when it has died."""
+    """Requests to one worker process, which is started with the first request, and again after it has died."""
 
     started = pyqtSignal(object)
     """The answer to *initialize*."""
     stopped = pyqtSignal(str)
-    """Why the process is gone; empty if it was asked to go."""
+    """Sentences for the end of the process; empty after :meth:`stop`."""
     notified = pyqtSignal(str, object)
     """Method and parameters of a notification."""
     _answered = pyqtSignal(object, object)
 
     def __init__(self, command: WorkerCommand | None = None, parent: QObject | None = None) -> None:
-        """A client of `command`, or of the worker that is found when one is started."""
+        """Make a client of `command`; by default, each start searches for a worker."""
         super().__init__(parent)
-        #: `{name, device, ...}` of the model that a new process is to load before it is asked for; None for none.
+        #: `{name, device, ...}` of the model that a new process loads before the first request for it; None for none.
         self.model: dict[str, Any] | None = None
-        self._given = command
+        self._command = command
         self._program = ""
-        self._life: WorkerProcess | None = None
-        self._greeting: dict[str, Any] | None = None
+        self._worker: WorkerProcess | None = None
+        self._initialized: dict[str, Any] | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: dict[int, None] = {}
         self._scenes: dict[str, _Opening] = {}
-        self._leaving: dict[WorkerProcess, str] = {}
+        self._stopping: dict[WorkerProcess, str] = {}
         self._last_id = 0
         self._deaths: list[Death] = []
         self._refusal = ""
@@ -111,60 +112,60 @@ class WorkerClient(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process that takes requests."""
-        return self._life is not None
+        """True if a process takes requests."""
+        return self._worker is not None
 
     @property
     def is_ending(self) -> bool:
-        """Whether a process that was asked to go is still there."""
-        return bool(self._leaving)
+        """True if a process was stopped and has not ended yet."""
+        return bool(self._stopping)
 
     @property
     def program(self) -> str:
-        """Path of what was started last."""
+        """Path of the program that was started last."""
         return self._program
 
     @property
     def greeting(self) -> dict[str, Any] | None:
-        """The answer of the worker that runs to *initialize*, once it is there."""
-        return self._greeting
+        """The present worker's answer to *initialize*; None before it is there."""
+        return self._initialized
 
     @property
     def stderr(self) -> str:
-        """The last of what the worker that runs has printed."""
-        return self._life.stderr if self._life else ""
+        """End of the present worker's standard error."""
+        return self._worker.stderr if self._worker else ""
 
     @property
     def deaths(self) -> tuple[Death, ...]:
-        """The last times that a worker has died."""
+        """The last deaths of the worker."""
         return tuple(self._deaths)
 
     def request(
         self, method: str, params: dict[str, Any], on_result: OnResult, on_error: OnError, stream: str = ""
     ) -> int:
-        """Ask; exactly one of the two is called, later, in this thread.
+        """Send a request; exactly one of the two callbacks is called, later, in this thread.
 
         Args:
-            method: One of those of `docs/worker.md`.
+            method: A method of `docs/worker.md`.
             params: Its parameters.
             on_result: Gets the result.
             on_error: Gets a WorkerFailure.
-            stream: Only the newest request of a stream counts; older ones end as superseded.
+            stream: Name of a stream; only its newest request counts, older ones end as superseded.
 
         Returns:
-            The id, for :meth:`cancel`; notifications about the request carry it.
+            The id for :meth:`cancel`; notifications about the request carry it.
         """
         self._last_id = id_ = self._last_id + 1
         waiting = self._waiting[id_] = _Waiting(on_result, on_error, stream, b"")
         if stream and len(self._waiting) > MAX_WAITING:
-            self._fail_soon(id_, protocol.BUSY, tr("The worker does not keep up."))
+            self._fail_soon(id_, protocol.BUSY, tr("The worker is busy. Try again in a moment."))
             return id_
         try:
             waiting.line = protocol.request(id_, method, {**params, "stream": stream} if stream else params)
         except ValueError as error:
             self._fail_soon(id_, protocol.INVALID_PARAMS, str(error))
             return id_
-        obstacle = "" if self._life else self._start()
+        obstacle = "" if self._worker else self._start()
         if obstacle:
             self._fail_soon(id_, GONE, obstacle)
             return id_
@@ -174,108 +175,111 @@ class WorkerClient(QObject):
         return id_
 
     def cancel(self, request_id: int) -> None:
-        """Give a request up; it ends as cancelled, unless it is done already."""
+        """Cancel a request; it ends as cancelled, unless it has its answer already."""
         if request_id in self._unsent:
             self._fail_soon(request_id, protocol.CANCELLED, tr("Cancelled."))
-        elif request_id in self._waiting and self._life:
-            self._life.send(protocol.notification("cancel", {"id": request_id}))
+        elif request_id in self._waiting and self._worker:
+            self._worker.send(protocol.notification("cancel", {"id": request_id}))
 
     def scene(self, path: str, options: dict[str, Any], on_ready: OnResult, on_error: OnError) -> None:
-        """The answer to *open*, asked for once in the life of a process.
+        """Get the answer to *open*, which is requested once from each process.
 
-        To be called before every request that names a scene: the id is good as long as this very process lives.
+        Call it before every request that names a scene: the id is valid only in the present process.
         """
         key = json.dumps([path, options], sort_keys=True, default=str)
         opening = self._scenes.get(key)
         if opening is None:
             opening = self._scenes[key] = _Opening()
-            done = partial(self._opened, key, opening)
-            self.request("open", {"path": path, "options": options}, done, done)
+            finish = partial(self._opened, key, opening)
+            self.request("open", {"path": path, "options": options}, finish, finish)
         if opening.answer is not None:
             QTimer.singleShot(0, partial(self._answered.emit, on_ready, opening.answer))
         else:
             opening.waiting.append((on_ready, on_error))
 
     def forget_scene(self, path: str) -> None:
-        """Ask for this raster anew, whose file may have changed."""
+        """Open this raster again with the next request; its file may have changed."""
         for key, opening in list(self._scenes.items()):
             if json.loads(key)[0] == path and opening.answer is not None:
                 del self._scenes[key]
 
     def stop(self) -> None:
-        """Ask the worker to end. What waits for an answer ends now; `stopped` comes when the process is gone."""
-        self._let_go("", tr("The worker was stopped."))
+        """Stop the worker. Requests without an answer end now; `stopped` comes after the process has ended."""
+        self._release("", tr("The worker was stopped."))
 
     def reset(self) -> None:
-        """Forget how often it has died: the next request starts it again."""
+        """Forget all deaths: the next request starts the worker again."""
         self._refusal = ""
         self._deaths.clear()
 
     def _start(self) -> str:
-        """Start a process; why it cannot be, or nothing."""
+        """Start a process; return the reason if that is not possible, else an empty text."""
         if self._closed:
             return tr("The worker was stopped.")
         if self._refusal:
             return self._refusal
-        command = self._given or find_worker()
+        command = self._command or find_worker()
         if command is None:
-            return tr("No geosam worker was found. Install one, or choose one: see Diagnose.")
+            return tr("No geosam worker was found. Press Diagnose to install or to choose one.")
         self._program = command.program
-        self._life = life = WorkerProcess(command)
-        life.heard.connect(self._heard)
-        life.writable.connect(self._send)
-        life.ended.connect(self._ended)
-        self.destroyed.connect(life.stop)
+        self._worker = worker = WorkerProcess(command)
+        worker.heard.connect(self._heard)
+        worker.writable.connect(self._send)
+        worker.ended.connect(self._ended)
+        self.destroyed.connect(worker.stop)
         self._last_id = id_ = self._last_id + 1
-        self._waiting[id_] = _Waiting(self._greet, self._not_greeted, "", b"")
-        life.start()
-        greeting = {"protocol": protocol.VERSION, **({"model": self.model} if self.model else {})}
-        life.send(protocol.request(id_, "initialize", greeting))
+        self._waiting[id_] = _Waiting(self._initialize, self._not_initialized, "", b"")
+        worker.start()
+        params = {"protocol": protocol.VERSION, **({"model": self.model} if self.model else {})}
+        worker.send(protocol.request(id_, "initialize", params))
         return ""
 
-    def _greet(self, answer: Any) -> None:
+    def _initialize(self, answer: Any) -> None:
         theirs = answer.get("protocol") if isinstance(answer, dict) else None
         if theirs != protocol.VERSION:
             self._give_up(explain_versions(theirs, self._program))
             return
-        self._greeting = answer
+        self._initialized = answer
         self.started.emit(answer)
         self._send()
 
-    def _not_greeted(self, failure: WorkerFailure) -> None:
-        if failure.code != GONE:  # else it died, and the next one may be running already
+    def _not_initialized(self, failure: WorkerFailure) -> None:
+        if failure.code != GONE:  # a dead worker was handled already, and the next one may be running
             theirs = (failure.data or {}).get("protocol")
             self._give_up(explain_versions(theirs, self._program) if theirs else failure.message)
 
     def _give_up(self, reason: str) -> None:
-        """Let a worker go that lives, but is of no use."""
-        if self._life:
-            self._died(reason, self._life.stderr)
-            self._let_go(reason, reason)
+        """Stop a worker that lives, but cannot be used."""
+        if self._worker:
+            self._died(reason, self._worker.stderr)
+            self._release(reason, reason)
 
-    def _let_go(self, reason: str, message: str) -> None:
-        life, self._life = self._life, None
-        if life is None:
+    def _release(self, reason: str, message: str) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return
-        life.heard.disconnect(self._heard)
-        life.writable.disconnect(self._send)
-        self._leaving[life] = reason
-        life.stop()
-        closed, self._closed = self._closed, True  # a callback that asks again must not start the next one
+        worker.heard.disconnect(self._heard)
+        worker.writable.disconnect(self._send)
+        self._stopping[worker] = reason
+        worker.stop()
+        closed, self._closed = (
+            self._closed,
+            True,
+        )  # a callback that sends another request must not start the next worker
         self._fail_all(message)
         self._closed = closed
 
     def _withdraw(self, stream: str) -> None:
-        """Requests of the stream that were not sent need not be any more."""
+        """End the requests of a stream that were not sent yet."""
         for id_ in [id_ for id_ in self._unsent if stream and self._waiting[id_].stream == stream]:
-            self._fail_soon(id_, protocol.SUPERSEDED, tr("Superseded."))
+            self._fail_soon(id_, protocol.SUPERSEDED, tr("A newer request took its place."))
 
     def _send(self) -> None:
-        while self._greeting and self._life and self._unsent and self._life.has_room:
+        while self._initialized and self._worker and self._unsent and self._worker.has_room:
             id_ = next(iter(self._unsent))
             del self._unsent[id_]
             waiting = self._waiting[id_]
-            self._life.send(waiting.line)
+            self._worker.send(waiting.line)
             waiting.line = b""
 
     def _heard(self, message: protocol.Request | protocol.Reply) -> None:
@@ -289,7 +293,8 @@ class WorkerClient(QObject):
             self._answered.emit(waiting.on_result, message.result)
         else:
             error, data = message.error, message.error.get("data")
-            failure = WorkerFailure(error["code"], error["message"], data if isinstance(data, dict) else None)
+            data = data if isinstance(data, dict) else None
+            failure = WorkerFailure(error["code"], error_message(error["message"], data), data)
             self._answered.emit(waiting.on_error, failure)
 
     def _opened(self, key: str, opening: _Opening, answer: dict[str, Any] | WorkerFailure) -> None:
@@ -301,11 +306,11 @@ class WorkerClient(QObject):
             self._answered.emit(on_ready if opening.answer is not None else on_error, answer)
 
     def _ended(self, ending: Ending) -> None:
-        life = self.sender()
-        if life is not self._life:
-            self.stopped.emit(self._leaving.pop(life, ""))
+        worker = self.sender()
+        if worker is not self._worker:
+            self.stopped.emit(self._stopping.pop(worker, ""))
             return
-        self._life = None
+        self._worker = None
         reason = explain(ending, self._program)
         self._died(reason, ending.stderr)
         self._fail_all(reason)
@@ -316,22 +321,24 @@ class WorkerClient(QObject):
         now = time.monotonic()
         self._deaths = [*self._deaths, Death(now, reason, stderr)][-MAX_DEATHS:]
         if len(self._deaths) == MAX_DEATHS and now - self._deaths[0].at < STORM_S:
-            often = tr("The worker ended {} times within a minute and is not started again until that is seen to. {}")
-            self._refusal = often.format(MAX_DEATHS, reason)
+            storm = tr(
+                "The worker ended {} times within a minute. Press Diagnose, then Try again to start it once more. {}"
+            )
+            self._refusal = storm.format(MAX_DEATHS, reason)
 
     def _fail_soon(self, id_: int, code: int, message: str) -> None:
-        """End a request that was never sent, after the caller has got its id."""
+        """End a request that was never sent, after the caller has its id."""
         self._unsent.pop(id_, None)
         waiting = self._waiting.pop(id_)
         QTimer.singleShot(0, partial(self._answered.emit, waiting.on_error, WorkerFailure(code, message)))
 
     def _fail_all(self, message: str) -> None:
-        waiting, self._waiting = self._waiting, {}
+        unanswered, self._waiting = self._waiting, {}
         self._unsent.clear()
         self._scenes.clear()
-        self._greeting = None
-        for one in waiting.values():
-            self._answered.emit(one.on_error, WorkerFailure(GONE, message))
+        self._initialized = None
+        for waiting in unanswered.values():
+            self._answered.emit(waiting.on_error, WorkerFailure(GONE, message))
 
     def _quit(self) -> None:
         self._closed = True
@@ -339,5 +346,5 @@ class WorkerClient(QObject):
 
 
 def _call(callback: Callable[[Any], None], value: Any) -> None:
-    """Run a callback as a slot: an exception in it is reported as any other, and stops nothing else."""
+    """Run a callback as a slot: Qt reports an exception in it, and other callbacks still run."""
     callback(value)

@@ -1,4 +1,4 @@
-"""What is the matter with the worker: findings for people, and a report to be copied."""
+"""The state of the worker: findings for the user, and a report to copy."""
 
 from __future__ import annotations
 
@@ -18,64 +18,64 @@ from qgis.PyQt.QtCore import QT_VERSION_STR, QProcessEnvironment
 
 from geosam_qgis import protocol
 from geosam_qgis.engine.environment import dropped, proxy_variables
-from geosam_qgis.engine.locations import environments, find_worker, places
+from geosam_qgis.engine.locations import environments, find_worker, search_order
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
 
 if TYPE_CHECKING:
     from geosam_qgis.engine.client import WorkerClient
 
-#: With less space than this, in bytes, something will fail soon.
+#: Free space below which a finding warns, in bytes.
 LITTLE_SPACE = 1_000_000_000
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One fact about the worker, good or bad."""
 
     is_well: bool
-    """Whether it is as it should be."""
+    """True if it is as expected."""
     text: str
-    """What was found, and the remedy if it is not."""
+    """A sentence with the fact, and with the remedy if it is bad."""
 
 
 class Diagnosis(NamedTuple):
-    """All that is known."""
+    """All findings, and a report with every detail."""
 
     findings: list[Finding]
-    """The most important first."""
+    """Findings, the most important first."""
     report: str
-    """Plain text, with everything."""
+    """Plain text with every detail."""
 
 
 def diagnose(client: WorkerClient, status: dict[str, Any] | None) -> Diagnosis:
-    """Look at everything that can be seen without waiting.
+    """Collect everything that can be known without waiting.
 
     Args:
-        client: The worker in question.
-        status: Its answer to *status*; None if there is none.
+        client: Client of the worker.
+        status: The worker's answer to *status*; None without an answer.
     """
     findings = [*_worker_findings(client, status), *_model_findings(client.greeting or {}), *_space_findings()]
     sections = {
         tr("Findings"): [f"{'+' if finding.is_well else '!'} {finding.text}" for finding in findings],
         tr("Programs"): _programs(),
-        tr("Where a worker was looked for"): _places(),
+        tr("Places of the search for a worker"): _locations(),
         tr("Variables of QGIS that the worker does not get"): dropped(QProcessEnvironment.systemEnvironment()),
         tr("Proxy of QGIS"): [without_password(proxy_variables().get("HTTPS_PROXY", ""))],
-        tr("The worker"): [client.program, *_known(client.greeting), *_known(status)],
-        tr("How it ended lately"): _deaths(client),
-        tr("What it printed last"): client.stderr.splitlines()[-40:],
+        tr("The worker"): [client.program, *_lines(client.greeting), *_lines(status)],
+        tr("Last ends of the worker"): _deaths(client),
+        tr("Last output of the worker"): client.stderr.splitlines()[-40:],
     }
     report = "\n\n".join(f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items())
     return Diagnosis(findings, report)
 
 
 def without_password(address: str) -> str:
-    """An address that may be shown to others."""
+    """Return an address without its user and password, fit for a report."""
     return re.sub(r"//[^/@]*@", "//***@", address)
 
 
 def plugin_version() -> str:
-    """As metadata.txt says."""
+    """Return the version in metadata.txt."""
     metadata = configparser.ConfigParser(interpolation=None)
     metadata.read(Path(__file__).parents[1] / "metadata.txt", encoding="utf-8")
     return metadata.get("general", "version", fallback="?")
@@ -84,25 +84,25 @@ def plugin_version() -> str:
 def _worker_findings(client: WorkerClient, status: dict[str, Any] | None) -> Iterator[Finding]:
     command = find_worker()
     if command is None:
-        named = Settings().worker
-        text = tr("There is no worker at {}, which the settings name.").format(named) if named else tr("No worker.")
-        yield Finding(False, f"{text} " + tr("Install one, or choose one."))
+        path = Settings().worker
+        text = tr("There is no worker at {}, the path in the settings.").format(path) if path else tr("No worker.")
+        yield Finding(False, f"{text} " + tr("Press Install or Choose worker."))
         return
     yield Finding(True, tr("Worker: {} ({}).").format(" ".join([command.program, *command.arguments]), command.source))
     if client.greeting and status:
-        text = tr("It runs: geosam {}, protocol {}.")
+        text = tr("The worker runs: geosam {}, protocol {}.")
         yield Finding(True, text.format(client.greeting.get("geosam"), client.greeting.get("protocol")))
     elif client.deaths:
         yield Finding(False, client.deaths[-1].reason)
     else:
-        yield Finding(False, tr("It has not answered yet."))
+        yield Finding(False, tr("The worker has not answered yet."))
 
 
 def _model_findings(greeting: dict[str, Any]) -> Iterator[Finding]:
     models = [model for model in greeting.get("models", []) if isinstance(model, dict)]
     ready = [str(model.get("name")) for model in models if model.get("ready")]
     if models:
-        text = tr("Models whose weights are here: {}.").format(", ".join(ready) or tr("none"))
+        text = tr("Models with weights on this computer: {}.").format(", ".join(ready) or tr("none"))
         yield Finding(bool(ready), text)
 
 
@@ -120,13 +120,14 @@ def _programs() -> list[str]:
     ]
 
 
-def _places() -> list[str]:
+def _locations() -> list[str]:
     return [
-        f"{'+' if look.command else '-'} {look.source}: {look.path or tr('not given')}" for look in places(Settings())
+        f"{'+' if place.command else '-'} {place.source}: {place.path or tr('none')}"
+        for place in search_order(Settings())
     ]
 
 
-def _known(answer: dict[str, Any] | None) -> list[str]:
+def _lines(answer: dict[str, Any] | None) -> list[str]:
     return [f"{name}: {value}" for name, value in (answer or {}).items() if name != "models"]
 
 
@@ -139,5 +140,5 @@ def _deaths(client: WorkerClient) -> list[str]:
 
 
 def _existing(place: Path) -> Path:
-    """The folder itself, or the nearest one above that is there."""
+    """Return the folder itself, or the nearest parent that exists."""
     return next(folder for folder in (place, *place.parents) if folder.exists())

@@ -1,4 +1,4 @@
-"""What is the matter with the worker, in a window, with the two things that can be done about it."""
+"""The dialog *Diagnose*: the state of the worker, with buttons to choose or to install another one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DiagnosisDialog(QDialog):
-    """Asks the worker how it is, and shows what is known; open it with `show()`."""
+    """A dialog that requests the status of the worker and shows all findings; open it with `show()`."""
 
     def __init__(self, client: WorkerClient, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,17 +65,17 @@ class DiagnosisDialog(QDialog):
         self._ask()
 
     def use(self, path: str) -> None:
-        """Take the worker that a path names from now on; empty for the one that is found."""
+        """Use the worker at a path from now on; empty to search for one."""
         if path and command_of(path, "") is None:
             self.findings.setText(
-                tr("{} is neither a geosam program nor a Python interpreter nor an environment.").format(path)
+                tr("{} is not a geosam program, a Python interpreter or an environment.").format(path)
             )
             return
         Settings().worker = path
         self.try_again()
 
     def try_again(self) -> None:
-        """Start the worker anew, however often it has died."""
+        """Start the worker again, even after many deaths."""
         self._client.stop()
         self._client.reset()
         self._ask()
@@ -94,14 +94,14 @@ class DiagnosisDialog(QDialog):
 
     def _show(self, status: dict[str, Any] | None) -> None:
         diagnosis = diagnose(self._client, status)
-        self.findings.setText("\n".join(f"{'✓' if well else '✗'} {text}" for well, text in diagnosis.findings))
+        self.findings.setText("\n".join(f"{'✓' if is_well else '✗'} {text}" for is_well, text in diagnosis.findings))
         self.report.setPlainText(diagnosis.report)
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.report.toPlainText())
 
     def _choose(self) -> None:
-        title = tr("A geosam program, or the Python interpreter of an environment that has it")
+        title = tr("A geosam program, or the Python interpreter of its environment")
         path, _filter = QFileDialog.getOpenFileName(self, title, Settings().worker)
         if path:
             self.use(path)

@@ -1,7 +1,7 @@
-"""The environment variables of the worker: the user's own, without what QGIS has set for itself.
+"""Environment variables of the worker: those of the user, without those that QGIS has set for itself.
 
-QGIS points Python, GDAL, PROJ and the loader of shared libraries to its own files. A worker has its own, and fails, or
-places things wrongly, with those of QGIS.
+QGIS points Python, GDAL, PROJ and the loader of shared libraries to its own files. The worker has files of its own;
+with those of QGIS it fails, or computes wrong coordinates.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QProcessEnvironment, QUrl
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
-#: Never handed on.
+#: Variables that a child process never gets.
 DROPPED = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -39,12 +39,11 @@ DROPPED = (
     "DYLD_FALLBACK_LIBRARY_PATH",
     "DYLD_VERSIONED_LIBRARY_PATH",
 )
-#: Always set: answers leave at once, texts are UTF-8 whatever the locale, and what lies in the folder in which QGIS was
-#: started is not imported.
-GIVEN = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
+#: Variables that a child process always gets: no buffered answers, UTF-8 in every locale, and no imports from the
+#: folder in which QGIS was started.
+ADDED = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONSAFEPATH": "1"}
 
-
-#: What would make an installer put packages elsewhere.
+#: Variables that make an installer put packages elsewhere.
 _MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "UV_SYSTEM_PYTHON")
 _PROXY_SCHEMES = {
     QNetworkProxy.ProxyType.HttpProxy: "http",
@@ -54,11 +53,15 @@ _PROXY_SCHEMES = {
 
 
 def worker_environment(system: QProcessEnvironment | None = None) -> QProcessEnvironment:
-    """The variables of a child; `system` are those of QGIS."""
+    """Return the variables of the worker.
+
+    Args:
+        system: Variables of QGIS; by default those of this process.
+    """
     environment = QProcessEnvironment(system or QProcessEnvironment.systemEnvironment())
     for name in dropped(environment):
         environment.remove(name)
-    for name, value in {**GIVEN, **proxy_variables()}.items():
+    for name, value in {**ADDED, **proxy_variables()}.items():
         environment.insert(name, value)
     home = _home_of_qgis(environment.value("OSGEO4W_ROOT", ""), Path(sys.base_prefix))
     if home is not None:
@@ -67,7 +70,7 @@ def worker_environment(system: QProcessEnvironment | None = None) -> QProcessEnv
 
 
 def installer_environment(system: QProcessEnvironment | None = None) -> QProcessEnvironment:
-    """The variables of pip and uv."""
+    """Return the variables of pip and uv; `system` as in :func:`worker_environment`."""
     environment = worker_environment(system)
     for name in _MISLEADING:
         environment.remove(name)
@@ -75,12 +78,12 @@ def installer_environment(system: QProcessEnvironment | None = None) -> QProcess
 
 
 def dropped(system: QProcessEnvironment) -> list[str]:
-    """Which of the variables of QGIS a child does not get."""
+    """Return the names of the variables of QGIS that a child process does not get."""
     return [name for name in DROPPED if system.contains(name)]
 
 
 def proxy_variables() -> dict[str, str]:
-    """The proxy of QGIS, if one is set there, as programs of the command line read it."""
+    """Return the proxy of QGIS as variables that command line programs read; empty if QGIS has none."""
     network = QgsNetworkAccessManager.instance()
     proxy = network.fallbackProxy()
     scheme = _PROXY_SCHEMES.get(proxy.type())
@@ -94,20 +97,24 @@ def proxy_variables() -> dict[str, str]:
         url.setUserName(proxy.user())
         url.setPassword(proxy.password())
     address = bytes(url.toEncoded()).decode()
-    spared = [QUrl(start).host() or start for start in (*network.excludeList(), *network.noProxyList())]
-    spared += filter(None, QProcessEnvironment.systemEnvironment().value("NO_PROXY", "").split(","))
-    values = {"HTTP_PROXY": address, "HTTPS_PROXY": address, "NO_PROXY": ",".join(["localhost", "127.0.0.1", *spared])}
+    excluded = [QUrl(start).host() or start for start in (*network.excludeList(), *network.noProxyList())]
+    excluded += filter(None, QProcessEnvironment.systemEnvironment().value("NO_PROXY", "").split(","))
+    values = {
+        "HTTP_PROXY": address,
+        "HTTPS_PROXY": address,
+        "NO_PROXY": ",".join(["localhost", "127.0.0.1", *excluded]),
+    }
     return {**values, **{name.lower(): value for name, value in values.items()}}
 
 
 def _home_of_qgis(root: str, prefix: Path) -> Path | None:
-    """The folder of a QGIS that brings everything along, as on Windows and macOS; None for one that is spread."""
+    """Return the folder of a self-contained QGIS, as on Windows and macOS; None on Linux."""
     if root:
         return Path(root)
     return next((folder for folder in prefix.parents if folder.suffix == ".app"), None)
 
 
 def _without(home: Path, path: str) -> str:
-    """PATH without the folders of QGIS, whose libraries would be taken for those of the worker."""
+    """Return PATH without the folders of QGIS, whose libraries the worker would load instead of its own."""
     folders = (folder for folder in path.split(os.pathsep) if folder)
     return os.pathsep.join(folder for folder in folders if home not in (Path(folder), *Path(folder).parents))

@@ -1,4 +1,4 @@
-"""Why a worker is gone: a sentence for people, and one with the remedy."""
+"""Sentences for the end of a worker: the reason, and the remedy."""
 
 from __future__ import annotations
 
@@ -13,56 +13,63 @@ from geosam_qgis.texts import tr
 if TYPE_CHECKING:
     from geosam_qgis.engine.process import Ending
 
-#: What Python says about an import that failed: no such package, a library that cannot be loaded, another ABI.
+#: Messages of Python about a failed import: a missing package, a library that cannot be loaded, another ABI.
 _IMPORT = re.compile(
     r"(?:ModuleNotFoundError|ImportError): .+"
     r"|OSError: .*(?:WinError 126|WinError 127|WinError 1114|shared object|dlopen|\.dll|\.dylib).*"
     r"|RuntimeError: module compiled against .+"
     r"|No module named \S+"
 )
-#: What a geosam without worker says.
+#: Message of a geosam without the command worker.
 _NO_WORKER = re.compile(r"No such command '?worker")
 
 
 def explain(ending: Ending, program: str) -> str:
-    """What to tell about the end of a worker that was not asked to end."""
+    """Return sentences for the end of a worker that nobody has stopped.
+
+    Args:
+        ending: The end of its process.
+        program: Path of the program.
+    """
     if ending.reason == "start":
-        what = tr("The worker {} could not be started: {}.").format(program, ending.detail)
-        return f"{what} {_remedy()}"
+        problem = tr("The worker {} could not be started: {}.").format(program, ending.detail)
+        return f"{problem} {_remedy()}"
     if ending.reason == "protocol":
-        what = tr("{} does not speak as a geosam worker does: {}.").format(program, ending.detail)
-        return f"{what} {_remedy()}"
+        problem = tr("{} does not answer like a geosam worker: {}.").format(program, ending.detail)
+        return f"{problem} {_remedy()}"
     if ending.reason == "crash":
-        return tr("The worker crashed ({}). What it printed is in the message log, tab geosam.").format(
+        return tr("The worker crashed ({}). Its output is in the message log, on the tab geosam.").format(
             _signal(ending.code)
         )
     return _explain_exit(ending, program)
 
 
 def explain_versions(theirs: object, program: str) -> str:
-    """What to tell about a worker with another protocol."""
-    what = tr("The worker {} speaks protocol {}, this plugin speaks protocol {}.").format(
+    """Return sentences for a worker with another version of the protocol; `theirs` is the worker's version."""
+    problem = tr("The worker {} uses protocol {}, this plugin uses protocol {}.").format(
         program, theirs, protocol.VERSION
     )
-    newer = isinstance(theirs, int) and theirs > protocol.VERSION
-    return f"{what} " + (tr("Update the plugin.") if newer else tr("Update the worker: the package geosam-toolkit."))
+    is_newer = isinstance(theirs, int) and theirs > protocol.VERSION
+    return f"{problem} " + (
+        tr("Update the plugin.") if is_newer else tr("Update the worker: the package geosam-toolkit.")
+    )
 
 
 def _explain_exit(ending: Ending, program: str) -> str:
     imports = _IMPORT.findall(ending.stderr)
     if imports:
-        what = tr("An import failed in the worker's environment ({}): {}.")
-        return f"{what.format(program, imports[-1].rstrip('. '))} {_remedy()}"
+        problem = tr("An import failed in the worker's environment ({}): {}.")
+        return f"{problem.format(program, imports[-1].rstrip('. '))} {_remedy()}"
     if _NO_WORKER.search(ending.stderr):
-        what = tr("{} is too old for this plugin: it has no command worker.").format(program)
-        return f"{what} " + tr("Update the package geosam-toolkit.")
-    said = [line.strip() for line in ending.stderr.splitlines() if line.strip()]
-    what = tr("The worker ended by itself with exit code {}.").format(ending.code)
-    return f"{what} " + (tr("It said: {}").format(said[-1][:300]) if said else _remedy())
+        problem = tr("{} is too old for this plugin: it has no worker.").format(program)
+        return f"{problem} " + tr("Update the package geosam-toolkit.")
+    printed = [line.strip() for line in ending.stderr.splitlines() if line.strip()]
+    problem = tr("The worker ended with exit code {}.").format(ending.code)
+    return f"{problem} " + (tr("Its last message: {}").format(printed[-1][:300]) if printed else _remedy())
 
 
 def _remedy() -> str:
-    return tr("Install a worker, or choose another one: see Diagnose.")
+    return tr("Press Diagnose to install a worker, or to choose another one.")
 
 
 def _signal(code: int) -> str:
@@ -73,5 +80,5 @@ def _signal(code: int) -> str:
     except ValueError:
         return tr("signal {}").format(code)
     if name == "SIGKILL":
-        return tr("signal {} {}; the system does that where memory runs out").format(code, name)
+        return tr("signal {} {}; the system sends it when memory runs out").format(code, name)
     return tr("signal {} {}").format(code, name)

@@ -1,4 +1,4 @@
-"""The guided installation of the plugin's own environment."""
+"""The dialog for the installation of the plugin's own environment."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from geosam_qgis.texts import tr
 
 
 class InstallDialog(QDialog):
-    """Asks what to install from, shows what happens, can be cancelled; open it with `show()`."""
+    """A dialog that takes the source of an installation and shows its progress; open it with `show()`."""
 
     installed = pyqtSignal()
-    """There is a new worker; a client has to be stopped to start it."""
+    """A new worker is ready; clients use it after their next start."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,7 +49,7 @@ class InstallDialog(QDialog):
         self.folder.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.python = QgsFileWidget()
         self.python.setFilePath(settings.python)
-        self.python.setToolTip(tr("Path of uv, or of a Python interpreter; empty: found"))
+        self.python.setToolTip(tr("Path of uv, or of a Python interpreter. Leave it empty to search for one."))
         self.gpu = QCheckBox(tr("Use an NVIDIA GPU (a much larger download)"))
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
@@ -72,8 +72,8 @@ class InstallDialog(QDialog):
         buttons.addButton(self.begin, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.addButton(self.end, QDialogButtonBox.ButtonRole.RejectRole)
         buttons.rejected.connect(self.reject)
-        what = tr("geosam and the libraries it needs are installed in an environment of their own, in {}. ")
-        intro = QLabel(what.format(environments()) + tr("QGIS itself is not changed."))
+        where = tr("geosam and its libraries are installed in an environment of their own, in {}. ")
+        intro = QLabel(where.format(environments()) + tr("QGIS itself is not changed."))
         intro.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.addWidget(intro)
@@ -82,13 +82,13 @@ class InstallDialog(QDialog):
         layout.addWidget(buttons)
 
     def plan(self) -> InstallPlan:
-        """What the user has entered."""
+        """Return the choices of the user."""
         paths = ("", self.index.text().strip(), self.wheel.filePath(), self.folder.filePath())
         source = paths[self.source_kind.currentIndex()]
         return InstallPlan(source, self.python.filePath().strip(), self.gpu.isChecked())
 
     def reject(self) -> None:
-        """Cancel what runs; with nothing running, close."""
+        """Cancel a running installation; else close the dialog."""
         if self._installation is not None:
             self._installation.cancel()
         else:
@@ -97,13 +97,13 @@ class InstallDialog(QDialog):
     def _begin(self) -> None:
         plan = self.plan()
         if not plan.source and self.source_kind.currentIndex():
-            self.log.appendPlainText(tr("Where is it to be installed from?"))
+            self.log.appendPlainText(tr("Enter the source of the packages."))
             return
         source = QUrl(plan.source).toDisplayString() if "://" in plan.source else plan.source  # without password
         Settings().packages, Settings().python = source, plan.python
         self.begin.setEnabled(False)
         self.end.setText(tr("Cancel"))
-        # not a child of this window: should that go, the attempt still removes what it has made
+        # no child of this dialog: it must remove its files even after the dialog is gone
         self._installation = Installation(plan, QCoreApplication.instance())
         self.destroyed.connect(self._installation.cancel)
         self._installation.progressed.connect(self.log.appendPlainText)
@@ -113,9 +113,9 @@ class InstallDialog(QDialog):
 
     def _succeeded(self, _command: object) -> None:
         self._end(tr("Done."))
-        Settings().worker = ""  # what was asked for last is what is to be used
+        Settings().worker = ""  # the user's latest choice is the new environment
         if os.environ.get(VARIABLE):
-            self.log.appendPlainText(tr("The environment variable {} still names another worker.").format(VARIABLE))
+            self.log.appendPlainText(tr("The environment variable {} still points to another worker.").format(VARIABLE))
         self.installed.emit()
 
     def _failed(self, reason: str) -> None:
@@ -132,7 +132,7 @@ class InstallDialog(QDialog):
             widget.setVisible(number == kind)
 
     def _remember(self, source: str) -> None:
-        """Show what was installed from the last time."""
+        """Show the source of the last installation."""
         kind = 0 if not source else 1 if "://" in source else 2 if source.endswith(".whl") else 3
         self.index.setText(source if kind == 1 else "")
         self.wheel.setFilePath(source if kind == 2 else "")

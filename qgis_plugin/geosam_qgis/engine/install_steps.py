@@ -1,7 +1,6 @@
-"""Things an installation waits for: a program, the removal of a folder, the answer of a worker.
+"""Steps of an installation: a program, the removal of a folder, the trial of a worker.
 
-All have the same shape, `start`, `kill` and the signal `done`, so that an installation can do one after the other
-without knowing what it waits for; none blocks.
+Each has `start`, `kill` and the signal `done`, so that an installation can run one after the other; none blocks.
 """
 
 from __future__ import annotations
@@ -23,42 +22,42 @@ from geosam_qgis.engine.client import WorkerClient, WorkerFailure
 if TYPE_CHECKING:
     from geosam_qgis.engine.locations import WorkerCommand
 
-#: Makes a program the leader of a group of processes, so that its children can be ended with it.
+#: Makes a program the leader of a process group, so that its children can be killed with it.
 _LEAD = "import os, sys; os.setpgid(0, 0); os.execv(sys.argv[1], sys.argv[1:])"
-#: How long files are removed before the interface gets its turn, in seconds.
+#: Time to remove files before the interface gets its turn, in seconds.
 SLICE_S = 0.01
-#: How long QGIS waits at its end for a program it has killed, in milliseconds.
+#: Time that QGIS waits at its end for a killed program, in milliseconds.
 PATIENCE_MS = 2000
 
 
 class StepOutcome(NamedTuple):
-    """How it went."""
+    """The result of a step."""
 
     ok: bool
-    """Whether it did what it should."""
+    """True if the step succeeded."""
     text: str
-    """What was printed, or why it failed."""
+    """Printed text, or the reason of the failure."""
 
 
 class InstallStep(QObject):
-    """Something that is started once and is done once."""
+    """A step that is started once and ends once."""
 
     printed = pyqtSignal(str)
-    """A line."""
+    """A printed line."""
     done = pyqtSignal(object)
-    """An Outcome."""
+    """A StepOutcome."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the step."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """Give up; `done` comes all the same."""
+        """End the step early; `done` follows in any case."""
         raise NotImplementedError
 
 
 class Program(InstallStep):
-    """A program that runs to its end; what it prints comes line by line."""
+    """A program that runs to its end and prints line by line."""
 
     def __init__(
         self,
@@ -69,19 +68,19 @@ class Program(InstallStep):
         limit_s: float = 0.0,
         parent: QObject | None = None,
     ) -> None:
-        """A program with arguments.
+        """Make a step from a program with arguments.
 
         Args:
             command: Path and arguments.
-            environment: Its variables.
-            leader: A Python interpreter through which the program is started, so that it can be killed with all its
-                children; needed where there are no other means.
-            limit_s: It is killed after so long; 0 for no limit.
-            parent: Owner.
+            environment: Environment variables of the program.
+            leader: Path of a Python interpreter that starts the program in a process group of its own, so that all
+                its children can be killed with it; not used on Windows.
+            limit_s: Time in seconds after which the program is killed; 0 for no limit.
+            parent: Owner in the sense of Qt.
         """
         super().__init__(parent)
         program, *arguments = [leader, "-c", _LEAD, *command] if leader and sys.platform != "win32" else command
-        self._leads = bool(leader)
+        self._leads_group = bool(leader)
         self._limit_s = limit_s
         self._text: list[str] = []
         self._rest = ""
@@ -99,26 +98,26 @@ class Program(InstallStep):
             application.aboutToQuit.connect(self._end_now)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the step."""
         self._process.start()
         if self._limit_s:
             QTimer.singleShot(int(self._limit_s * 1000), self.kill)
 
     def kill(self) -> None:
-        """End the program and its children."""
+        """Kill the program and its children."""
         pid = int(self._process.processId())
         if not pid:
             return
         if sys.platform == "win32":
             killer = QProcess(self)
             killer.start("taskkill", ["/T", "/F", "/PID", str(pid)])
-        elif self._leads and _is_leader(pid):
+        elif self._leads_group and _is_leader(pid):
             os.killpg(pid, signal.SIGKILL)
         else:
             self._process.kill()
 
     def _end_now(self) -> None:
-        """QGIS ends, and its loop with it."""
+        """Kill the program at the end of QGIS, whose event loop has ended."""
         if self._process.state() != QProcess.ProcessState.NotRunning:
             self.kill()
             self._process.waitForFinished(PATIENCE_MS)
@@ -126,9 +125,9 @@ class Program(InstallStep):
     def _read(self) -> None:
         text = bytes(self._process.readAllStandardOutput()).decode(errors="replace")
         *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
-        self._tell(lines)
+        self._print(lines)
 
-    def _tell(self, lines: Sequence[str]) -> None:
+    def _print(self, lines: Sequence[str]) -> None:
         for line in filter(None, (line.strip() for line in lines)):
             self._text.append(line)
             self.printed.emit(line)
@@ -136,43 +135,43 @@ class Program(InstallStep):
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
             outcome = StepOutcome(False, self._process.errorString())
-            QTimer.singleShot(0, partial(self.done.emit, outcome))  # on Windows this is inside start()
+            QTimer.singleShot(0, partial(self.done.emit, outcome))  # on Windows this signal comes inside start()
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read()
-        self._tell([self._rest])
+        self._print([self._rest])
         ok = status == QProcess.ExitStatus.NormalExit and code == 0
         self.done.emit(StepOutcome(ok, "\n".join(self._text)))
 
 
 class Removal(InstallStep):
-    """A folder with all that is in it, removed a moment at a time."""
+    """The removal of a folder and its contents, in short slices of time."""
 
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder = folder
-        self._places = _from_below(folder)
+        self._removals = _bottom_up(folder)
 
     def start(self) -> None:
-        """Begin."""
-        QTimer.singleShot(0, self._go_on)
+        """Start the step."""
+        QTimer.singleShot(0, self._continue)
 
     def kill(self) -> None:
-        """It goes on: half a folder is of no use to anybody."""
+        """Do nothing: a folder that is half removed helps nobody."""
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         deadline = time.monotonic() + SLICE_S
-        for _ in self._places:
+        for _ in self._removals:
             if time.monotonic() > deadline:
-                QTimer.singleShot(0, self._go_on)
+                QTimer.singleShot(0, self._continue)
                 return
-        shutil.rmtree(self._folder, ignore_errors=True)  # links and what was in the way
-        left = self._folder.exists()
-        self.done.emit(StepOutcome(not left, str(self._folder) if left else ""))
+        shutil.rmtree(self._folder, ignore_errors=True)  # links, and folders that were not empty
+        exists = self._folder.exists()
+        self.done.emit(StepOutcome(not exists, str(self._folder) if exists else ""))
 
 
 class WorkerTrial(InstallStep):
-    """A worker that is started, asked how it is, and stopped."""
+    """The trial of a worker: start it, request its status, stop it."""
 
     def __init__(self, command: WorkerCommand, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -181,11 +180,11 @@ class WorkerTrial(InstallStep):
         self._outcome = StepOutcome(False, "")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the step."""
         self._client.request("status", {}, self._answered, self._refused)
 
     def kill(self) -> None:
-        """Stop the worker."""
+        """Stop the worker; `done` follows."""
         self._client.stop()
 
     def _answered(self, _status: object) -> None:
@@ -207,20 +206,20 @@ def _is_leader(pid: int) -> bool:
         return False
 
 
-def _from_below(folder: Path) -> Iterator[None]:
-    """Remove what is in a folder, deepest first, one thing at a step; links are never followed."""
+def _bottom_up(folder: Path) -> Iterator[None]:
+    """Remove the contents of a folder, deepest first, one file or folder for each step; never follow links."""
     for place, folders, files in os.walk(folder, topdown=False):
         for name in files:
             _discard(Path(place, name), os.unlink)
             yield
         for name in folders:
-            inner = Path(place, name)
-            _discard(inner, os.unlink if inner.is_symlink() else os.rmdir)
+            child = Path(place, name)
+            _discard(child, os.unlink if child.is_symlink() else os.rmdir)
             yield
 
 
 def _discard(place: Path, remove: Callable[[Path], None]) -> None:
     try:
         remove(place)
-    except OSError:  # in use, on Windows: the folder stays, and is told
+    except OSError:  # in use, on Windows: the folder stays, and the step reports it
         return

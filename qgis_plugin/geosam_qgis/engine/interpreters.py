@@ -1,4 +1,4 @@
-"""With what an environment can be made: `uv`, or a Python of the right age, wherever they usually are."""
+"""Programs that can make an environment: `uv`, or a Python of a supported version, in the usual folders."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from geosam_qgis.engine.locations import executable, tool_folders
 if TYPE_CHECKING:
     from qgis.PyQt.QtCore import QProcessEnvironment
 
-#: Versions of Python for which all packages that the worker needs are built: from the first, below the last.
+#: Supported versions of Python, from the first, below the second: all packages of the worker are built for them.
 OLDEST, TOO_NEW = (3, 11), (3, 14)
-#: Asks an interpreter what it is.
+#: Program for an interpreter that prints its version, path, base folder, and whether it has 64 bits.
 QUESTION = (
     "import json, sys, venv, ensurepip; "
     "print(json.dumps([sys.version_info[:2], sys.executable, sys.base_prefix, sys.maxsize > 2**32]))"
@@ -25,28 +25,28 @@ QUESTION = (
 
 
 class Candidate(NamedTuple):
-    """Something that may be able to make an environment."""
+    """A program that may be able to make an environment."""
 
     program: str
-    """Path."""
+    """Path of the program."""
     arguments: tuple[str, ...] = ()
-    """To choose a version, for the launcher of Windows."""
+    """Version for the Python launcher of Windows."""
 
     @property
     def is_uv(self) -> bool:
-        """Whether it is uv, else it is a Python."""
+        """True for uv, False for a Python interpreter."""
         return Path(self.program).stem.lower() == "uv"
 
     @property
     def question(self) -> tuple[str, ...]:
-        """The command that makes it tell what it is."""
+        """Command that prints what the program is."""
         if self.is_uv:
             return self.program, "--version"
         return self.program, *self.arguments, "-c", QUESTION
 
 
 def candidates(named: str, system: QProcessEnvironment) -> Iterator[Candidate]:
-    """What there is, best first; if something is named, that alone."""
+    """Yield the candidates of this computer, best first; with `named` only that program."""
     if named:
         yield Candidate(named)
         return
@@ -61,15 +61,15 @@ def candidates(named: str, system: QProcessEnvironment) -> Iterator[Candidate]:
 
 
 def read_answer(candidate: Candidate, text: str) -> tuple[Candidate | None, str]:
-    """What a candidate is by its answer: itself, if it will do, and why not, if it will not."""
+    """Read the answer of a candidate: a usable candidate, or None and the reason."""
     if candidate.is_uv:
         return candidate, ""
     try:
-        version, program, base, wide = json.loads(text.splitlines()[-1])
+        version, program, base, is_64_bit = json.loads(text.splitlines()[-1])
     except (ValueError, IndexError):
         return None, text.splitlines()[-1] if text else "?"
-    if not OLDEST <= tuple(version) < TOO_NEW or not wide:
-        return None, "Python {}.{}{}".format(*version, "" if wide else ", 32 bit")
+    if not OLDEST <= tuple(version) < TOO_NEW or not is_64_bit:
+        return None, "Python {}.{}{}".format(*version, "" if is_64_bit else ", 32 bit")
     if sys.platform != "linux" and Path(base) == Path(sys.base_prefix):
         return None, "QGIS"  # starts only with the variables of QGIS
     return Candidate(program), ""
@@ -83,7 +83,7 @@ def _existing(folders: list[Path], names: list[str]) -> Iterator[Candidate]:
 
 
 def _python_folders() -> list[Path]:
-    """Where installers put Python without telling PATH."""
+    """Return the folders in which installers put Python without an entry in PATH."""
     if sys.platform == "win32":
         local = Path(os.environ.get("LOCALAPPDATA", str(Path.home())))
         return [local / "Programs" / "Python" / f"Python3{minor}" for minor in range(TOO_NEW[1] - 1, OLDEST[1] - 1, -1)]

@@ -1,8 +1,8 @@
-"""Where the worker is: a setting, an environment variable, the usual folders, PATH.
+"""Search for the worker: in a setting, an environment variable, the usual folders, PATH.
 
-QGIS as a program of the desktop does not get the PATH of the user's shell (on macOS never), so the folders that `uv`
-and `pipx` use are looked through by name. The interpreter of QGIS itself is never taken: on Windows and macOS
-`sys.executable` is QGIS, and starting it opens a second QGIS.
+A desktop program often does not get the PATH of the user's shell (on macOS never), so the folders of `uv` and `pipx`
+are searched by name. The interpreter of QGIS itself is never used: on Windows and macOS `sys.executable` is QGIS, and
+starting it opens a second QGIS.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from qgis.PyQt.QtCore import QProcessEnvironment
 from geosam_qgis.settings import Settings
 from geosam_qgis.texts import tr
 
-#: Names a program for this session, before everything but the setting.
+#: Environment variable with the path of a program; only the setting comes before it.
 VARIABLE = "GEOSAM_WORKER"
-#: Says which of the plugin's own environments is in use.
+#: File with the name of the plugin's own environment that is in use.
 CURRENT = "current"
 WINDOWS = sys.platform == "win32"
 _SCRIPTS = "Scripts" if WINDOWS else "bin"
 
 
 class WorkerCommand(NamedTuple):
-    """A program with arguments."""
+    """A program with arguments that starts the worker."""
 
     program: str
     """Path of the program."""
     arguments: tuple[str, ...]
-    """So that it is a worker."""
+    """Arguments that make the program a worker."""
     source: str
-    """Where it was found, for people."""
+    """Place where the program was found, for people."""
 
 
 class Location(NamedTuple):
-    """One place that was looked at."""
+    """One place of the search."""
 
     source: str
-    """What kind of place it is, for people."""
+    """Kind of place, for people."""
     path: str
-    """The place; empty where nothing is given."""
+    """Path of the place; empty if there is none of this kind."""
     is_named: bool
-    """Whether the user has named it, so that it is this one or none."""
+    """True if the user has named the place; then no other place is used."""
     command: WorkerCommand | None
-    """What was there."""
+    """The worker in this place; None if there is none."""
 
 
 def find_worker(settings: Settings | None = None) -> WorkerCommand | None:
-    """The first worker of all places; None if there is none.
+    """Return the first worker of all places; None if there is none.
 
-    What the user names, in the setting or the variable, is taken or nothing is: another worker than the one that was
-    asked for would be a surprise.
+    If the setting or the environment variable names a place, no other place is used: another worker than the named
+    one would be a surprise.
     """
-    for look in places(settings or Settings()):
-        if look.command or look.is_named:
-            return look.command
+    for location in search_order(settings or Settings()):
+        if location.command or location.is_named:
+            return location.command
     return None
 
 
-def places(settings: Settings) -> Iterator[Location]:
-    """Every place in the order of search."""
+def search_order(settings: Settings) -> Iterator[Location]:
+    """Yield every place, in the order of the search."""
     variable = tr("environment variable {}").format(VARIABLE)
     for source, path in ((tr("setting"), settings.worker), (variable, os.environ.get(VARIABLE, ""))):
         yield Location(source, path, bool(path), command_of(path, source) if path else None)
@@ -73,7 +73,7 @@ def places(settings: Settings) -> Iterator[Location]:
 
 
 def command_of(path: str, source: str) -> WorkerCommand | None:
-    """The worker that a path means: a geosam program, a Python interpreter, or the folder of an environment."""
+    """Return the worker at a path: a geosam program, a Python interpreter, or the folder of an environment."""
     place = Path(path.strip().strip('"')).expanduser()
     if place.is_dir():
         return next(filter(None, (command_of(str(inner), source) for inner in _inside(place) if inner.is_file())), None)
@@ -84,12 +84,12 @@ def command_of(path: str, source: str) -> WorkerCommand | None:
 
 
 def environments() -> Path:
-    """The folder of the environments that the plugin makes for itself."""
+    """Return the folder of the plugin's own environments."""
     return Path(QgsApplication.qgisSettingsDirPath()) / "geosam"
 
 
 def own_environment() -> str:
-    """The folder of the environment in use among those; empty if there is none."""
+    """Return the folder of the plugin's own environment that is in use; empty if there is none."""
     try:
         name = (environments() / CURRENT).read_text(encoding="utf-8").strip()
     except OSError:
@@ -98,7 +98,7 @@ def own_environment() -> str:
 
 
 def interpreter_in(environment: Path) -> Path:
-    """The interpreter of an environment."""
+    """Return the path of the Python interpreter of an environment."""
     return environment / _SCRIPTS / executable("python")
 
 
@@ -112,20 +112,20 @@ def _usual_places() -> Iterator[tuple[str, str]]:
 
 
 def tool_folders() -> list[Path]:
-    """Where `uv tool` and `pipx` put programs."""
+    """Return the folders in which `uv tool` and `pipx` install programs."""
     home = Path.home()
-    named = (os.environ.get(name, "") for name in ("UV_TOOL_BIN_DIR", "XDG_BIN_HOME", "PIPX_BIN_DIR"))
-    folders = [*map(Path, filter(None, named)), home / ".local" / "bin"]
+    configured = (os.environ.get(name, "") for name in ("UV_TOOL_BIN_DIR", "XDG_BIN_HOME", "PIPX_BIN_DIR"))
+    folders = [*map(Path, filter(None, configured)), home / ".local" / "bin"]
     if sys.platform == "darwin":
         folders += [Path("/opt/homebrew/bin"), Path("/usr/local/bin")]
     return folders
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What may be the worker in the folder of an environment, or of programs."""
+    """Return the files that may be the worker in the folder of an environment, or of programs."""
     return [inner / executable(name) for inner in (folder / _SCRIPTS, folder) for name in ("geosam", "python")]
 
 
 def executable(name: str) -> str:
-    """The file name of a program."""
+    """Return the file name of a program on this system."""
     return f"{name}.exe" if WINDOWS else name

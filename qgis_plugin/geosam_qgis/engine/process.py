@@ -1,7 +1,7 @@
-"""One life of the worker's process: lines in, lines out, how it ended.
+"""One process of the worker: lines in, lines out, and how it ended.
 
-Nothing here waits. The pipes are read as data arrives. A process that is asked to end gets a moment to do so and is
-killed then; its object stays until it is gone, even if the client is not, and no process outlives QGIS.
+No call waits. Data is read as it arrives. A process gets a moment to end after a request to stop, then it is killed.
+Its object stays until the process has ended, even without its client, and no process outlives QGIS.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ from geosam_qgis.engine.environment import worker_environment
 if TYPE_CHECKING:
     from geosam_qgis.engine.locations import WorkerCommand
 
-#: How much of what the worker prints is kept, in bytes.
+#: Length of the kept end of the worker's standard error, in bytes.
 KEPT_STDERR = 64 * 1024
-#: How long a worker that was asked to end may take, in milliseconds.
+#: Time for the worker to end after a request to stop, in milliseconds.
 PATIENCE_MS = 2000
-#: No more than this is handed to the pipe at once, in bytes; what has not been handed over can still be withdrawn.
+#: Limit of bytes in the pipe's buffer; requests that are not in the buffer can still be withdrawn.
 MAX_BUFFERED = 64 * 1024
-#: How long messages are delivered before the interface gets its turn, in seconds.
+#: Time to deliver messages before the interface gets its turn, in seconds.
 SLICE_S = 0.01
 
 
 class Ending(NamedTuple):
-    """How a process ended."""
+    """The end of a process."""
 
     reason: str
-    """`asked`, `start` (it could not be started), `exit`, `crash`, or `protocol` (it talked nonsense)."""
+    """`stopped`, `start` (could not be started), `exit`, `crash`, or `protocol` (sent no valid message)."""
     code: int
-    """Exit code; of a crash the number of the signal, or what Windows has instead."""
+    """Exit code; after a crash the number of the signal, on Windows the status."""
     detail: str
-    """What the system, or the protocol, says about it."""
+    """Explanation of the system, or of the protocol."""
     stderr: str
-    """The last of what the worker printed."""
+    """End of the worker's standard error."""
 
 
 class WorkerProcess(QObject):
-    """A process that is started once and ends once."""
+    """A process of the worker, started once, ended once."""
 
     heard = pyqtSignal(object)
-    """A Reply of the worker, or a Request without an id: a notification."""
+    """A Reply of the worker, or a Request without an id, which is a notification."""
     writable = pyqtSignal()
-    """There is room for more."""
+    """The pipe has room for more requests."""
     ended = pyqtSignal(object)
-    """An Ending, once, after everything that was heard."""
+    """An Ending, once, after all messages."""
 
     def __init__(self, command: WorkerCommand) -> None:
         application = QCoreApplication.instance()
-        at_home = application is not None and application.thread() == QThread.currentThread()
-        super().__init__(application if at_home else None)
+        is_main_thread = application is not None and application.thread() == QThread.currentThread()
+        super().__init__(application if is_main_thread else None)
         self._lines = protocol.Lines()
         self._inbox: deque[bytes | Ending] = deque()
         self._stderr = b""
-        self._nonsense = ""
-        self._asked = False
-        self._booked = False
+        self._violation = ""
+        self._stopping = False
+        self._scheduled = False
         self._process = process = QProcess(self)
         process.setProgram(command.program)
         process.setArguments(list(command.arguments))
         process.setProcessEnvironment(worker_environment())
-        # queued: a callback that opens a dialog would keep Qt from reading on, were it run inside this signal
+        # queued: Qt reads no more data while this signal runs, and a callback may open a dialog
         process.readyReadStandardOutput.connect(self._read, Qt.ConnectionType.QueuedConnection)
         process.readyReadStandardError.connect(self._read_stderr)
         process.bytesWritten.connect(self._wrote)
@@ -80,33 +80,33 @@ class WorkerProcess(QObject):
 
     @property
     def has_room(self) -> bool:
-        """Whether more may be sent now."""
+        """True if another line may be sent now."""
         return bool(self._process.bytesToWrite() < MAX_BUFFERED)
 
     @property
     def stderr(self) -> str:
-        """The last of what the worker printed."""
+        """End of the worker's standard error."""
         return self._stderr.decode(errors="replace")
 
     def start(self) -> None:
-        """Begin; `ended` tells if it cannot."""
+        """Start the process; `ended` follows if that is not possible."""
         self._process.start()
 
     def send(self, line: bytes) -> None:
-        """Hand a line to the pipe; it never waits."""
-        if self._process.isWritable() and not self._asked:
+        """Write a line into the pipe without waiting."""
+        if self._process.isWritable() and not self._stopping:
             self._process.write(line)
 
     def stop(self) -> None:
-        """Ask the worker to end, and kill it if it does not."""
-        if not self._asked:
+        """Request the worker to end, and kill it if it does not."""
+        if not self._stopping:
             self.send(protocol.request("stop", "shutdown", {}))
-            self._asked = True
+            self._stopping = True
             self._process.closeWriteChannel()
             self._killer.start()
 
     def _end_now(self) -> None:
-        """QGIS ends, and its loop with it: the one moment to wait, since nobody looks any more."""
+        """End with QGIS: the only moment to wait, since there is no interface any more."""
         if self._process.state() == QProcess.ProcessState.NotRunning:
             return
         self.stop()
@@ -115,35 +115,35 @@ class WorkerProcess(QObject):
             self._process.waitForFinished(PATIENCE_MS)
 
     def _read(self) -> None:
-        piece = bytes(self._process.readAllStandardOutput())
-        if piece and not self._nonsense:
+        data = bytes(self._process.readAllStandardOutput())
+        if data and not self._violation:
             try:
-                self._inbox.extend(self._lines.feed(piece))
+                self._inbox.extend(self._lines.feed(data))
             except protocol.ProtocolError as error:
                 self._refuse(error)
         self._deliver()
 
     def _deliver(self) -> None:
-        """What has come in, in order, for a moment; the rest in the next one.
+        """Deliver messages in their order, for a short time; the rest in the next turn of the event loop.
 
-        The next one is booked beforehand: a callback that opens a dialog returns only when that is closed.
+        The next turn is scheduled first: a callback that opens a dialog returns only after the dialog is closed.
         """
         deadline = time.monotonic() + SLICE_S
         while self._inbox and time.monotonic() < deadline:
             item = self._inbox.popleft()
-            if self._inbox and not self._booked:
-                self._booked = True
-                QTimer.singleShot(0, self._go_on)
+            if self._inbox and not self._scheduled:
+                self._scheduled = True
+                QTimer.singleShot(0, self._continue)
             if isinstance(item, Ending):
                 self._end(item)
-            elif not self._nonsense:
-                self._tell(item)
+            elif not self._violation:
+                self._decode(item)
 
-    def _go_on(self) -> None:
-        self._booked = False
+    def _continue(self) -> None:
+        self._scheduled = False
         self._deliver()
 
-    def _tell(self, line: bytes) -> None:
+    def _decode(self, line: bytes) -> None:
         try:
             message = protocol.decode(line)
         except protocol.ProtocolError as error:
@@ -152,8 +152,8 @@ class WorkerProcess(QObject):
             self.heard.emit(message)
 
     def _refuse(self, error: protocol.ProtocolError) -> None:
-        """What follows nonsense cannot be trusted."""
-        self._nonsense = str(error)
+        """Kill a process that has sent an invalid message: no later message can be trusted."""
+        self._violation = str(error)
         self._process.kill()
 
     def _read_stderr(self) -> None:
@@ -166,7 +166,7 @@ class WorkerProcess(QObject):
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:  # all others are followed by `finished`
             self._inbox.append(Ending("start", 0, self._process.errorString(), ""))
-            QTimer.singleShot(0, self._deliver)  # on Windows this is inside start()
+            QTimer.singleShot(0, self._deliver)  # on Windows this signal comes inside start()
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read_stderr()
@@ -175,11 +175,11 @@ class WorkerProcess(QObject):
         self._deliver()
 
     def _reason(self, status: QProcess.ExitStatus) -> str:
-        if self._asked:
-            return "asked"
+        if self._stopping:
+            return "stopped"
         return "crash" if status == QProcess.ExitStatus.CrashExit else "exit"
 
     def _end(self, ending: Ending) -> None:
         self._killer.stop()
-        self.ended.emit(ending._replace(reason="protocol", detail=self._nonsense) if self._nonsense else ending)
+        self.ended.emit(ending._replace(reason="protocol", detail=self._violation) if self._violation else ending)
         self.deleteLater()

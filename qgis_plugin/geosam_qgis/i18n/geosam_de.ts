@@ -12,16 +12,16 @@
         <translation> m²</translation>
     </message>
     <message>
-        <source>A geosam program, or the Python interpreter of an environment that has it</source>
-        <translation>Ein geosam-Programm oder der Python-Interpreter einer Umgebung, die es hat</translation>
+        <source>A geosam program, or the Python interpreter of its environment</source>
+        <translation>Ein geosam-Programm oder der Python-Interpreter seiner Umgebung</translation>
     </message>
     <message>
-        <source>A layer cannot be handed on: {}</source>
-        <translation>Ein Layer lässt sich nicht weitergeben: {}</translation>
+        <source>A layer cannot be copied for the worker: {}</source>
+        <translation>Ein Layer lässt sich nicht für den Worker kopieren: {}</translation>
     </message>
     <message>
-        <source>A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.</source>
-        <translation>Ein Layer wird schon segmentiert. Warten Sie, bis das fertig ist, oder brechen Sie es in der Aufgabenliste ab.</translation>
+        <source>A newer request took its place.</source>
+        <translation>Eine neuere Anfrage ist an ihre Stelle getreten.</translation>
     </message>
     <message>
         <source>A polygon stands for</source>
@@ -40,6 +40,14 @@
         <translation>Ein anderes Verzeichnis</translation>
     </message>
     <message>
+        <source>Another layer is being segmented. Wait until it is done, or cancel it in the list of tasks.</source>
+        <translation>Ein anderer Layer wird gerade segmentiert. Warten Sie, bis er fertig ist, oder brechen Sie ihn in der Aufgabenliste ab.</translation>
+    </message>
+    <message>
+        <source>Areas in which the reference is complete.</source>
+        <translation>Gebiete, in denen die Referenz vollständig ist.</translation>
+    </message>
+    <message>
         <source>Around the selected features</source>
         <translation>Um die gewählten Objekte</translation>
     </message>
@@ -48,8 +56,16 @@
         <translation>Kanäle</translation>
     </message>
     <message>
-        <source>Bands: {} were chosen, three or one wanted.</source>
-        <translation>Kanäle: {} wurden gewählt, drei oder einer wird erwartet.</translation>
+        <source>Bands: found {}, expected one or three.</source>
+        <translation>Kanäle: {} gewählt, einer oder drei erwartet.</translation>
+    </message>
+    <message>
+        <source>CRS of the prompt layer</source>
+        <translation>KBS des Vorgabenlayers</translation>
+    </message>
+    <message>
+        <source>CRS of the raster layer</source>
+        <translation>KBS des Rasterlayers</translation>
     </message>
     <message>
         <source>Cache folder</source>
@@ -80,8 +96,12 @@
         <translation>Wählen Sie einen Rasterlayer.</translation>
     </message>
     <message>
-        <source>Choose the output layer that has the polygon.</source>
-        <translation>Wählen Sie den Ausgabelayer, der das Polygon hat.</translation>
+        <source>Choose an output file.</source>
+        <translation>Wählen Sie eine Ausgabedatei.</translation>
+    </message>
+    <message>
+        <source>Choose the output layer with the polygon first.</source>
+        <translation>Wählen Sie zuerst den Ausgabelayer mit dem Polygon.</translation>
     </message>
     <message>
         <source>Choose worker…</source>
@@ -92,28 +112,36 @@
         <translation>Klasse</translation>
     </message>
     <message>
-        <source>Click an object, or drag a box around it. Alt+click: go on with a polygon. Ctrl+Z: undo.</source>
-        <translation>Klicken Sie auf ein Objekt, oder ziehen Sie einen Rahmen darum. Alt+Klick: mit einem Polygon weitermachen. Strg+Z: rückgängig.</translation>
+        <source>Click an object, or drag a box around it. Alt+click: continue a polygon. Ctrl+Z: undo.</source>
+        <translation>Klicken Sie auf ein Objekt, oder ziehen Sie einen Rahmen darum. Alt+Klick: ein Polygon fortsetzen. Strg+Z: rückgängig.</translation>
     </message>
     <message>
-        <source>Click: include. Right click: exclude. Enter: accept. Backspace: back. Esc: clear. G: {granularity}.</source>
-        <translation>Klick: gehört dazu. Rechtsklick: gehört nicht dazu. Eingabe: übernehmen. Rücktaste: zurück. Esc: verwerfen. G: {granularity}.</translation>
+        <source>Click: include. Right click: exclude. Enter: accept. Backspace: undo. Esc: clear. G: {granularity}.</source>
+        <translation>Klick: gehört dazu. Rechtsklick: gehört nicht dazu. Eingabe: übernehmen. Rücktaste: rückgängig. Esc: verwerfen. G: {granularity}.</translation>
     </message>
     <message>
         <source>Close</source>
         <translation>Schließen</translation>
     </message>
     <message>
-        <source>Compares predicted polygons with reference polygons, one to one: precision and recall of objects, IoU, over- and under-segmentation, and how true the outlines are.
+        <source>Compare only within</source>
+        <translation>Nur innerhalb vergleichen</translation>
+    </message>
+    <message>
+        <source>Compares predicted polygons with reference polygons, one to one: precision and recall of objects, IoU, over- and under-segmentation, and accuracy of outlines.
 
-Where the reference is complete only in some areas, give these as polygons: nothing else is judged.</source>
-        <translation>Vergleicht vorhergesagte Polygone eins zu eins mit Referenzpolygonen: Genauigkeit und Trefferquote der Objekte, IoU, Über- und Untersegmentierung, und wie genau die Umrisse sind.
+If the reference is complete only in some areas, choose a layer with these areas: only objects inside them count.</source>
+        <translation>Vergleicht vorhergesagte Polygone eins zu eins mit Referenzpolygonen: Genauigkeit und Trefferquote der Objekte, IoU, Über- und Untersegmentierung, Genauigkeit der Umrisse.
 
-Ist die Referenz nur in manchen Gebieten vollständig, geben Sie diese als Polygone an: Nur dort wird bewertet.</translation>
+Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer mit diesen Gebieten: Nur Objekte darin zählen.</translation>
     </message>
     <message>
         <source>Continue with the selected polygon</source>
         <translation>Mit dem gewählten Polygon weitermachen</translation>
+    </message>
+    <message>
+        <source>Conversion of band values to 8 bits: auto, none, MIN,MAX or percentiles such as p2,p98.</source>
+        <translation>Umrechnung der Kanalwerte in 8 Bit: auto, none, MIN,MAX oder Perzentile wie p2,p98.</translation>
     </message>
     <message>
         <source>Copy report</source>
@@ -128,12 +156,24 @@ Ist die Referenz nur in manchen Gebieten vollständig, geben Sie diese als Polyg
         <translation>Diagnose…</translation>
     </message>
     <message>
+        <source>Discard the results of an interrupted run</source>
+        <translation>Ergebnisse eines unterbrochenen Laufs verwerfen</translation>
+    </message>
+    <message>
         <source>Done.</source>
         <translation>Fertig.</translation>
     </message>
     <message>
-        <source>Drop what an interrupted run has done</source>
-        <translation>Verwerfen, was ein unterbrochener Lauf getan hat</translation>
+        <source>Empty: the default of the model.</source>
+        <translation>Leer: der Standardwert des Modells.</translation>
+    </message>
+    <message>
+        <source>Encoding of the prompt layer</source>
+        <translation>Zeichenkodierung des Vorgabenlayers</translation>
+    </message>
+    <message>
+        <source>Enter the source of the packages.</source>
+        <translation>Geben Sie die Quelle der Pakete an.</translation>
     </message>
     <message>
         <source>Evaluate polygons</source>
@@ -160,6 +200,18 @@ Ist die Referenz nur in manchen Gebieten vollständig, geben Sie diese als Polyg
         <translation>F1 der Umrisse</translation>
     </message>
     <message>
+        <source>Field label</source>
+        <translation>Feld label</translation>
+    </message>
+    <message>
+        <source>Field object_id</source>
+        <translation>Feld object_id</translation>
+    </message>
+    <message>
+        <source>Fill holes up to</source>
+        <translation>Löcher füllen bis</translation>
+    </message>
+    <message>
         <source>Fill holes up to (square metres)</source>
         <translation>Löcher füllen bis (Quadratmeter)</translation>
     </message>
@@ -168,20 +220,24 @@ Ist die Referenz nur in manchen Gebieten vollständig, geben Sie diese als Polyg
         <translation>Befunde</translation>
     </message>
     <message>
-        <source>Finds all objects of a raster, as large as it may be, and gives each as one polygon, with its area, perimeter and score.
+        <source>Finds all objects of a raster of any size. Each object is one polygon with area, perimeter and score.
 
-The polygons are in the raster's CRS (longitude and latitude in GeoJSON). A run that was cancelled goes on where it stopped when the same output file and parameters are given again.</source>
-        <translation>Findet alle Objekte eines beliebig großen Rasters und gibt jedes als ein Polygon aus, mit Fläche, Umfang und Bewertung.
+The polygons have the CRS of the raster (longitude and latitude in GeoJSON). A cancelled run continues when you start it again with the same output file and the same parameters.</source>
+        <translation>Findet alle Objekte eines beliebig großen Rasters. Jedes Objekt ist ein Polygon mit Fläche, Umfang und Bewertung.
 
-Die Polygone haben das KBS des Rasters (in GeoJSON Länge und Breite). Ein abgebrochener Lauf geht dort weiter, wo er endete, wenn dieselbe Ausgabedatei und dieselben Parameter noch einmal angegeben werden.</translation>
+Die Polygone haben das KBS des Rasters (in GeoJSON Länge und Breite). Ein abgebrochener Lauf geht weiter, wenn Sie ihn mit derselben Ausgabedatei und denselben Parametern noch einmal starten.</translation>
     </message>
     <message>
-        <source>Finds one object for each feature of a layer: the one a point lies in, or the one a polygon surrounds or sketches. The layer may have any CRS; only selected features can be used.
+        <source>Finds one object for each feature of a layer: the object under a point, or the object inside a polygon. The layer may have any CRS, and you can use only its selected features.
 
-A field object_id gathers several features into one object; a field label tells points that include (1) from points that exclude (0); a field granularity says what is meant by a click: auto, part, whole or group. Other fields are handed on to the polygons.</source>
-        <translation>Findet zu jeder Vorgabe eines Layers ein Objekt: das, in dem ein Punkt liegt, oder das, das ein Polygon umgibt oder skizziert. Der Layer darf jedes KBS haben; auf Wunsch zählt nur, was gewählt ist.
+Fields with a meaning: object_id joins several features to one object; label is 1 for points that include and 0 for points that exclude; granularity is the level of detail: auto, part, whole or group. All other fields are copied to the polygons.</source>
+        <translation>Findet zu jeder Vorgabe eines Layers ein Objekt: das Objekt unter einem Punkt oder das Objekt in einem Polygon. Der Layer darf jedes KBS haben, und Sie können nur seine gewählten Objekte verwenden.
 
-Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld label unterscheidet Punkte, die dazugehören (1), von Punkten, die nicht dazugehören (0); ein Feld granularity sagt, was ein Klick meint: auto, part, whole oder group. Andere Felder werden an die Polygone weitergegeben.</translation>
+Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zusammen; label ist 1 für Punkte, die dazugehören, und 0 für Punkte, die nicht dazugehören; granularity ist die Detailstufe: auto, part, whole oder group. Alle anderen Felder werden in die Polygone kopiert.</translation>
+    </message>
+    <message>
+        <source>Finished tiles are kept. Run the algorithm again with the same output to continue from there.</source>
+        <translation>Fertige Kacheln bleiben erhalten. Starten Sie den Algorithmus mit derselben Ausgabe noch einmal, um dort weiterzumachen.</translation>
     </message>
     <message>
         <source>Folder of wheels, offline</source>
@@ -192,16 +248,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Von</translation>
     </message>
     <message>
-        <source>From band values to 8 bits: auto, none, MIN,MAX or percentiles as in p2,p98.</source>
-        <translation>Von Kanalwerten zu 8 Bit: auto, none, MIN,MAX oder Perzentile wie in p2,p98.</translation>
-    </message>
-    <message>
         <source>GeoPackage (*.gpkg)</source>
         <translation>GeoPackage (*.gpkg)</translation>
-    </message>
-    <message>
-        <source>Ground size of a pixel to work at. The raster's own if empty.</source>
-        <translation>Bodengröße eines Pixels, mit der gearbeitet wird. Wenn leer, die des Rasters.</translation>
     </message>
     <message>
         <source>HTML files (*.html)</source>
@@ -212,28 +260,12 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Hilfe</translation>
     </message>
     <message>
-        <source>How far apart matching outlines may be. From the objects' size if empty.</source>
-        <translation>Wie weit passende Umrisse auseinanderliegen dürfen. Wenn leer, nach der Größe der Objekte.</translation>
-    </message>
-    <message>
-        <source>How it ended lately</source>
-        <translation>Wie er zuletzt endete</translation>
-    </message>
-    <message>
         <source>Install</source>
         <translation>Installieren</translation>
     </message>
     <message>
-        <source>Install a worker, or choose another one: see Diagnose.</source>
-        <translation>Installieren Sie einen Worker, oder wählen Sie einen anderen: siehe Diagnose.</translation>
-    </message>
-    <message>
-        <source>Install one from python.org or docs.astral.sh/uv, or name its path.</source>
-        <translation>Installieren Sie eines von python.org oder docs.astral.sh/uv, oder geben Sie seinen Pfad an.</translation>
-    </message>
-    <message>
-        <source>Install one, or choose one.</source>
-        <translation>Installieren Sie einen, oder wählen Sie einen.</translation>
+        <source>Install one from python.org or docs.astral.sh/uv, or enter its path.</source>
+        <translation>Installieren Sie eines von python.org oder docs.astral.sh/uv, oder geben Sie seinen Pfad ein.</translation>
     </message>
     <message>
         <source>Install…</source>
@@ -244,44 +276,36 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>IoU, ab der zwei zueinander passen</translation>
     </message>
     <message>
-        <source>It has not answered yet.</source>
-        <translation>Er hat noch nicht geantwortet.</translation>
-    </message>
-    <message>
-        <source>It runs: geosam {}, protocol {}.</source>
-        <translation>Er läuft: geosam {}, Protokoll {}.</translation>
-    </message>
-    <message>
-        <source>It said: {}</source>
-        <translation>Es hieß: {}</translation>
+        <source>Its last message: {}</source>
+        <translation>Seine letzte Meldung: {}</translation>
     </message>
     <message>
         <source>JSON files (*.json)</source>
         <translation>JSON-Dateien (*.json)</translation>
     </message>
     <message>
-        <source>Judge only within</source>
-        <translation>Nur innerhalb bewerten</translation>
+        <source>Keeps the embeddings of the tiles, so that later runs over the same raster are faster.</source>
+        <translation>Behält die Einbettungen der Kacheln, damit spätere Läufe über dasselbe Raster schneller sind.</translation>
     </message>
     <message>
-        <source>Keeps what a model saw of each tile, so that other runs over the raster are quicker.</source>
-        <translation>Behält, was ein Modell von jeder Kachel gesehen hat, damit weitere Läufe über das Raster schneller sind.</translation>
+        <source>Largest distance of matching outlines. Empty: from the size of the objects.</source>
+        <translation>Größter Abstand passender Umrisse. Leer: nach der Größe der Objekte.</translation>
     </message>
     <message>
-        <source>Largest shift of outlines.</source>
-        <translation>Größte Verschiebung der Umrisse.</translation>
+        <source>Largest distance that an outline may move.</source>
+        <translation>Größte Strecke, um die sich ein Umriss verschieben darf.</translation>
+    </message>
+    <message>
+        <source>Last ends of the worker</source>
+        <translation>Letzte Enden des Workers</translation>
+    </message>
+    <message>
+        <source>Last output of the worker</source>
+        <translation>Letzte Ausgabe des Workers</translation>
     </message>
     <message>
         <source>Layout</source>
         <translation>Anordnung</translation>
-    </message>
-    <message>
-        <source>Least predicted IoU of a mask</source>
-        <translation>Kleinste erwartete IoU einer Maske</translation>
-    </message>
-    <message>
-        <source>Least stability of a mask</source>
-        <translation>Kleinste Stabilität einer Maske</translation>
     </message>
     <message>
         <source>Leave out parts that cannot be read</source>
@@ -296,88 +320,92 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Detailstufe</translation>
     </message>
     <message>
-        <source>Looking…</source>
-        <translation>Sieht hin…</translation>
+        <source>Level of detail of prompts without the field granularity. With auto, the model chooses.</source>
+        <translation>Detailstufe von Vorgaben ohne das Feld granularity. Bei auto wählt das Modell.</translation>
     </message>
     <message>
-        <source>Looking… {count} accepted objects are on their way.</source>
-        <translation>Sieht hin… {count} übernommene Objekte sind unterwegs.</translation>
+        <source>Making an environment in {} with {}.</source>
+        <translation>In {} wird mit {} eine Umgebung angelegt.</translation>
     </message>
     <message>
-        <source>Making an environment with {} in {}.</source>
-        <translation>Mit {} wird in {} eine Umgebung angelegt.</translation>
-    </message>
-    <message>
-        <source>Matched, at an IoU of {}</source>
-        <translation>Passend, bei einer IoU von {}</translation>
+        <source>Matched objects, at an IoU of {}</source>
+        <translation>Passende Objekte, bei einer IoU von {}</translation>
     </message>
     <message>
         <source>Mean IoU</source>
         <translation>Mittlere IoU</translation>
     </message>
     <message>
-        <source>Mean IoU of the matched</source>
-        <translation>Mittlere IoU der passenden</translation>
+        <source>Mean IoU of matched objects</source>
+        <translation>Mittlere IoU der passenden Objekte</translation>
     </message>
     <message>
-        <source>Mean best IoU of the reference</source>
-        <translation>Mittlere beste IoU der Referenz</translation>
+        <source>Mean best IoU of reference objects</source>
+        <translation>Mittlere beste IoU der Referenzobjekte</translation>
     </message>
     <message>
-        <source>Minimal area</source>
+        <source>Minimum area</source>
         <translation>Mindestfläche</translation>
     </message>
     <message>
-        <source>Minimal area (square metres)</source>
+        <source>Minimum area (square metres)</source>
         <translation>Mindestfläche (Quadratmeter)</translation>
+    </message>
+    <message>
+        <source>Minimum predicted IoU of a mask</source>
+        <translation>Kleinste vorhergesagte IoU einer Maske</translation>
+    </message>
+    <message>
+        <source>Minimum stability of a mask</source>
+        <translation>Kleinste Stabilität einer Maske</translation>
     </message>
     <message>
         <source>Model</source>
         <translation>Modell</translation>
     </message>
     <message>
-        <source>Models whose weights are here: {}.</source>
-        <translation>Modelle, deren Gewichte hier sind: {}.</translation>
+        <source>Models with weights on this computer: {}.</source>
+        <translation>Modelle mit Gewichten auf diesem Computer: {}.</translation>
     </message>
     <message>
-        <source>Name the file that the objects are written to.</source>
-        <translation>Geben Sie die Datei an, in die die Objekte geschrieben werden.</translation>
+        <source>Name of a model, or path of a file with weights.</source>
+        <translation>Name eines Modells oder Pfad einer Datei mit Gewichten.</translation>
+    </message>
+    <message>
+        <source>Name of the layer in the file</source>
+        <translation>Name des Layers in der Datei</translation>
     </message>
     <message>
         <source>Neither the project nor the raster has a CRS. Set the project's CRS.</source>
         <translation>Weder das Projekt noch das Raster hat ein KBS. Legen Sie das KBS des Projekts fest.</translation>
     </message>
     <message>
-        <source>Neither uv nor a Python from {}.{} to {}.{} with venv was found, but {}. </source>
-        <translation>Weder uv noch ein Python von {}.{} bis {}.{} mit venv wurde gefunden, aber {}. </translation>
-    </message>
-    <message>
         <source>New layer for objects</source>
         <translation>Neuer Layer für Objekte</translation>
     </message>
     <message>
-        <source>New layer when an object is accepted</source>
-        <translation>Neuer Layer, wenn ein Objekt übernommen wird</translation>
+        <source>New layer for the first accepted object</source>
+        <translation>Neuer Layer für das erste übernommene Objekt</translation>
     </message>
     <message>
         <source>New…</source>
         <translation>Neu…</translation>
     </message>
     <message>
-        <source>No geosam worker was found. Install one, or choose one: see Diagnose.</source>
-        <translation>Es wurde kein geosam-Worker gefunden. Installieren oder wählen Sie einen: siehe Diagnose.</translation>
+        <source>No geosam worker was found. Press Diagnose to install or to choose one.</source>
+        <translation>Es wurde kein geosam-Worker gefunden. Drücken Sie Diagnose, um einen zu installieren oder zu wählen.</translation>
+    </message>
+    <message>
+        <source>No object was found here. Click elsewhere, or draw a box.</source>
+        <translation>Hier wurde kein Objekt gefunden. Klicken Sie woanders hin, oder ziehen Sie einen Rahmen.</translation>
+    </message>
+    <message>
+        <source>No uv and no Python from {}.{} to {}.{} with venv was found. Not usable: {}. </source>
+        <translation>Es wurde kein uv und kein Python von {}.{} bis {}.{} mit venv gefunden. Nicht brauchbar: {}. </translation>
     </message>
     <message>
         <source>No worker.</source>
         <translation>Kein Worker.</translation>
-    </message>
-    <message>
-        <source>Nothing is left of the object in the CRS of {name}.</source>
-        <translation>Vom Objekt bleibt im KBS von {name} nichts übrig.</translation>
-    </message>
-    <message>
-        <source>Nothing was found here. Click elsewhere, or draw a box.</source>
-        <translation>Hier wurde nichts gefunden. Klicken Sie woanders hin, oder ziehen Sie einen Rahmen.</translation>
     </message>
     <message>
         <source>Number of objects</source>
@@ -392,14 +420,6 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Objekte</translation>
     </message>
     <message>
-        <source>One of `geosam models`, or a file of weights.</source>
-        <translation>Eines von `geosam models`, oder eine Datei mit Gewichten.</translation>
-    </message>
-    <message>
-        <source>Only this part is looked at. Everything if empty.</source>
-        <translation>Nur dieser Teil wird angesehen. Wenn leer, alles.</translation>
-    </message>
-    <message>
         <source>Output file</source>
         <translation>Ausgabedatei</translation>
     </message>
@@ -412,16 +432,20 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Übersegmentierung</translation>
     </message>
     <message>
+        <source>Overlap of tiles</source>
+        <translation>Überlappung der Kacheln</translation>
+    </message>
+    <message>
         <source>Overlap of tiles (pixels)</source>
         <translation>Überlappung der Kacheln (Pixel)</translation>
     </message>
     <message>
-        <source>Overlap: {} pixels, less than the tile size wanted ({}).</source>
-        <translation>Überlappung: {} Pixel; weniger als die Kachelgröße ({}) wird erwartet.</translation>
+        <source>Overlap of tiles: found {} pixels, expected less than the tile size ({}).</source>
+        <translation>Überlappung der Kacheln: {} Pixel angegeben, weniger als die Kachelgröße ({}) erwartet.</translation>
     </message>
     <message>
-        <source>Overlapping: objects as found</source>
-        <translation>Überlappend: Objekte wie gefunden</translation>
+        <source>Overlapping: objects may overlap</source>
+        <translation>Überlappend: Objekte dürfen sich überlappen</translation>
     </message>
     <message>
         <source>Package index (PyPI)</source>
@@ -432,16 +456,16 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Bedienfeld</translation>
     </message>
     <message>
-        <source>Path of uv, or of a Python interpreter; empty: found</source>
-        <translation>Pfad von uv oder einem Python-Interpreter; leer: wird gesucht</translation>
+        <source>Path of uv, or of a Python interpreter. Leave it empty to search for one.</source>
+        <translation>Pfad von uv oder eines Python-Interpreters. Leer lassen, um einen zu suchen.</translation>
+    </message>
+    <message>
+        <source>Places of the search for a worker</source>
+        <translation>Orte der Suche nach einem Worker</translation>
     </message>
     <message>
         <source>Planar: no overlaps</source>
         <translation>Planar: ohne Überlappungen</translation>
-    </message>
-    <message>
-        <source>Polygons inside which the reference is complete.</source>
-        <translation>Polygone, in denen die Referenz vollständig ist.</translation>
     </message>
     <message>
         <source>Precision</source>
@@ -468,6 +492,14 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Vorhergesagte Polygone</translation>
     </message>
     <message>
+        <source>Press Diagnose to install a worker, or to choose another one.</source>
+        <translation>Drücken Sie Diagnose, um einen Worker zu installieren oder einen anderen zu wählen.</translation>
+    </message>
+    <message>
+        <source>Press Install or Choose worker.</source>
+        <translation>Drücken Sie Installieren oder Worker wählen.</translation>
+    </message>
+    <message>
         <source>Programs</source>
         <translation>Programme</translation>
     </message>
@@ -476,8 +508,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Vorgabenlayer</translation>
     </message>
     <message>
-        <source>Prompt layer: {} has no CRS. Set it in its properties.</source>
-        <translation>Vorgabenlayer: {} hat kein KBS. Legen Sie es in seinen Eigenschaften fest.</translation>
+        <source>Prompt layer: {} has no CRS. Set it in the layer's properties.</source>
+        <translation>Vorgabenlayer: {} hat kein KBS. Legen Sie es in den Eigenschaften des Layers fest.</translation>
     </message>
     <message>
         <source>Proxy of QGIS</source>
@@ -516,10 +548,6 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Letzte Objekte (Klick: zeigen, Doppelklick: damit weitermachen)</translation>
     </message>
     <message>
-        <source>Red, green, blue, or one as grey. By their colour interpretation if empty.</source>
-        <translation>Rot, Grün, Blau, oder einer als Grau. Wenn leer, nach ihrer Farbinterpretation.</translation>
-    </message>
-    <message>
         <source>Reference</source>
         <translation>Referenz</translation>
     </message>
@@ -534,6 +562,10 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
     <message>
         <source>Reference polygons</source>
         <translation>Referenzpolygone</translation>
+    </message>
+    <message>
+        <source>Replace the file</source>
+        <translation>Die Datei ersetzen</translation>
     </message>
     <message>
         <source>Report</source>
@@ -588,12 +620,24 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Segmentierung</translation>
     </message>
     <message>
+        <source>Segmenting…</source>
+        <translation>Segmentiert…</translation>
+    </message>
+    <message>
+        <source>Segmenting… {count} accepted objects are not finished yet.</source>
+        <translation>Segmentiert… {count} übernommene Objekte sind noch nicht fertig.</translation>
+    </message>
+    <message>
         <source>Select features of the active layer, or choose another extent.</source>
         <translation>Wählen Sie Objekte des aktiven Layers aus, oder eine andere Ausdehnung.</translation>
     </message>
     <message>
         <source>Select one polygon of the output layer, or hold Alt and click it.</source>
         <translation>Wählen Sie ein Polygon des Ausgabelayers, oder klicken Sie es mit gedrückter Alt-Taste an.</translation>
+    </message>
+    <message>
+        <source>Side of a pixel on the ground. Empty: the resolution of the raster.</source>
+        <translation>Seite eines Pixels am Boden. Leer: die Auflösung des Rasters.</translation>
     </message>
     <message>
         <source>Simplify</source>
@@ -612,100 +656,108 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Streckung</translation>
     </message>
     <message>
-        <source>Superseded.</source>
-        <translation>Überholt.</translation>
+        <source>The CRS of {} is {}, but its file has {}. Reset the CRS of the layer, or assign it to the file.</source>
+        <translation>Das KBS von {} ist {}, aber seine Datei hat {}. Setzen Sie das KBS des Layers zurück, oder weisen Sie es der Datei zu.</translation>
     </message>
     <message>
-        <source>The environment variable {} still names another worker.</source>
-        <translation>Die Umgebungsvariable {} nennt noch einen anderen Worker.</translation>
+        <source>The environment variable {} still points to another worker.</source>
+        <translation>Die Umgebungsvariable {} zeigt noch auf einen anderen Worker.</translation>
     </message>
     <message>
-        <source>The extent has no place in the CRS of {}. Zoom in.</source>
-        <translation>Die Ausdehnung hat im KBS von {} keinen Platz. Zoomen Sie hinein.</translation>
-    </message>
-    <message>
-        <source>The file is shown as the layer {}. Remove the layer, or choose another file.</source>
-        <translation>Die Datei wird als Layer {} gezeigt. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
+        <source>The extent has no coordinates in the CRS of {}. Zoom in.</source>
+        <translation>Die Ausdehnung hat im KBS von {} keine Koordinaten. Zoomen Sie hinein.</translation>
     </message>
     <message>
         <source>The layer {name} cannot be edited. Choose another output layer, or a new one.</source>
         <translation>Der Layer {name} lässt sich nicht bearbeiten. Wählen Sie einen anderen Ausgabelayer, oder einen neuen.</translation>
     </message>
     <message>
-        <source>The layer {name} did not take the object.</source>
-        <translation>Der Layer {name} hat das Objekt nicht angenommen.</translation>
+        <source>The layer {name} refused the object. Choose another output layer.</source>
+        <translation>Der Layer {name} hat das Objekt abgelehnt. Wählen Sie einen anderen Ausgabelayer.</translation>
     </message>
     <message>
-        <source>The model is being loaded…</source>
+        <source>The layer {} shows the output file. Remove the layer, or choose another file.</source>
+        <translation>Der Layer {} zeigt die Ausgabedatei. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
+    </message>
+    <message>
+        <source>The layer {} shows this file. Remove the layer, or choose another file.</source>
+        <translation>Der Layer {} zeigt diese Datei. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
+    </message>
+    <message>
+        <source>The model is loading…</source>
         <translation>Das Modell wird geladen…</translation>
-    </message>
-    <message>
-        <source>The model's own if empty.</source>
-        <translation>Wenn leer, der Wert des Modells.</translation>
     </message>
     <message>
         <source>The new worker does not work. {}</source>
         <translation>Der neue Worker funktioniert nicht. {}</translation>
     </message>
     <message>
-        <source>The object has {area:.1f} m², at least {least:g} m² wanted. Lower the minimal area to keep it.</source>
-        <translation>Das Objekt hat {area:.1f} m², mindestens {least:g} m² werden erwartet. Senken Sie die Mindestfläche, um es zu behalten.</translation>
+        <source>The object has no area in the CRS of {name}. Choose an output layer with another CRS.</source>
+        <translation>Das Objekt hat im KBS von {name} keine Fläche. Wählen Sie einen Ausgabelayer mit einem anderen KBS.</translation>
+    </message>
+    <message>
+        <source>The object is too small: {area:.1f} m², expected at least {minimum:g} m². Lower the minimum area.</source>
+        <translation>Das Objekt ist zu klein: {area:.1f} m², erwartet sind mindestens {minimum:g} m². Senken Sie die Mindestfläche.</translation>
     </message>
     <message>
         <source>The output cannot be written: {}</source>
         <translation>Die Ausgabe lässt sich nicht schreiben: {}</translation>
     </message>
     <message>
-        <source>The output is shown as the layer {}. Remove the layer, or choose another file.</source>
-        <translation>Die Ausgabe wird als Layer {} gezeigt. Entfernen Sie den Layer, oder wählen Sie eine andere Datei.</translation>
+        <source>The output layer has no polygons with prompts.</source>
+        <translation>Der Ausgabelayer hat keine Polygone mit Vorgaben.</translation>
     </message>
     <message>
-        <source>The output layer has no polygons that remember their prompts.</source>
-        <translation>Der Ausgabelayer hat keine Polygone, die ihre Vorgaben behalten haben.</translation>
+        <source>The output layer was removed. Choose another one, and accept the object again.</source>
+        <translation>Der Ausgabelayer wurde entfernt. Wählen Sie einen anderen, und übernehmen Sie das Objekt noch einmal.</translation>
     </message>
     <message>
-        <source>The output layer is gone. Choose another one, and accept the object again.</source>
-        <translation>Der Ausgabelayer ist nicht mehr da. Wählen Sie einen anderen, und übernehmen Sie das Objekt noch einmal.</translation>
+        <source>The part of the raster to segment. Empty: the whole raster.</source>
+        <translation>Der Teil des Rasters, der segmentiert wird. Leer: das ganze Raster.</translation>
     </message>
     <message>
         <source>The picture could not be written: {}. Check the disk.</source>
         <translation>Das Bild konnte nicht geschrieben werden: {}. Prüfen Sie den Datenträger.</translation>
     </message>
     <message>
-        <source>The program geosam, which does the work, was not found. Install it from the plugin's panel in QGIS, or with `uv tool install geosam-toolkit`, or name it in the environment variable GEOSAM_WORKER.</source>
-        <translation>Das Programm geosam, das die Arbeit tut, wurde nicht gefunden. Installieren Sie es im Bedienfeld der Erweiterung in QGIS oder mit `uv tool install geosam-toolkit`, oder nennen Sie es in der Umgebungsvariablen GEOSAM_WORKER.</translation>
+        <source>The picture is too large: {} x {} pixels, at most {} million. Zoom in, or choose a coarser resolution.</source>
+        <translation>Das Bild ist zu groß: {} x {} Pixel, höchstens {} Millionen. Zoomen Sie hinein, oder wählen Sie eine gröbere Auflösung.</translation>
     </message>
     <message>
-        <source>The prompts of {count} objects are in {path}.</source>
-        <translation>Die Vorgaben von {count} Objekten sind in {path}.</translation>
+        <source>The prompts of {count} objects were written to {path}.</source>
+        <translation>Die Vorgaben von {count} Objekten wurden in {path} geschrieben.</translation>
     </message>
     <message>
         <source>The report cannot be written: {}</source>
         <translation>Der Bericht lässt sich nicht schreiben: {}</translation>
     </message>
     <message>
-        <source>The server has delivered nothing for this view. Check the connection, or zoom to where there is data.</source>
-        <translation>Der Server hat für diese Ansicht nichts geliefert. Prüfen Sie die Verbindung, oder zoomen Sie dorthin, wo es Daten gibt.</translation>
+        <source>The server sent no data for this view. Check the connection, or zoom to a place with data.</source>
+        <translation>Der Server hat für diese Ansicht keine Daten geliefert. Prüfen Sie die Verbindung, oder zoomen Sie zu einem Ort mit Daten.</translation>
     </message>
     <message>
         <source>The worker</source>
         <translation>Der Worker</translation>
     </message>
     <message>
-        <source>The worker crashed ({}). What it printed is in the message log, tab geosam.</source>
-        <translation>Der Worker ist abgestürzt ({}). Was er ausgab, steht im Protokoll, Reiter geosam.</translation>
+        <source>The worker crashed ({}). Its output is in the message log, on the tab geosam.</source>
+        <translation>Der Worker ist abgestürzt ({}). Seine Ausgabe steht im Protokoll, im Reiter geosam.</translation>
     </message>
     <message>
-        <source>The worker does not keep up.</source>
-        <translation>Der Worker kommt nicht nach.</translation>
+        <source>The worker ended with exit code {}.</source>
+        <translation>Der Worker endete mit Code {}.</translation>
     </message>
     <message>
-        <source>The worker ended by itself with exit code {}.</source>
-        <translation>Der Worker endete von selbst mit Code {}.</translation>
+        <source>The worker ended {} times within a minute. Press Diagnose, then Try again to start it once more. {}</source>
+        <translation>Der Worker endete {}-mal in einer Minute. Drücken Sie Diagnose, dann Noch einmal, um ihn wieder zu starten. {}</translation>
     </message>
     <message>
-        <source>The worker ended {} times within a minute and is not started again until that is seen to. {}</source>
-        <translation>Der Worker endete {}-mal in einer Minute und wird nicht wieder gestartet, bis das behoben ist. {}</translation>
+        <source>The worker has not answered yet.</source>
+        <translation>Der Worker hat noch nicht geantwortet.</translation>
+    </message>
+    <message>
+        <source>The worker is busy. Try again in a moment.</source>
+        <translation>Der Worker ist beschäftigt. Versuchen Sie es gleich noch einmal.</translation>
     </message>
     <message>
         <source>The worker is not running. It starts with the first click.</source>
@@ -716,6 +768,10 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Der Worker startet…</translation>
     </message>
     <message>
+        <source>The worker runs: geosam {}, protocol {}.</source>
+        <translation>Der Worker läuft: geosam {}, Protokoll {}.</translation>
+    </message>
+    <message>
         <source>The worker was stopped.</source>
         <translation>Der Worker wurde angehalten.</translation>
     </message>
@@ -724,28 +780,44 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Der Worker {} ließ sich nicht starten: {}.</translation>
     </message>
     <message>
-        <source>The worker {} speaks protocol {}, this plugin speaks protocol {}.</source>
-        <translation>Der Worker {} spricht Protokoll {}, diese Erweiterung spricht Protokoll {}.</translation>
+        <source>The worker {} uses protocol {}, this plugin uses protocol {}.</source>
+        <translation>Der Worker {} benutzt Protokoll {}, diese Erweiterung benutzt Protokoll {}.</translation>
+    </message>
+    <message>
+        <source>The worker, the program geosam, was not found. Press Diagnose in the panel of the plugin to install it. Without a panel, run “uv tool install geosam-toolkit”, or set the environment variable GEOSAM_WORKER.</source>
+        <translation>Der Worker, das Programm geosam, wurde nicht gefunden. Drücken Sie Diagnose im Bedienfeld der Erweiterung, um ihn zu installieren. Ohne Bedienfeld führen Sie „uv tool install geosam-toolkit“ aus, oder setzen Sie die Umgebungsvariable GEOSAM_WORKER.</translation>
     </message>
     <message>
         <source>There is no polygon of {name} here.</source>
         <translation>Hier ist kein Polygon von {name}.</translation>
     </message>
     <message>
-        <source>There is no worker at {}, which the settings name.</source>
-        <translation>Bei {}, das die Einstellungen nennen, ist kein Worker.</translation>
+        <source>There is no worker at {}, the path in the settings.</source>
+        <translation>Bei {}, dem Pfad in den Einstellungen, ist kein Worker.</translation>
     </message>
     <message>
-        <source>This object is not in its layer any more. It is drafted as a new one.</source>
-        <translation>Dieses Objekt ist nicht mehr in seinem Layer. Es wird als neues entworfen.</translation>
+        <source>This object is not in its layer any more. It continues as a new object.</source>
+        <translation>Dieses Objekt ist nicht mehr in seinem Layer. Es wird als neues Objekt fortgesetzt.</translation>
     </message>
     <message>
-        <source>This place has no coordinates in {target} (it was given in {source}). Choose another CRS.</source>
-        <translation>Dieser Ort hat keine Koordinaten in {target} (angegeben war er in {source}). Wählen Sie ein anderes KBS.</translation>
+        <source>This place has coordinates in {source}, but none in {target}. Choose another CRS.</source>
+        <translation>Dieser Ort hat Koordinaten in {source}, aber keine in {target}. Wählen Sie ein anderes KBS.</translation>
+    </message>
+    <message>
+        <source>Three bands as red, green and blue, or one as grey. Empty: by the colours in the file.</source>
+        <translation>Drei Kanäle als Rot, Grün und Blau, oder einer als Grau. Leer: nach den Farben in der Datei.</translation>
+    </message>
+    <message>
+        <source>Tile size</source>
+        <translation>Kachelgröße</translation>
     </message>
     <message>
         <source>Tile size (pixels)</source>
         <translation>Kachelgröße (Pixel)</translation>
+    </message>
+    <message>
+        <source>Tolerance of outlines</source>
+        <translation>Toleranz der Umrisse</translation>
     </message>
     <message>
         <source>Tolerance of outlines (metres)</source>
@@ -788,28 +860,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Ansicht</translation>
     </message>
     <message>
-        <source>What it printed last</source>
-        <translation>Was er zuletzt ausgab</translation>
-    </message>
-    <message>
-        <source>What was finished is kept: the same call goes on from there.</source>
-        <translation>Was fertig war, bleibt erhalten: Derselbe Aufruf macht dort weiter.</translation>
-    </message>
-    <message>
         <source>Wheel file</source>
         <translation>Wheel-Datei</translation>
-    </message>
-    <message>
-        <source>Where a worker was looked for</source>
-        <translation>Wo nach einem Worker gesucht wurde</translation>
-    </message>
-    <message>
-        <source>Where is it to be installed from?</source>
-        <translation>Von wo soll installiert werden?</translation>
-    </message>
-    <message>
-        <source>Where the layer does not say it itself; auto is what the model finds best.</source>
-        <translation>Wo der Layer es nicht selbst sagt; auto ist, was das Modell am besten findet.</translation>
     </message>
     <message>
         <source>Whole layer</source>
@@ -832,16 +884,20 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Genauigkeit,Bewertung,IoU,Trefferquote,F1,Validierung,Vergleich,Polygone</translation>
     </message>
     <message>
+        <source>as the raster</source>
+        <translation>wie das Raster</translation>
+    </message>
+    <message>
         <source>automatic</source>
         <translation>automatisch</translation>
     </message>
     <message>
-        <source>box: the object inside its bounds</source>
-        <translation>Rahmen: das Objekt darin</translation>
+        <source>box: the object in its bounding box</source>
+        <translation>Rahmen: das Objekt in seinem umgebenden Rechteck</translation>
     </message>
     <message>
-        <source>choose one</source>
-        <translation>eines wählen</translation>
+        <source>enter one</source>
+        <translation>eine eingeben</translation>
     </message>
     <message>
         <source>environment variable {}</source>
@@ -856,8 +912,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>geosam</translation>
     </message>
     <message>
-        <source>geosam and the libraries it needs are installed in an environment of their own, in {}. </source>
-        <translation>geosam und die Bibliotheken, die es braucht, werden in einer eigenen Umgebung installiert, in {}. </translation>
+        <source>geosam and its libraries are installed in an environment of their own, in {}. </source>
+        <translation>geosam und seine Bibliotheken werden in einer eigenen Umgebung installiert, in {}. </translation>
     </message>
     <message>
         <source>geosam: diagnose</source>
@@ -880,28 +936,16 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Gruppe</translation>
     </message>
     <message>
-        <source>mask: the object it sketches</source>
-        <translation>Maske: das Objekt, das es skizziert</translation>
-    </message>
-    <message>
-        <source>no layer in it</source>
-        <translation>kein Layer darin</translation>
+        <source>mask: the object with about this outline</source>
+        <translation>Maske: das Objekt mit ungefähr diesem Umriss</translation>
     </message>
     <message>
         <source>none</source>
         <translation>keine</translation>
     </message>
     <message>
-        <source>not given</source>
-        <translation>nicht angegeben</translation>
-    </message>
-    <message>
-        <source>nothing</source>
-        <translation>nichts</translation>
-    </message>
-    <message>
-        <source>overlapping: objects as found</source>
-        <translation>überlappend: Objekte wie gefunden</translation>
+        <source>overlapping: objects may overlap</source>
+        <translation>überlappend: Objekte dürfen sich überlappen</translation>
     </message>
     <message>
         <source>part</source>
@@ -932,16 +976,16 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>Signal {} {}</translation>
     </message>
     <message>
-        <source>signal {} {}; the system does that where memory runs out</source>
-        <translation>Signal {} {}; das tut das System, wenn der Speicher ausgeht</translation>
+        <source>signal {} {}; the system sends it when memory runs out</source>
+        <translation>Signal {} {}; das System sendet es, wenn der Speicher ausgeht</translation>
+    </message>
+    <message>
+        <source>the file has no layer</source>
+        <translation>die Datei hat keinen Layer</translation>
     </message>
     <message>
         <source>the plugin's own environment</source>
         <translation>die eigene Umgebung der Erweiterung</translation>
-    </message>
-    <message>
-        <source>the raster's own</source>
-        <translation>die des Rasters</translation>
     </message>
     <message>
         <source>whole</source>
@@ -952,7 +996,7 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>vor {:.0f} s: {}</translation>
     </message>
     <message>
-        <source>{:.1f} GB are free in {}, about {:.1f} GB may be needed.</source>
+        <source>{:.1f} GB are free in {}, about {:.1f} GB may be necessary.</source>
         <translation>{:.1f} GB sind in {} frei, etwa {:.1f} GB können nötig sein.</translation>
     </message>
     <message>
@@ -960,8 +1004,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{:.1f} GB sind in {} frei.</translation>
     </message>
     <message>
-        <source>{about}. Its weights are not here: run `geosam models download {name}`.</source>
-        <translation>{about}. Seine Gewichte sind nicht hier: Führen Sie `geosam models download {name}` aus.</translation>
+        <source>{about}. It has no weights on this computer: run “geosam models download {name}”.</source>
+        <translation>{about}. Auf diesem Computer sind keine Gewichte dafür: Führen Sie „geosam models download {name}“ aus.</translation>
     </message>
     <message>
         <source>{area:,.1f} m² in {layer}</source>
@@ -984,8 +1028,8 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{path} lässt sich nicht schreiben: {problem}. Wählen Sie einen anderen Ordner.</translation>
     </message>
     <message>
-        <source>{path} exists. Choose a name that does not, or choose that file's layer as the output.</source>
-        <translation>{path} gibt es schon. Wählen Sie einen anderen Namen, oder den Layer dieser Datei als Ausgabe.</translation>
+        <source>{path} exists. Choose another name, or choose the layer of that file as the output layer.</source>
+        <translation>{path} gibt es schon. Wählen Sie einen anderen Namen, oder den Layer dieser Datei als Ausgabelayer.</translation>
     </message>
     <message>
         <source>{} (being segmented)</source>
@@ -996,28 +1040,32 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{} (nicht fertig)</translation>
     </message>
     <message>
-        <source>{} A picture of it is taken first.</source>
-        <translation>{} Zuerst wird ein Bild davon aufgenommen.</translation>
+        <source>{} Enter a resolution for its picture.</source>
+        <translation>{} Geben Sie eine Auflösung für sein Bild ein.</translation>
     </message>
     <message>
-        <source>{} Say at which resolution its picture is to be taken.</source>
-        <translation>{} Geben Sie an, mit welcher Auflösung sein Bild aufgenommen werden soll.</translation>
+        <source>{} Enter a resolution.</source>
+        <translation>{} Geben Sie eine Auflösung ein.</translation>
     </message>
     <message>
-        <source>{} Say at which resolution.</source>
-        <translation>{} Geben Sie an, mit welcher Auflösung.</translation>
+        <source>{} QGIS saves a picture of it first.</source>
+        <translation>{} QGIS speichert zuerst ein Bild davon.</translation>
     </message>
     <message>
         <source>{} cannot be read. Check the layer's source.</source>
         <translation>{} lässt sich nicht lesen. Prüfen Sie die Quelle des Layers.</translation>
     </message>
     <message>
-        <source>{} could not be removed; it is not used.</source>
-        <translation>{} ließ sich nicht entfernen; es wird nicht benutzt.</translation>
+        <source>{} comes from a service, not from a file.</source>
+        <translation>{} kommt von einem Dienst, nicht aus einer Datei.</translation>
     </message>
     <message>
-        <source>{} does not speak as a geosam worker does: {}.</source>
-        <translation>{} spricht nicht wie ein geosam-Worker: {}.</translation>
+        <source>{} could not be removed. It is not used.</source>
+        <translation>{} ließ sich nicht entfernen. Es wird nicht benutzt.</translation>
+    </message>
+    <message>
+        <source>{} does not answer like a geosam worker: {}.</source>
+        <translation>{} antwortet nicht wie ein geosam-Worker: {}.</translation>
     </message>
     <message>
         <source>{} exists. Press OK again to replace it.</source>
@@ -1032,6 +1080,10 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{} hat kein KBS. Legen Sie es in den Layereigenschaften fest.</translation>
     </message>
     <message>
+        <source>{} has no data here.</source>
+        <translation>{} hat hier keine Daten.</translation>
+    </message>
+    <message>
         <source>{} has no program geosam after the installation.</source>
         <translation>{} hat nach der Installation kein Programm geosam.</translation>
     </message>
@@ -1040,24 +1092,16 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{} ist weder eine Datei noch ein Ordner.</translation>
     </message>
     <message>
-        <source>{} is neither a geosam program nor a Python interpreter nor an environment.</source>
-        <translation>{} ist weder ein geosam-Programm noch ein Python-Interpreter noch eine Umgebung.</translation>
+        <source>{} is not a geosam program, a Python interpreter or an environment.</source>
+        <translation>{} ist kein geosam-Programm, kein Python-Interpreter und keine Umgebung.</translation>
     </message>
     <message>
-        <source>{} is not a file, but comes from a service.</source>
-        <translation>{} ist keine Datei, sondern kommt von einem Dienst.</translation>
+        <source>{} is part of another file, is inside an archive, or has options to open it. Save it as a GeoTIFF.</source>
+        <translation>{} ist Teil einer anderen Datei, liegt in einem Archiv oder wird mit Optionen geöffnet. Speichern Sie es als GeoTIFF.</translation>
     </message>
     <message>
-        <source>{} is part of another file or inside an archive, or opened with options. Save it as a GeoTIFF.</source>
-        <translation>{} ist Teil einer anderen Datei, liegt in einem Archiv oder ist mit Optionen geöffnet. Speichern Sie es als GeoTIFF.</translation>
-    </message>
-    <message>
-        <source>{} is shown in {}, but its file says {}. Set the layer's CRS back, or assign it to the file.</source>
-        <translation>{} wird in {} gezeigt, aber seine Datei sagt {}. Setzen Sie das KBS des Layers zurück, oder weisen Sie es der Datei zu.</translation>
-    </message>
-    <message>
-        <source>{} is too old for this plugin: it has no command worker.</source>
-        <translation>{} ist zu alt für diese Erweiterung: Es hat keinen Befehl worker.</translation>
+        <source>{} is too old for this plugin: it has no worker.</source>
+        <translation>{} ist zu alt für diese Erweiterung: Es hat keinen Worker.</translation>
     </message>
     <message>
         <source>{} objects from {} tiles in {} s</source>
@@ -1068,20 +1112,16 @@ Ein Feld object_id fasst mehrere Vorgaben zu einem Objekt zusammen; ein Feld lab
         <translation>{} von {} Kacheln sind fehlgeschlagen und fehlen: {}</translation>
     </message>
     <message>
-        <source>{} shows nothing here.</source>
-        <translation>{} zeigt hier nichts.</translation>
-    </message>
-    <message>
-        <source>{} was cancelled after {} objects. The same command, with the same file, goes on from there.</source>
-        <translation>{} wurde nach {} Objekten abgebrochen. Derselbe Befehl mit derselben Datei macht dort weiter.</translation>
+        <source>{} was cancelled after {} objects. Start it again with the same file to continue from there.</source>
+        <translation>{} wurde nach {} Objekten abgebrochen. Starten Sie mit derselben Datei noch einmal, um dort weiterzumachen.</translation>
     </message>
     <message>
         <source>{} was cancelled.</source>
         <translation>{} wurde abgebrochen.</translation>
     </message>
     <message>
-        <source>{} x {} pixels are too many, at most {} million are fetched. Zoom in, or choose a coarser resolution.</source>
-        <translation>{} x {} Pixel sind zu viele, höchstens {} Millionen werden geholt. Zoomen Sie hinein, oder wählen Sie eine gröbere Auflösung.</translation>
+        <source>“{}”</source>
+        <translation>„{}“</translation>
     </message>
 </context>
 </TS>

@@ -1,4 +1,4 @@
-"""What is asked before a whole layer is segmented."""
+"""The dialog before a whole layer is segmented."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXTENTS = ("whole", "view", "selection")
 
 
 class JobSettings:
-    """What the dialog remembers, and what the panel does, which is the first suggestion."""
+    """Stored values of the dialog; those of the panel are its first suggestions."""
 
     model = Text("job/model")
     panel_model = Text("model", MODELS[0])
@@ -50,10 +50,10 @@ class JobSettings:
 
 
 class JobDialog(QDialog):
-    """Asks what is to be segmented, with what, into which file."""
+    """A dialog for the raster, the part, the model and the output file of a run."""
 
-    asked = pyqtSignal(object)
-    """A Job, when the user wants it."""
+    confirmed = pyqtSignal(object)
+    """A LayerJob, after OK."""
 
     def __init__(self, iface: Any, layer: QgsRasterLayer | None, extent: str) -> None:
         super().__init__(iface.mainWindow())
@@ -73,7 +73,7 @@ class JobDialog(QDialog):
         self.model.addItems(list(MODELS))
         self.model.setCurrentText(JobSettings().model or JobSettings().panel_model)
         self.layout_choice = QComboBox()
-        self.layout_choice.addItem(tr("Overlapping: objects as found"), LAYOUTS[0])
+        self.layout_choice.addItem(tr("Overlapping: objects may overlap"), LAYOUTS[0])
         self.layout_choice.addItem(tr("Planar: no overlaps"), LAYOUTS[1])
         self.layout_choice.setCurrentIndex(max(0, self.layout_choice.findData(JobSettings().layout)))
         self.simplify = _amount(JobSettings().simplify_m, tr(" m"), 2)
@@ -81,7 +81,7 @@ class JobDialog(QDialog):
         self.output = QgsFileWidget()
         self.output.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
         self.output.setFilter(tr("GeoPackage (*.gpkg)"))
-        self.output.setConfirmOverwrite(False)  # asked once, when OK is pressed
+        self.output.setConfirmOverwrite(False)  # the dialog asks once, after OK
         self._to_replace = ""
         self.problem = QLabel()
         self.problem.setWordWrap(True)
@@ -93,16 +93,16 @@ class JobDialog(QDialog):
         self._suggest()
 
     def job(self) -> LayerJob | str:
-        """What is asked for, or what is missing, in a sentence."""
+        """Return the choices of the user, or a sentence that says what is missing."""
         layer, out = self.raster.currentLayer(), self.output.filePath().strip()
         if not isinstance(layer, QgsRasterLayer):
             return tr("Choose a raster layer.")
         if not out:
-            return tr("Name the file that the objects are written to.")
+            return tr("Choose an output file.")
         out = str(Path(out if out.lower().endswith(".gpkg") else f"{out}.gpkg").expanduser().absolute())
         source, resolution = source_of(layer), self.resolution.value() or None
         if isinstance(source, UnusableLayer) and not (source.exportable and resolution):
-            return tr("{} Say at which resolution.").format(source.text) if source.exportable else source.text
+            return tr("{} Enter a resolution.").format(source.text) if source.exportable else source.text
         extent = self._extent(layer)
         if isinstance(extent, str):
             return extent
@@ -114,7 +114,7 @@ class JobDialog(QDialog):
             "layout": self.layout_choice.currentData(),
             "simplify_m": self.simplify.value(),
             "min_area_m2": self.min_area.value(),
-            "overwrite": True,  # what exists was asked about
+            "overwrite": True,  # the dialog has asked about an existing file
         }
         return LayerJob(layer, out, self.model.currentText().strip(), extent, resolution, running)
 
@@ -129,25 +129,25 @@ class JobDialog(QDialog):
             return
         JobSettings().model, JobSettings().layout = job.model, job.running["layout"]
         self.accept()
-        self.asked.emit(job)
+        self.confirmed.emit(job)
 
     def _suggest(self) -> None:
-        """A name for the output; and for what is no file, the view at the resolution of the screen."""
+        """Suggest an output file; for a layer that is not a file, also the view at the resolution of the screen."""
         layer = self.raster.currentLayer()
         self.problem.clear()
         if not isinstance(layer, QgsRasterLayer):
             return
         source = source_of(layer)
         if isinstance(source, RasterSource):
-            self.resolution.setSpecialValueText(tr("the raster's own"))
+            self.resolution.setSpecialValueText(tr("as the raster"))
             path = Path(source.path)
             folder = path.parent if path.is_file() else Path(QgsProject.instance().homePath() or Path.home())
             self.output.setFilePath(str(folder / f"{path.stem}_segments.gpkg"))
             return
         self.problem.setText(source.text)
-        self.resolution.setSpecialValueText(tr("choose one"))
+        self.resolution.setSpecialValueText(tr("enter one"))
         if source.exportable:
-            self.problem.setText(tr("{} A picture of it is taken first.").format(source.text))
+            self.problem.setText(tr("{} QGIS saves a picture of it first.").format(source.text))
             if self.extent.currentData() == "whole":
                 self.extent.setCurrentIndex(EXTENTS.index("view"))
             view = self._extent(layer)
@@ -156,17 +156,17 @@ class JobDialog(QDialog):
                 self.resolution.setValue(units * metres_per_unit(layer.crs(), view.center()))
 
     def _extent(self, layer: QgsRasterLayer) -> QgsRectangle | str | None:
-        """The extent in the layer's CRS, None for all, or why there is none."""
+        """Return the extent in the layer's CRS, None for the whole layer, or the reason why there is none."""
         choice = self.extent.currentData()
         if choice == "whole":
             return None
         if choice == "view":
             canvas = self._iface.mapCanvas()
-            return _moved(canvas.extent(), canvas.mapSettings().destinationCrs(), layer)
-        chosen = self._iface.activeLayer()
-        if not isinstance(chosen, QgsVectorLayer) or not chosen.selectedFeatureCount():
+            return _transformed(canvas.extent(), canvas.mapSettings().destinationCrs(), layer)
+        active = self._iface.activeLayer()
+        if not isinstance(active, QgsVectorLayer) or not active.selectedFeatureCount():
             return tr("Select features of the active layer, or choose another extent.")
-        return _moved(chosen.boundingBoxOfSelected(), chosen.crs(), layer)
+        return _transformed(active.boundingBoxOfSelected(), active.crs(), layer)
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -177,7 +177,7 @@ class JobDialog(QDialog):
             (tr("Model"), self.model),
             (tr("Layout"), self.layout_choice),
             (tr("Simplify"), self.simplify),
-            (tr("Minimal area"), self.min_area),
+            (tr("Minimum area"), self.min_area),
             (tr("Output file"), self.output),
         )
         for label, widget in rows:
@@ -198,11 +198,11 @@ def _amount(value: float, unit: str, decimals: int) -> QDoubleSpinBox:
     return box
 
 
-def _moved(box: QgsRectangle, crs: QgsCoordinateReferenceSystem, layer: QgsRasterLayer) -> QgsRectangle | str:
-    """The part of a layer that a box covers, in the layer's CRS."""
+def _transformed(box: QgsRectangle, crs: QgsCoordinateReferenceSystem, layer: QgsRasterLayer) -> QgsRectangle | str:
+    """Return the part of a layer inside a box, in the layer's CRS; or the reason why there is none."""
     try:
-        moved = QgsCoordinateTransform(crs, layer.crs(), QgsProject.instance()).transformBoundingBox(box)
+        transformed = QgsCoordinateTransform(crs, layer.crs(), QgsProject.instance()).transformBoundingBox(box)
     except QgsCsException:
-        return tr("The extent has no place in the CRS of {}. Zoom in.").format(layer.name())
-    part = moved.intersect(layer.extent())
-    return tr("{} shows nothing here.").format(layer.name()) if part.isEmpty() else part
+        return tr("The extent has no coordinates in the CRS of {}. Zoom in.").format(layer.name())
+    part = transformed.intersect(layer.extent())
+    return tr("{} has no data here.").format(layer.name()) if part.isEmpty() else part

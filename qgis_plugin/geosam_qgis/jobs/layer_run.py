@@ -1,4 +1,4 @@
-"""One run over a raster layer in the background, from the picture of a service to the layer of its result."""
+"""One run over a raster layer in the background, from the picture of a web layer to the layer with the result."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerJob:
-    """What the user wants."""
+    """The choices of the user for a run."""
 
     layer: QgsRasterLayer
-    """The raster."""
+    """The raster layer."""
     out: str
-    """The GeoPackage that is written."""
+    """Path of the GeoPackage to write."""
     model: str
     """Name of a model, or path of a file of weights."""
     extent: QgsRectangle | None = None
-    """The part that is looked at, in the layer's CRS; None: all."""
+    """The part to segment, in the layer's CRS; None for the whole layer."""
     resolution_m: float | None = None
-    """Side of a pixel to work at in metres on the ground; None: the raster's own, where it has one."""
+    """Side of a pixel in ground metres; None for the resolution of the raster."""
     running: dict[str, Any] = field(default_factory=dict)
     """Fields of the library's `RunOptions`."""
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended."""
+    """The end of a run."""
 
     state: str
     """`done`, `cancelled` or `failed`."""
     text: str
-    """One or two sentences for people."""
+    """One or two sentences for the user."""
     summary: dict[str, Any] | None = None
-    """What the worker says about a run that is done."""
+    """The worker's summary of a run that is done."""
     layer: QgsVectorLayer | None = None
-    """The layer that was left in the project: the result, or what was found until the end."""
+    """The layer in the project: the result, or the objects of an unfinished run."""
 
 
 class LayerRun(QObject):
-    """A run that goes on. It has a worker of its own, so that clicks stay quick."""
+    """A run with a worker of its own, so that clicks stay fast."""
 
     ended = pyqtSignal(object)
-    """An Outcome, once."""
+    """A RunOutcome, once."""
 
     def __init__(self, job: LayerJob, pictures: Pictures, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -72,7 +72,7 @@ class LayerRun(QObject):
         self._request: int | None = None
         self._stream: StreamedLayer | None = None
         self._same_project = True
-        self._cancelled = self._over = False
+        self._cancelled = self._ended = False
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
@@ -84,27 +84,27 @@ class LayerRun(QObject):
 
     @property
     def stream(self) -> StreamedLayer | None:
-        """What was found so far, once there is something."""
+        """The layer for the objects of the run; None before the first object."""
         return self._stream
 
     def start(self) -> None:
-        """Begin; `ended` follows."""
+        """Start the run; `ended` follows."""
         QgsApplication.taskManager().addTask(self._task)
         QgsProject.instance().cleared.connect(self._leave_project)
         job, source = self._job, source_of(self._job.layer)
         if isinstance(source, RasterSource):
-            worked_at = {"resolution": job.resolution_m} if job.resolution_m else {}
-            self._ask(RasterSource(source.path, {**source.options, **worked_at}), job.extent)
+            resolution = {"resolution": job.resolution_m} if job.resolution_m else {}
+            self._ask(RasterSource(source.path, {**source.options, **resolution}), job.extent)
         elif source.exportable and job.resolution_m:
             extent = job.extent or job.layer.extent()
             ready = partial(self._ask, extent=None)
-            self._picture = self._pictures.take(job.layer, extent, job.resolution_m, ready, self._missed)
+            self._picture = self._pictures.take(job.layer, extent, job.resolution_m, ready, self._fail)
         else:
-            text = tr("{} Say at which resolution its picture is to be taken.") if source.exportable else "{}"
-            QTimer.singleShot(0, partial(self._missed, text.format(source.text)))
+            text = tr("{} Enter a resolution for its picture.") if source.exportable else "{}"
+            QTimer.singleShot(0, partial(self._fail, text.format(source.text)))
 
     def cancel(self) -> None:
-        """Stop as soon as possible; what was finished is kept."""
+        """Stop as soon as possible, and keep the finished tiles."""
         self._cancelled = True
         if self._request is not None:
             self._client.cancel(self._request)
@@ -113,14 +113,14 @@ class LayerRun(QObject):
             self._picture.cancel()
 
     def close(self) -> None:
-        """Stop at once, without a word."""
-        self._cancelled = self._over = True
+        """Stop at once, without a message."""
+        self._cancelled = self._ended = True
         if self._stream is not None:
             self._stream.stop()
         self._leave()
 
     def _ask(self, source: RasterSource, extent: QgsRectangle | None) -> None:
-        if self._over:
+        if self._ended:
             return
         window = None
         if extent is not None:
@@ -128,11 +128,11 @@ class LayerRun(QObject):
         job = self._job
         request = RunRequest(source, job.out, job.model, window=window, running=job.running, send_objects=True)
         self._request = self._client.request("run", request.params(), self._done, self._failed)
-        if self._cancelled:  # while the picture was being finished
+        if self._cancelled:  # cancelled while the picture was finished
             self.cancel()
 
     def _noticed(self, method: str, params: dict[str, Any]) -> None:
-        if params.get("id") != self._request or self._over:
+        if params.get("id") != self._request or self._ended:
             return
         if method == "progress" and params["total"] and self._task is not None:
             self._task.setProgress(100 * params["done"] / params["total"])
@@ -149,37 +149,37 @@ class LayerRun(QObject):
         )
         failed = summary["failed_tiles"]
         if failed:
-            more = tr("{} of {} tiles failed and are missing: {}").format(len(failed), summary["tiles"], failed[0])
-            text = f"{text} {more}"
+            missing = tr("{} of {} tiles failed and are missing: {}").format(len(failed), summary["tiles"], failed[0])
+            text = f"{text} {missing}"
         self._end(RunOutcome("done", text, summary, layer))
 
     def _failed(self, failure: WorkerFailure) -> None:
         if failure.code != protocol.CANCELLED and not self._cancelled:
-            self._missed(failure.message)
+            self._fail(failure.message)
             return
-        found = self._stream.found if self._stream is not None else 0
-        text = tr("{} was cancelled after {} objects. The same command, with the same file, goes on from there.")
-        self._end(RunOutcome("cancelled", text.format(self._name, found), None, self._keep_found()))
+        count = self._stream.count if self._stream is not None else 0
+        text = tr("{} was cancelled after {} objects. Start it again with the same file to continue from there.")
+        self._end(RunOutcome("cancelled", text.format(self._name, count), None, self._keep_objects()))
 
-    def _missed(self, reason: str) -> None:
-        """There is nothing to run on, or the run failed; without a reason, the picture was cancelled."""
+    def _fail(self, reason: str) -> None:
+        """End a run that failed; an empty reason means that its picture was cancelled."""
         if not reason:
             self._end(RunOutcome("cancelled", tr("{} was cancelled.").format(self._name)))
         else:
-            self._end(RunOutcome("failed", reason, None, self._keep_found()))
+            self._end(RunOutcome("failed", reason, None, self._keep_objects()))
 
-    def _keep_found(self) -> QgsVectorLayer | None:
-        """Leave what was found so far as a temporary layer."""
+    def _keep_objects(self) -> QgsVectorLayer | None:
+        """Keep the objects of the unfinished run as a temporary layer."""
         layer = self._stream.layer if self._stream is not None else None
         if layer is not None:
             layer.setName(tr("{} (not finished)").format(self._name))
         return layer
 
     def _show_result(self) -> QgsVectorLayer:
-        """The result's layer, in the place of what was found so far."""
+        """Add the layer of the result, in the place of the temporary layer, and return it."""
         result = result_layer(self._job.out)
-        project, former = QgsProject.instance(), self._stream.layer if self._stream is not None else None
-        node = project.layerTreeRoot().findLayer(former.id()) if former is not None else None
+        project, temporary = QgsProject.instance(), self._stream.layer if self._stream is not None else None
+        node = project.layerTreeRoot().findLayer(temporary.id()) if temporary is not None else None
         project.addMapLayer(result, node is None)
         if node is not None:
             group = node.parent()
@@ -189,24 +189,24 @@ class LayerRun(QObject):
         return result
 
     def _leave_project(self) -> None:
-        """The project is closed: the file will be written, but shown in no other project."""
+        """Finish the file without a layer: its project was closed."""
         self._same_project = False
-        if self._picture is not None:  # which is gone too
+        if self._picture is not None:  # its folder is removed with the project
             self.cancel()
 
     def _forget_task(self) -> None:
         self._task = None
 
     def _end(self, outcome: RunOutcome) -> None:
-        if not self._over:
-            self._over = True
-            self._leave(fine=outcome.state == "done")
+        if not self._ended:
+            self._ended = True
+            self._leave(succeeded=outcome.state == "done")
             self.ended.emit(outcome)
 
-    def _leave(self, *, fine: bool = False) -> None:
+    def _leave(self, *, succeeded: bool = False) -> None:
         QgsProject.instance().cleared.disconnect(self._leave_project)
         if self._task is not None:
-            self._task.end(fine=fine)
+            self._task.end(succeeded=succeeded)
         if self._picture is not None:
             self._picture.cancel()
         self._patience.stop()

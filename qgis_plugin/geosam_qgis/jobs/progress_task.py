@@ -1,4 +1,4 @@
-"""A run in QGIS' list of tasks."""
+"""A run in the list of tasks of QGIS."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from qgis.PyQt.QtCore import QThreadPool, pyqtSignal
 
 
 class ProgressTask(QgsTask):
-    """Shows how far something is that goes on elsewhere, and passes on that the user cancelled.
+    """A task that shows the progress of work elsewhere, and reports that the user cancelled it.
 
-    Its thread only waits. It is over as soon as it is cancelled, or :meth:`end` is called, so QGIS never waits for it.
+    Its thread only waits. It ends as soon as it is cancelled, or :meth:`end` is called, so QGIS never waits for it.
     """
 
     cancelled = pyqtSignal()
-    """By the user, or by QGIS as it ends."""
+    """Cancelled by the user, or by QGIS at its end."""
 
     def __init__(self, description: str) -> None:
         super().__init__(description, QgsTask.Flag.CanCancel)
-        self._over = threading.Event()
-        self._fine = False
+        self._ended = threading.Event()
+        self._succeeded = False
 
     def run(self) -> bool:
-        """Wait, and let another thread work meanwhile: QGIS draws maps with the threads of this pool."""
+        """Wait for the end, and release the thread meanwhile: QGIS draws maps with the threads of this pool."""
         pool = QThreadPool.globalInstance()
         pool.releaseThread()
-        self._over.wait()
+        self._ended.wait()
         pool.reserveThread()
-        return self._fine
+        return self._succeeded
 
     def cancel(self) -> None:
-        """Called by QGIS."""
+        """End the task; QGIS calls this."""
         super().cancel()
-        self._over.set()
+        self._ended.set()
         self.cancelled.emit()
 
-    def end(self, *, fine: bool) -> None:
-        """What was mirrored is over."""
-        self._fine = fine
-        self._over.set()
+    def end(self, *, succeeded: bool) -> None:
+        """End the task, as a success or not."""
+        self._succeeded = succeeded
+        self._ended.set()

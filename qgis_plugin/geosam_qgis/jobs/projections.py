@@ -1,4 +1,4 @@
-"""CRSs between QGIS and the worker, and what has to change its CRS on the way."""
+"""CRSs as text for the worker and back, and geometries, points and drafts in another CRS."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from geosam_qgis.texts import tr
 
 
 class ProjectionError(Exception):
-    """Coordinates that another CRS cannot express; the message is for people."""
+    """Coordinates that do not exist in another CRS; the message is for the user."""
 
 
 def crs_of(text: str) -> QgsCoordinateReferenceSystem:
-    """The CRS that :func:`~geosam_qgis.jobs.sources.crs_text`, or the worker, wrote."""
+    """Return the CRS for a text of :func:`~geosam_qgis.jobs.sources.crs_text`, or of the worker."""
     if text.upper().startswith("EPSG:"):
         return QgsCoordinateReferenceSystem(text)
     return QgsCoordinateReferenceSystem.fromWkt(text)
 
 
 def scene_crs(info: dict[str, Any]) -> QgsCoordinateReferenceSystem:
-    """The CRS of a scene, from the worker's answer to *open*."""
+    """Return the CRS of a scene, from the worker's answer to *open*."""
     return QgsCoordinateReferenceSystem.fromWkt(info["crs"])
 
 
 def transformed(
     geometry: QgsGeometry, source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem
 ) -> QgsGeometry:
-    """A copy of a geometry in another CRS; the same where one of the two is unknown.
+    """Return a copy of a geometry in another CRS, unchanged if one of the two CRSs is unknown.
 
     Raises:
         ProjectionError: the other CRS has no such place.
@@ -58,7 +58,7 @@ def transformed(
 def moved_point(
     point: QgsPointXY, source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem
 ) -> QgsPointXY:
-    """A point in another CRS.
+    """Return a point in another CRS, unchanged if one of the two CRSs is unknown.
 
     Raises:
         ProjectionError: the other CRS has no such place.
@@ -75,7 +75,7 @@ def moved_point(
 
 
 def moved_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
-    """A draft in another CRS.
+    """Return a draft in another CRS.
 
     Raises:
         ProjectionError: the other CRS has no such place.
@@ -91,5 +91,5 @@ def moved_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
 
 
 def _nowhere(source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem) -> ProjectionError:
-    text = tr("This place has no coordinates in {target} (it was given in {source}). Choose another CRS.")
+    text = tr("This place has coordinates in {source}, but none in {target}. Choose another CRS.")
     return ProjectionError(text.format(source=source.userFriendlyIdentifier(), target=target.userFriendlyIdentifier()))

@@ -1,4 +1,4 @@
-"""Files of polygons as layers of the project."""
+"""Files with polygons as layers of the project."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from qgis.core import QgsFillSymbol, QgsProject, QgsProviderRegistry, QgsSingleS
 
 
 def shown_layer(project: QgsProject, path: str) -> str:
-    """Name of a vector layer of a project that shows a file, so that it must not be replaced; empty if none does."""
+    """Return the name of the vector layer that shows a file; empty if there is none.
+
+    A file that a layer shows must not be replaced.
+    """
     registry = QgsProviderRegistry.instance()
     for layer in project.mapLayers().values():
         if isinstance(layer, QgsVectorLayer) and layer.providerType() == "ogr":
-            shown = str(registry.decodeUri("ogr", layer.source()).get("path") or "")
-            if shown and Path(shown).absolute() == Path(path).absolute():
+            source = str(registry.decodeUri("ogr", layer.source()).get("path") or "")
+            if source and Path(source).absolute() == Path(path).absolute():
                 return str(layer.name())
     return ""
 
 
 def result_layer(path: str) -> QgsVectorLayer:
-    """The layer that a run has written to a GeoPackage, which may hold others."""
+    """Return the layer that a run has written into a GeoPackage, which may hold other layers."""
     stem = Path(path).stem
     layer = QgsVectorLayer(f"{path}|layername={stem}", stem, "ogr")
     layer.setRenderer(outlines())
@@ -27,6 +30,6 @@ def result_layer(path: str) -> QgsVectorLayer:
 
 
 def outlines() -> QgsSingleSymbolRenderer:
-    """Outlines only, so that the picture stays visible."""
+    """Return a style of outlines without a fill, so that the picture stays visible."""
     symbol = QgsFillSymbol.createSimple({"style": "no", "outline_color": "255,60,160,255", "outline_width": "0.4"})
     return QgsSingleSymbolRenderer(symbol)

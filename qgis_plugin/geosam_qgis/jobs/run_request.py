@@ -1,4 +1,4 @@
-"""What is asked of the worker when a whole raster, or a part of it, is to be segmented."""
+"""The request for a run over a raster, or over a part of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from geosam_qgis.jobs.sources import RasterSource
 
-#: Values of the option `layout`, in the order in which they are offered.
+#: Values of the option `layout`, in the order of the forms.
 LAYOUTS = ("overlapping", "planar")
-#: What a polygon of a prompt layer stands for, likewise.
+#: Values of the option `polygons`: the prompt that a polygon stands for.
 POLYGONS = ("box", "mask")
-#: Values of the option `device`, likewise.
+#: Values of the option `device`.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: Models that are offered by name; any other name or file can be typed.
+#: Suggested models; the user can enter any other name or file.
 MODELS = (
     "geosam_lite",
     "regions",
@@ -25,50 +25,51 @@ MODELS = (
     "sam_vit_b",
     "sam_hq_vit_b",
 )
-#: How long a worker may take to answer that a run was cancelled, before its process is ended, in milliseconds.
+#: Time for the worker to cancel a run, in milliseconds; then its process is stopped.
 PATIENCE_MS = 15_000
 
+#: (xmin, ymin, xmax, ymax) in map units.
 Bounds = tuple[float, float, float, float]
 
 
 class PromptSource(NamedTuple):
-    """A prompt layer, and how it is read."""
+    """A prompt layer, and the options for reading it."""
 
     path: str
-    """A file that geosam reads."""
+    """Path of a file that geosam reads."""
     polygons: str = "box"
     """One of POLYGONS."""
     granularity: str = "auto"
-    """What a prompt means that does not say it itself."""
+    """Level of detail of prompts without one of their own."""
     skip_outside: bool = False
-    """Leave out prompts outside the raster."""
+    """True to leave out prompts outside the raster."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run of the worker from a raster to a file of polygons."""
+    """A run of the worker from a raster to a file with polygons."""
 
     source: RasterSource
     """The raster."""
     out: str
-    """The file; its extension names the format."""
+    """Path of the output; its extension names the format."""
     model: str
     """Name of a model, or path of a file of weights."""
     device: str = "auto"
     """One of DEVICES."""
     prompts: PromptSource | None = None
-    """What is looked for; None: everything."""
+    """Prompts for the objects; None for all objects."""
     window: Bounds | None = None
-    """Bounds of the part that is looked at, in the raster's CRS (xmin, ymin, xmax, ymax); None: all."""
+    """Bounds of the part to segment in the raster's CRS; None for the whole raster."""
     running: dict[str, Any] = field(default_factory=dict)
     """Fields of the library's `RunOptions`."""
     cache: str = ""
-    """Folder in which embeddings are kept for other runs; none if empty."""
+    """Folder that keeps embeddings for other runs; empty for none."""
     send_objects: bool = False
-    """Whether objects are sent as they are found."""
+    """True if the worker sends objects during the run."""
 
     def params(self) -> dict[str, Any]:
-        """The parameters of the worker's method `run`."""
+        """Return the parameters of the worker's method *run*."""
         params: dict[str, Any] = {
             "path": self.source.path,
             "options": self.source.options,

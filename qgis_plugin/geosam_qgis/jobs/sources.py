@@ -1,4 +1,4 @@
-"""Which raster layers the worker can open as they are, and as what."""
+"""Raster layers as the worker opens them, or the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsProviderRegistry, QgsRast
 
 from geosam_qgis.texts import tr
 
-#: How GDAL marks an address on the web.
+#: GDAL's prefix for addresses on the web.
 _WEB = "/vsicurl/"
 
 
@@ -27,40 +27,42 @@ class RasterSource:
 
 @dataclass(frozen=True)
 class UnusableLayer:
-    """Why the worker cannot open a layer."""
+    """The reason why the worker cannot open a layer."""
 
     text: str
-    """For people: what was found, and what to do."""
+    """Sentences for the user: the reason and the remedy."""
     exportable: bool
-    """Whether a picture of the layer would serve; see `web_layers`."""
+    """True if a picture of the layer can be segmented instead; see `web_layers`."""
 
 
 def source_of(layer: QgsRasterLayer) -> RasterSource | UnusableLayer:
-    """What the worker would open for a layer, or why it cannot."""
+    """Return the raster that the worker opens for a layer, or the reason why it cannot."""
     name = layer.name()
     if not layer.isValid():
         return UnusableLayer(tr("{} cannot be read. Check the layer's source.").format(name), exportable=False)
     if not layer.crs().isValid():
         return UnusableLayer(tr("{} has no CRS. Set it in the layer's properties.").format(name), exportable=False)
     if layer.providerType() != "gdal":
-        return UnusableLayer(tr("{} is not a file, but comes from a service.").format(name), exportable=True)
+        return UnusableLayer(tr("{} comes from a service, not from a file.").format(name), exportable=True)
     path = _path_of(layer.source())
     if path is None:
-        text = tr("{} is part of another file or inside an archive, or opened with options. Save it as a GeoTIFF.")
+        text = tr("{} is part of another file, is inside an archive, or has options to open it. Save it as a GeoTIFF.")
         return UnusableLayer(text.format(name), exportable=True)
     return _in_its_crs(layer, path)
 
 
 def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
-    """A CRS as the worker takes it: the code of the EPSG, else WKT."""
+    """Return a CRS as text for the worker: its EPSG code, else WKT."""
     authid = crs.authid()
     return authid if authid.startswith("EPSG:") else crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED)
 
 
 def _path_of(uri: str) -> str | None:
-    """The file or address behind a data source of GDAL; None where it is something else."""
+    """Return the file or web address of a data source of GDAL; None for any other source."""
     parts = QgsProviderRegistry.instance().decodeUri("gdal", uri)
-    is_inside = (parts.get("vsiPrefix") or _WEB) != _WEB  # of an archive; newer QGIS gives web addresses a prefix too
+    is_inside = (
+        parts.get("vsiPrefix") or _WEB
+    ) != _WEB  # an archive; newer versions of QGIS give web addresses a prefix, too
     if is_inside or parts.get("layerName") or parts.get("openOptions"):
         return None
     path = str(parts.get("path") or "")
@@ -71,13 +73,13 @@ def _path_of(uri: str) -> str | None:
 
 
 def _in_its_crs(layer: QgsRasterLayer, path: str) -> RasterSource | UnusableLayer:
-    """The layer's CRS is handed on where the file has none, and must be the file's where it has one."""
-    shown, own = layer.crs(), layer.dataProvider().crs()
-    if not own.isValid():
-        return RasterSource(path, {"crs": crs_text(shown)})
-    if own != shown:
-        text = tr("{} is shown in {}, but its file says {}. Set the layer's CRS back, or assign it to the file.")
-        return UnusableLayer(text.format(layer.name(), _name(shown), _name(own)), exportable=False)
+    """Return the raster with the layer's CRS if its file has none; a file with another CRS is unusable."""
+    layer_crs, file_crs = layer.crs(), layer.dataProvider().crs()
+    if not file_crs.isValid():
+        return RasterSource(path, {"crs": crs_text(layer_crs)})
+    if file_crs != layer_crs:
+        text = tr("The CRS of {} is {}, but its file has {}. Reset the CRS of the layer, or assign it to the file.")
+        return UnusableLayer(text.format(layer.name(), _name(layer_crs), _name(file_crs)), exportable=False)
     return RasterSource(path)
 
 

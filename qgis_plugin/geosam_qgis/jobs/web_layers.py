@@ -1,7 +1,7 @@
-"""Layers that are no files, as pictures: WMS, XYZ and others, the way they are drawn, saved as a GeoTIFF of the view.
+"""Pictures of layers that are not files (WMS, XYZ and others): the view as QGIS draws it, saved as a GeoTIFF.
 
-QGIS fetches and writes in a task of its own, with copies of all that a thread must not share. The picture has the
-layer's CRS; where nothing was delivered it is transparent, and the worker takes that for no data.
+QGIS downloads and writes in a task of its own, with copies of everything that threads must not share. The picture has
+the layer's CRS. Parts without data from the server are transparent, and the worker takes them for nodata.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from geosam_qgis.compat import set_creation_options
 from geosam_qgis.jobs.sources import RasterSource
 from geosam_qgis.texts import tr
 
-#: More is not fetched from a server at once.
+#: Largest number of pixels of one picture, to spare the server.
 MAX_PIXELS = 100_000_000
-#: Side of the reduced picture that is looked at to see whether anything was delivered, in pixels.
+#: Side in pixels of the reduced picture that is searched for data.
 _SAMPLE = 256
-#: Bands of a picture that is drawn: red, green, blue, alpha.
+#: Number of the alpha band; the first three are red, green and blue.
 _ALPHA = 4
 
 OnReady = Callable[[RasterSource], None]
@@ -40,7 +40,7 @@ OnFailed = Callable[[str], None]
 
 
 class Picture:
-    """A picture on its way."""
+    """A picture that is being downloaded."""
 
     def __init__(self, path: str, task: QgsRasterFileWriterTask, ready: OnReady, failed: OnFailed) -> None:
         self._path, self._task, self._ready, self._failed = path, task, ready, failed
@@ -50,7 +50,7 @@ class Picture:
         task.taskTerminated.connect(self._end)
 
     def cancel(self) -> None:
-        """Give up, if it is not there yet; `failed` is called without a reason."""
+        """Cancel the download, if it is not finished; `failed` is called with an empty reason."""
         if not self._over:
             self._task.cancel()
 
@@ -67,29 +67,29 @@ class Picture:
 
 
 class Pictures(QObject):
-    """Pictures of layers, in a temporary folder that goes with the project, or with the plugin."""
+    """Pictures of layers, in a temporary folder that is removed with the project, or with the plugin."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._folder: QTemporaryDir | None = None
-        self._taken: list[Picture] = []
+        self._pictures: list[Picture] = []
         self._count = 0
         QgsProject.instance().cleared.connect(self.clear)
 
     def take(
         self, layer: QgsRasterLayer, extent: QgsRectangle, resolution_m: float, ready: OnReady, failed: OnFailed
     ) -> Picture | None:
-        """Save what the layer shows of an extent, in the background; exactly one of the two is called, later.
+        """Save a part of a layer as a picture, in the background; exactly one of the two callbacks is called, later.
 
         Args:
             layer: Any raster layer, with a CRS.
-            extent: In the layer's CRS.
-            resolution_m: Side of a pixel in metres on the ground; it decides on the zoom level of an XYZ layer.
-            ready: Gets the Source that the worker can open.
-            failed: Gets the reason in words; empty if it was cancelled.
+            extent: The part, in the layer's CRS.
+            resolution_m: Side of a pixel in ground metres; it decides on the zoom level of an XYZ layer.
+            ready: Gets the RasterSource of the picture.
+            failed: Gets the reason as a sentence; empty if it was cancelled.
 
         Returns:
-            The picture, which can be cancelled; None if it was never begun.
+            The picture, which can be cancelled; None if the download was not started.
         """
         frame = frame_of(layer, extent, resolution_m)
         self._folder = self._folder or QTemporaryDir()
@@ -106,35 +106,41 @@ class Pictures(QObject):
         task = QgsRasterFileWriterTask(writer, _pipe(layer), *frame, layer.crs(), context)
         task.setDescription(tr("geosam: picture of {}").format(layer.name()))
         picture = Picture(path, task, ready, failed)
-        self._taken.append(picture)
+        self._pictures.append(picture)
         QgsApplication.taskManager().addTask(task)
         return picture
 
     def clear(self) -> None:
-        """Cancel what goes on, and remove all pictures."""
-        for picture in self._taken:
+        """Cancel all downloads, and remove all pictures."""
+        for picture in self._pictures:
             picture.cancel()
-        self._taken.clear()
+        self._pictures.clear()
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
 
     def unload(self) -> None:
-        """Undo everything."""
+        """Cancel and remove everything."""
         QgsProject.instance().cleared.disconnect(self.clear)
         self.clear()
 
 
 def frame_of(layer: QgsRasterLayer, extent: QgsRectangle, resolution_m: float) -> tuple[int, int, QgsRectangle] | str:
-    """Width and height in pixels of a picture, and its bounds, which hold the extent; or why there is none."""
+    """Return width and height of a picture in pixels, and its bounds, which contain the extent; or a reason.
+
+    Args:
+        layer: A raster layer.
+        extent: The part to save, in the layer's CRS.
+        resolution_m: Side of a pixel in ground metres.
+    """
     part = extent.intersect(layer.extent())
     if part.isEmpty():
-        return tr("{} shows nothing here.").format(layer.name())
+        return tr("{} has no data here.").format(layer.name())
     size = resolution_m / metres_per_unit(layer.crs(), part.center())
     width, height = (max(1, math.ceil(length / size - 1e-6)) for length in (part.width(), part.height()))
     if width * height > MAX_PIXELS:
         text = tr(
-            "{} x {} pixels are too many, at most {} million are fetched. Zoom in, or choose a coarser resolution."
+            "The picture is too large: {} x {} pixels, at most {} million. Zoom in, or choose a coarser resolution."
         )
         return text.format(width, height, MAX_PIXELS // 10**6)
     left, top = part.xMinimum(), part.yMaximum()
@@ -142,7 +148,7 @@ def frame_of(layer: QgsRasterLayer, extent: QgsRectangle, resolution_m: float) -
 
 
 def metres_per_unit(crs: QgsCoordinateReferenceSystem, place: QgsPointXY) -> float:
-    """Metres on the ground in a unit of a CRS at a place: the geometric mean over east and north."""
+    """Return the ground metres of one unit of a CRS at a place: the geometric mean of east and north."""
     measure = QgsDistanceArea()
     measure.setSourceCrs(crs, QgsProject.instance().transformContext())
     measure.setEllipsoid("EPSG:7030")
@@ -153,7 +159,7 @@ def metres_per_unit(crs: QgsCoordinateReferenceSystem, place: QgsPointXY) -> flo
 
 
 def _pipe(layer: QgsRasterLayer) -> QgsRasterPipe:
-    """The service and its colours, without what the user did to the layer's brightness."""
+    """Return the service and its colours, without the user's changes of brightness and contrast."""
     pipe = QgsRasterPipe()
     pipe.set(layer.dataProvider().clone())
     pipe.set(layer.renderer().clone())
@@ -161,7 +167,7 @@ def _pipe(layer: QgsRasterLayer) -> QgsRasterPipe:
 
 
 def _problem(path: str) -> str:
-    """Why a picture is of no use, as a look at a few of its pixels tells; empty if it is fine."""
+    """Return the reason why a picture is useless, from a sample of its pixels; empty if it is usable."""
     picture = QgsRasterLayer(path, "picture")
     if not picture.isValid():
         return tr("The picture could not be written: {}. Check the disk.").format(path)
@@ -170,4 +176,4 @@ def _problem(path: str) -> str:
     block = picture.dataProvider().block(_ALPHA, picture.extent(), _SAMPLE, _SAMPLE)
     if any(bytes(block.data())):
         return ""
-    return tr("The server has delivered nothing for this view. Check the connection, or zoom to where there is data.")
+    return tr("The server sent no data for this view. Check the connection, or zoom to a place with data.")

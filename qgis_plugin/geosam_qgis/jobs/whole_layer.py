@@ -1,4 +1,4 @@
-"""*Segment whole layer* and *Segment view*: what is asked before a run, and what is told after it."""
+"""The commands *Segment whole layer* and *Segment view*: the dialog before a run, and the message after it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WholeLayer(QObject):
     """Runs over whole layers, one at a time."""
 
     ended = pyqtSignal(object)
-    """The Outcome of a run."""
+    """The RunOutcome of a run."""
 
     def __init__(self, iface: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -35,26 +35,26 @@ class WholeLayer(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether a run goes on."""
+        """True while a run goes on."""
         return self._run is not None
 
-    def ask(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> JobDialog | None:
-        """Show the dialog, with a raster layer and an extent (`whole`, `view` or `selection`) to begin with."""
+    def show_dialog(self, layer: QgsRasterLayer | None = None, extent: str = "whole") -> JobDialog | None:
+        """Show the dialog with a raster layer and an extent: `whole`, `view` or `selection`."""
         if self._refuses():
             return None
         self._close_dialog()
         self._dialog = dialog = JobDialog(self._iface, layer, extent)
-        dialog.asked.connect(self.start)
+        dialog.confirmed.connect(self.start)
         dialog.open()
         return dialog
 
     def start(self, job: LayerJob) -> LayerRun | None:
-        """Begin a run; None, and a message, if it makes no sense now."""
+        """Start a run; None, with a message, if that is not possible now."""
         if self._refuses():
             return None
-        shown = shown_layer(QgsProject.instance(), job.out)
-        if shown:
-            self._tell(tr("The file is shown as the layer {}. Remove the layer, or choose another file.").format(shown))
+        layer_name = shown_layer(QgsProject.instance(), job.out)
+        if layer_name:
+            self._tell(tr("The layer {} shows this file. Remove the layer, or choose another file.").format(layer_name))
             return None
         self._run = LayerRun(job, self._pictures, self)
         self._run.ended.connect(self._finish)
@@ -62,7 +62,7 @@ class WholeLayer(QObject):
         return self._run
 
     def unload(self) -> None:
-        """Stop everything, and leave nothing behind but what was found."""
+        """Stop everything, and keep only the objects that were found."""
         self._close_dialog()
         if self._run is not None:
             self._run.close()
@@ -70,10 +70,10 @@ class WholeLayer(QObject):
         self._pictures.unload()
 
     def _refuses(self) -> bool:
-        """Whether a run goes on, and another one so has to wait; says so."""
+        """Return True, with a message, if another run goes on."""
         if self._run is not None:
             self._tell(
-                tr("A layer is being segmented already. Wait until it is done, or cancel it in the list of tasks.")
+                tr("Another layer is being segmented. Wait until it is done, or cancel it in the list of tasks.")
             )
         return self._run is not None
 

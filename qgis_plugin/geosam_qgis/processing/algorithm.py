@@ -1,4 +1,4 @@
-"""What all algorithms share."""
+"""The base of all algorithms."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from geosam_qgis.processing.worker_call import missing_worker
 
 
 def icon_path(name: str) -> str:
-    """The file of an icon of the plugin."""
+    """Return the path of an icon of the plugin."""
     return str(Path(__file__).parents[1] / "icons" / f"{name}.svg")
 
 
 class GeosamAlgorithm(QgsProcessingAlgorithm):
-    """An algorithm that a worker carries out; subclasses name themselves in the four texts."""
+    """An algorithm that a worker carries out; subclasses give names, help and tags."""
 
     NAME = ""
-    """The part of `geosam:segment` after the colon."""
+    """Id of the algorithm: the part of `geosam:segment` after the colon."""
     ICON = "geosam"
-    """Name of the icon's file."""
+    """Name of the icon's file without its extension."""
 
     def name(self) -> str:
-        """For models and scripts; never translated."""
+        """Return the id for models and scripts, which is never translated."""
         return self.NAME
 
     def createInstance(self) -> QgsProcessingAlgorithm:
-        """QGIS wants a new one for each run."""
+        """Return a new algorithm; QGIS makes one for each run."""
         return type(self)()
 
     def icon(self) -> QIcon:
-        """In the toolbox."""
+        """Return the icon in the toolbox."""
         return QIcon(icon_path(self.ICON))
 
     def svgIconPath(self) -> str:
-        """In the designer of models."""
+        """Return the path of the icon in the model designer."""
         return icon_path(self.ICON)
 
     def canExecute(self) -> tuple[bool, str]:
-        """Whether there is a worker; if not, how to get one."""
+        """Return True if there is a worker, else False and how to get one."""
         problem = missing_worker()
         return not problem, problem
 
     def add(self, parameter: QgsProcessingParameterDefinition, text: str = "", *, advanced: bool = False) -> None:
-        """Declare a parameter, with a help text."""
+        """Declare a parameter with a help text."""
         if text:
             parameter.setHelp(text)
         if advanced:
@@ -54,5 +54,5 @@ class GeosamAlgorithm(QgsProcessingAlgorithm):
         self.addParameter(parameter)
 
     def number(self, parameters: dict[str, Any], name: str, context: Any) -> float | None:
-        """The value of an optional number; None where it was left empty."""
+        """Return the value of an optional number; None if it is empty."""
         return None if parameters.get(name) is None else self.parameterAsDouble(parameters, name, context)

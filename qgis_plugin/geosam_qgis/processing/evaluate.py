@@ -1,4 +1,4 @@
-"""`geosam:evaluate`: how well predicted polygons agree with reference polygons."""
+"""`geosam:evaluate`: agreement of predicted polygons with reference polygons."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from qgis.core import (
     QgsProcessingParameterNumber,
 )
 
+from geosam_qgis.engine.error_messages import plain_text
 from geosam_qgis.processing.algorithm import GeosamAlgorithm
 from geosam_qgis.processing.inputs import as_file
 from geosam_qgis.processing.report import html_report
 from geosam_qgis.processing.worker_call import call_worker
 from geosam_qgis.texts import tr
 
-#: Number outputs, and where they are in the worker's answer.
+#: Numbers of the output, with their keys in the worker's answer.
 _NUMBERS = {
     "PREDICTED_COUNT": ("predicted",),
     "REFERENCE_COUNT": ("reference",),
@@ -48,27 +49,28 @@ class Evaluate(GeosamAlgorithm):
     OUTPUT_HTML, OUTPUT_JSON = "OUTPUT_HTML", "OUTPUT_JSON"
 
     def displayName(self) -> str:
-        """In the toolbox."""
+        """Return the name in the toolbox."""
         return tr("Evaluate polygons")
 
     def group(self) -> str:
-        """In the toolbox."""
+        """Return the name of the group in the toolbox."""
         return tr("Evaluation")
 
     def groupId(self) -> str:
-        """Never translated."""
+        """Return the id of the group, which is never translated."""
         return "evaluation"
 
     def shortHelpString(self) -> str:
-        """Beside the parameters."""
+        """Return the help beside the parameters."""
         return tr(
             "Compares predicted polygons with reference polygons, one to one: precision and recall of objects, IoU, "
-            "over- and under-segmentation, and how true the outlines are.\n\n"
-            "Where the reference is complete only in some areas, give these as polygons: nothing else is judged."
+            "over- and under-segmentation, and accuracy of outlines.\n\n"
+            "If the reference is complete only in some areas, choose a layer with these areas: only objects inside "
+            "them count."
         )
 
     def tags(self) -> list[str]:
-        """What it is found by."""
+        """Return the search words of the toolbox."""
         return tr("accuracy,assessment,iou,precision,recall,f1,validation,compare,polygons").split(",")
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
@@ -77,14 +79,14 @@ class Evaluate(GeosamAlgorithm):
         polygons = [QgsProcessing.SourceType.TypeVectorPolygon]
         self.add(QgsProcessingParameterFeatureSource(self.PREDICTED, tr("Predicted polygons"), polygons))
         self.add(QgsProcessingParameterFeatureSource(self.REFERENCE, tr("Reference polygons"), polygons))
-        within = QgsProcessingParameterFeatureSource(self.WITHIN, tr("Judge only within"), polygons, optional=True)
-        self.add(within, tr("Polygons inside which the reference is complete."))
+        within = QgsProcessingParameterFeatureSource(self.WITHIN, tr("Compare only within"), polygons, optional=True)
+        self.add(within, tr("Areas in which the reference is complete."))
         double = QgsProcessingParameterNumber.Type.Double
         self.add(QgsProcessingParameterNumber(self.IOU, tr("IoU that makes a match"), double, 0.5, False, 0, 1))
         tolerance = QgsProcessingParameterNumber(
             self.TOLERANCE, tr("Tolerance of outlines (metres)"), double, None, True, 0
         )
-        self.add(tolerance, tr("How far apart matching outlines may be. From the objects' size if empty."))
+        self.add(tolerance, tr("Largest distance of matching outlines. Empty: from the size of the objects."))
         html, data = tr("HTML files (*.html)"), tr("JSON files (*.json)")
         self.add(QgsProcessingParameterFileDestination(self.OUTPUT_HTML, tr("Report"), html, None, True))
         self.add(QgsProcessingParameterFileDestination(self.OUTPUT_JSON, tr("Numbers"), data, None, True, False))
@@ -92,18 +94,18 @@ class Evaluate(GeosamAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, name.replace("_", " ").capitalize()))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
-        """Whether a comparison makes sense; if not, one sentence."""
-        fine, text = super().checkParameterValues(parameters, context)
+        """Return True if a comparison is possible, else False and the reason in one sentence."""
+        is_valid, text = super().checkParameterValues(parameters, context)
         for name in (self.PREDICTED, self.REFERENCE, self.WITHIN):
-            source = self.parameterAsSource(parameters, name, context) if fine else None
+            source = self.parameterAsSource(parameters, name, context) if is_valid else None
             if source is not None and not source.sourceCrs().isValid():
                 return False, tr("{} has no CRS. Set it in the layer's properties.").format(source.sourceName())
-        return fine, text
+        return is_valid, text
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        """Run."""
+        """Run the algorithm."""
         options: dict[str, Any] = {"iou": self.parameterAsDouble(parameters, self.IOU, context)}
         tolerance = self.number(parameters, self.TOLERANCE, context)
         if tolerance:
@@ -114,14 +116,14 @@ class Evaluate(GeosamAlgorithm):
             "predicted": self._file(parameters, self.PREDICTED, context, feedback),
             "reference": self._file(parameters, self.REFERENCE, context, feedback),
         }
-        found = call_worker("evaluate", {**layers, "options": options}, feedback)
-        for note in found["notes"]:
-            feedback.pushWarning(note)
-        results = {name: _at(found, place) for name, place in _NUMBERS.items()}
+        scores = call_worker("evaluate", {**layers, "options": options}, feedback)
+        for note in scores["notes"]:
+            feedback.pushWarning(plain_text(note))
+        results = {name: _at(scores, keys) for name, keys in _NUMBERS.items()}
         for name, value in results.items():
             feedback.pushInfo(f"{name}: {'-' if value is None else value}")
-        written = {self.OUTPUT_HTML: html_report(found), self.OUTPUT_JSON: json.dumps(found, indent=1)}
-        for name, text in written.items():
+        reports = {self.OUTPUT_HTML: html_report(scores), self.OUTPUT_JSON: json.dumps(scores, indent=1)}
+        for name, text in reports.items():
             path = self.parameterAsFileOutput(parameters, name, context)
             if path:
                 _write(path, text)
@@ -137,10 +139,11 @@ class Evaluate(GeosamAlgorithm):
         return as_file(source, name.lower(), feedback)
 
 
-def _at(found: dict[str, Any], place: tuple[str, ...]) -> Any:
-    for key in place:
-        found = found[key]
-    return found
+def _at(scores: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    value: Any = scores
+    for key in keys:
+        value = value[key]
+    return value
 
 
 def _write(path: str, text: str) -> None:

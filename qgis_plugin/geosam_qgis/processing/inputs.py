@@ -1,4 +1,4 @@
-"""Vector layers as files that the worker reads."""
+"""Vector layers as temporary files that the worker reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qgis.PyQt.QtCore import QMetaType
 from geosam_qgis.processing.outputs import temporary_path
 from geosam_qgis.texts import tr
 
-#: Attributes of other types are left behind: GeoPackages cannot hold them, or not all of them.
+#: Types of the attributes that are copied; a GeoPackage cannot hold all the others.
 _TYPES = (
     QMetaType.Type.Bool,
     QMetaType.Type.Int,
@@ -32,18 +32,26 @@ _TYPES = (
     QMetaType.Type.QDate,
     QMetaType.Type.QDateTime,
 )
-#: Above any number that a file gives to a feature in practice.
+#: First number for features that are not saved yet, above all numbers in files.
 _UNSAVED = 10**12
 
 
 def as_file(source: QgsProcessingFeatureSource, name: str, feedback: QgsProcessingFeedback) -> str:
-    """Write the features of any layer, filtered and selected as the user said, to a temporary GeoPackage.
+    """Write the features of any layer, with the user's filter and selection, to a temporary GeoPackage.
 
-    Edits that are not saved yet are among them, and features keep their numbers, by which objects without an
-    `object_id` are named. Curves become lines, and heights are left behind.
+    Unsaved edits are included. Features keep their numbers, which name objects without an `object_id`. Curves become
+    straight lines, and heights are dropped.
+
+    Args:
+        source: The layer.
+        name: Name of the file and of its layer.
+        feedback: Tells when the user cancels.
+
+    Returns:
+        Path of the file.
 
     Raises:
-        QgsProcessingException: the file cannot be written.
+        QgsProcessingException: the file cannot be written, or the user cancelled.
     """
     path = temporary_path(f"{name}.gpkg")
     columns = [index for index in range(len(source.fields())) if _is_kept(source.fields(), index)]
@@ -57,7 +65,7 @@ def as_file(source: QgsProcessingFeatureSource, name: str, feedback: QgsProcessi
         path, fields, kind, source.sourceCrs(), QgsCoordinateTransformContext(), options
     )
     _check(writer)
-    unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks  # geosam repairs what can be repaired
+    unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks  # the worker repairs polygons
     for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
         if feedback.isCanceled():
             raise QgsProcessingException(tr("Cancelled."))
@@ -73,7 +81,7 @@ def as_file(source: QgsProcessingFeatureSource, name: str, feedback: QgsProcessi
 
 
 def _number(feature: QgsFeature) -> int:
-    """The number of a feature; those of new ones, which are negative until they are saved, go above all others."""
+    """Return the number of a feature; new features have negative ones until they are saved, which go to the end."""
     return feature.id() if feature.id() >= 0 else _UNSAVED - feature.id()
 
 
@@ -82,7 +90,7 @@ def _is_kept(fields: QgsFields, index: int) -> bool:
 
 
 def _plain(geometry: QgsGeometry) -> QgsGeometry:
-    """Without curves, heights and measures."""
+    """Return a geometry without curves, heights and measures."""
     plain = QgsGeometry(geometry)
     if not plain.isNull():
         plain.convertToStraightSegment()
@@ -93,4 +101,4 @@ def _plain(geometry: QgsGeometry) -> QgsGeometry:
 
 def _check(writer: QgsVectorFileWriter) -> None:
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
-        raise QgsProcessingException(tr("A layer cannot be handed on: {}").format(writer.errorMessage()))
+        raise QgsProcessingException(tr("A layer cannot be copied for the worker: {}").format(writer.errorMessage()))

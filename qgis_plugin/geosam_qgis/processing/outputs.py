@@ -1,4 +1,4 @@
-"""Where the worker's polygons go: it writes files itself, everything else is filled from a file of its own."""
+"""Outputs of the algorithms: the worker writes files itself; all other outputs are copied from a temporary file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from qgis.core import (
 
 from geosam_qgis.texts import tr
 
-#: Name of the parameter.
+#: Name of the output parameter.
 OUTPUT = "OUTPUT"
 #: Extensions of the formats that geosam writes.
 WRITTEN = (".gpkg", ".geojson", ".json", ".shp", ".parquet", ".geoparquet", ".fgb")
 
 
-def wanted_file(parameters: dict[str, Any], context: QgsProcessingContext) -> str:
-    """The file that the output is to be, where the worker can write it; empty if it is something else."""
+def output_file(parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+    """Return the path of the output, if the worker can write it; empty for any other output."""
     value = parameters.get(OUTPUT)
     if isinstance(value, QgsProcessingOutputLayerDefinition):
         if value.useRemapping():
@@ -39,14 +39,14 @@ def wanted_file(parameters: dict[str, Any], context: QgsProcessingContext) -> st
 
 
 def direct_path(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
-    """As :func:`wanted_file`, and it will be loaded into the project if that was asked for."""
-    if not wanted_file(parameters, context):
+    """Return the path as :func:`output_file` does, and let QGIS load the file if the user has chosen that."""
+    if not output_file(parameters, context):
         return ""
     return str(algorithm.parameterAsOutputLayer(parameters, OUTPUT, context))
 
 
 def temporary_path(name: str) -> str:
-    """A file in a new folder that goes with the session."""
+    """Return the path for a file in a new folder, which is removed with the session."""
     return QgsProcessingUtils.generateTempFilename(name)
 
 
@@ -57,7 +57,7 @@ def to_sink(
     feedback: QgsProcessingFeedback,
     path: str,
 ) -> str:
-    """Copy the features of a GeoPackage of the worker to the output; returns where they are.
+    """Copy the features of the worker's GeoPackage to the output, and return its address.
 
     Raises:
         QgsProcessingException: the output cannot be made or written.

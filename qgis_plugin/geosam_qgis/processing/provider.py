@@ -1,4 +1,4 @@
-"""The provider: the algorithms under one name."""
+"""The provider of all algorithms."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from geosam_qgis.processing.segment_raster import SegmentRaster
 
 
 class GeosamProvider(QgsProcessingProvider):
-    """What `plugin.py` registers, with an interface or without one."""
+    """The provider that `plugin.py` registers, with or without a main window."""
 
     def id(self) -> str:
-        """The part of `geosam:segment` before the colon."""
+        """Return the part of `geosam:segment` before the colon."""
         return "geosam"
 
     def name(self) -> str:
-        """As in the toolbox."""
+        """Return the name in the toolbox."""
         return "geosam"
 
     def longName(self) -> str:
-        """As in lists of providers."""
+        """Return the name in lists of providers."""
         return "geosam"
 
     def icon(self) -> QIcon:
-        """Beside the name."""
+        """Return the icon beside the name."""
         return QIcon(icon_path("geosam"))
 
     def svgIconPath(self) -> str:
-        """Likewise, where it is drawn larger."""
+        """Return the path of the icon for larger drawings."""
         return icon_path("geosam")
 
     def loadAlgorithms(self) -> None:
-        """Add the algorithms."""
+        """Add the algorithms; QGIS calls this."""
         for algorithm in (SegmentRaster(), SegmentPrompts(), Evaluate()):
             self.addAlgorithm(algorithm)

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as a page for people."""
+"""The numbers of an evaluation as an HTML page."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from geosam_qgis.engine.error_messages import plain_text
 from geosam_qgis.texts import tr
 
 _STYLE = "body{font-family:sans-serif}td,th{padding:2px 12px;text-align:left}td+td{text-align:right}"
 
 
-def html_report(found: dict[str, Any]) -> str:
-    """A page with the worker's answer to *evaluate*; texts out of the data are escaped."""
-    iou, tolerance = _shown(found["iou"]), _shown(found["boundary"]["tolerance_m"])
+def html_report(scores: dict[str, Any]) -> str:
+    """Return a page with the worker's answer to *evaluate*; texts from the data are escaped."""
+    iou, tolerance = _shown(scores["iou"]), _shown(scores["boundary"]["tolerance_m"])
     objects = [
-        (tr("Predicted objects"), found["predicted"]),
-        (tr("Reference objects"), found["reference"]),
-        (tr("Matched, at an IoU of {}").format(iou), found["matched"]),
-        (tr("Precision"), found["precision"]),
-        (tr("Recall"), found["recall"]),
-        (tr("F1"), found["f1"]),
-        (tr("Mean IoU of the matched"), found["mean_iou_matched"]),
-        (tr("Mean best IoU of the reference"), found["mean_iou_reference"]),
-        (tr("Over-segmentation"), found["segmentation"]["over"]),
-        (tr("Under-segmentation"), found["segmentation"]["under"]),
-        (tr("Precision of outlines, within {} m").format(tolerance), found["boundary"]["precision"]),
-        (tr("Recall of outlines"), found["boundary"]["recall"]),
-        (tr("F1 of outlines"), found["boundary"]["f1"]),
-        (tr("Predicted area (square metres)"), found["predicted_area_m2"]),
-        (tr("Reference area (square metres)"), found["reference_area_m2"]),
+        (tr("Predicted objects"), scores["predicted"]),
+        (tr("Reference objects"), scores["reference"]),
+        (tr("Matched objects, at an IoU of {}").format(iou), scores["matched"]),
+        (tr("Precision"), scores["precision"]),
+        (tr("Recall"), scores["recall"]),
+        (tr("F1"), scores["f1"]),
+        (tr("Mean IoU of matched objects"), scores["mean_iou_matched"]),
+        (tr("Mean best IoU of reference objects"), scores["mean_iou_reference"]),
+        (tr("Over-segmentation"), scores["segmentation"]["over"]),
+        (tr("Under-segmentation"), scores["segmentation"]["under"]),
+        (tr("Precision of outlines, within {} m").format(tolerance), scores["boundary"]["precision"]),
+        (tr("Recall of outlines"), scores["boundary"]["recall"]),
+        (tr("F1 of outlines"), scores["boundary"]["f1"]),
+        (tr("Predicted area (square metres)"), scores["predicted_area_m2"]),
+        (tr("Reference area (square metres)"), scores["reference_area_m2"]),
     ]
     title = escape(tr("Predicted against reference polygons"))
     body = _table(objects)
-    if found["classes"]:
-        rows = [(name, *score.values()) for name, score in found["classes"].items()]
+    if scores["classes"]:
+        rows = [(name, *score.values()) for name, score in scores["classes"].items()]
         body += _table(rows, (tr("Class"), tr("Reference"), tr("Recall"), tr("Mean IoU")))
-    body += "".join(f"<p>{escape(note)}</p>" for note in found["notes"])
+    body += "".join(f"<p>{escape(plain_text(note))}</p>" for note in scores["notes"])
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f"<!DOCTYPE html><html><head>{head}</head><body><h1>{title}</h1>{body}</body></html>\n"
 

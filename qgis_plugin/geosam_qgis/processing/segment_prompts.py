@@ -22,28 +22,28 @@ from geosam_qgis.texts import tr
 
 
 class SegmentPrompts(SegmentationAlgorithm):
-    """Find the objects that the features of a layer point to."""
+    """Find the objects that the features of a prompt layer select."""
 
     NAME = "segmentprompts"
     ICON = "prompts"
     PROMPTS, POLYGONS, GRANULARITY, SKIP_OUTSIDE = "PROMPTS", "POLYGONS", "GRANULARITY", "SKIP_OUTSIDE"
 
     def displayName(self) -> str:
-        """In the toolbox."""
+        """Return the name in the toolbox."""
         return tr("Segment with prompt layer")
 
     def shortHelpString(self) -> str:
-        """Beside the parameters."""
+        """Return the help beside the parameters."""
         return tr(
-            "Finds one object for each feature of a layer: the one a point lies in, or the one a polygon surrounds or "
-            "sketches. The layer may have any CRS; only selected features can be used.\n\n"
-            "A field object_id gathers several features into one object; a field label tells points that include (1) "
-            "from points that exclude (0); a field granularity says what is meant by a click: auto, part, whole or "
-            "group. Other fields are handed on to the polygons."
+            "Finds one object for each feature of a layer: the object under a point, or the object inside a polygon. "
+            "The layer may have any CRS, and you can use only its selected features.\n\n"
+            "Fields with a meaning: object_id joins several features to one object; label is 1 for points that include "
+            "and 0 for points that exclude; granularity is the level of detail: auto, part, whole or group. All other "
+            "fields are copied to the polygons."
         )
 
     def tags(self) -> list[str]:
-        """What it is found by."""
+        """Return the search words of the toolbox."""
         return tr("segmentation,prompts,points,boxes,clicks,segment anything,sam,polygons,digitize").split(",")
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
@@ -52,10 +52,10 @@ class SegmentPrompts(SegmentationAlgorithm):
         self.add_input()
         kinds = [QgsProcessing.SourceType.TypeVectorPoint, QgsProcessing.SourceType.TypeVectorPolygon]
         self.add(QgsProcessingParameterFeatureSource(self.PROMPTS, tr("Prompt layer"), kinds))
-        stands_for = [tr("box: the object inside its bounds"), tr("mask: the object it sketches")]
-        self.add(QgsProcessingParameterEnum(self.POLYGONS, tr("A polygon stands for"), stands_for, False, 0))
+        encodings = [tr("box: the object in its bounding box"), tr("mask: the object with about this outline")]
+        self.add(QgsProcessingParameterEnum(self.POLYGONS, tr("A polygon stands for"), encodings, False, 0))
         detail = QgsProcessingParameterEnum(self.GRANULARITY, tr("A prompt means"), list(GRANULARITIES), False, 0)
-        self.add(detail, tr("Where the layer does not say it itself; auto is what the model finds best."))
+        self.add(detail, tr("Level of detail of prompts without the field granularity. With auto, the model chooses."))
         outside = QgsProcessingParameterBoolean(self.SKIP_OUTSIDE, tr("Leave out prompts outside the raster"), False)
         self.add(outside)
         self.add_shaping()
@@ -63,19 +63,21 @@ class SegmentPrompts(SegmentationAlgorithm):
         self.add_output()
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
-        """Whether a run makes sense; if not, one sentence."""
-        fine, text = super().checkParameterValues(parameters, context)
-        if not fine:
-            return fine, text
+        """Return True if a run is possible, else False and the reason in one sentence."""
+        is_valid, text = super().checkParameterValues(parameters, context)
+        if not is_valid:
+            return is_valid, text
         prompts = self.parameterAsSource(parameters, self.PROMPTS, context)
         if prompts is not None and not prompts.sourceCrs().isValid():
-            return False, tr("Prompt layer: {} has no CRS. Set it in its properties.").format(prompts.sourceName())
+            return False, tr("Prompt layer: {} has no CRS. Set it in the layer's properties.").format(
+                prompts.sourceName()
+            )
         return True, ""
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        """Run."""
+        """Run the algorithm."""
         source = self.parameterAsSource(parameters, self.PROMPTS, context)
         if source is None:
             raise QgsProcessingException(self.invalidSourceError(parameters, self.PROMPTS))
@@ -85,4 +87,4 @@ class SegmentPrompts(SegmentationAlgorithm):
             GRANULARITIES[self.parameterAsEnum(parameters, self.GRANULARITY, context)],
             self.parameterAsBool(parameters, self.SKIP_OUTSIDE, context),
         )
-        return self.segmented(parameters, context, feedback, prompts)
+        return self.segment(parameters, context, feedback, prompts)

@@ -22,20 +22,19 @@ class SegmentRaster(SegmentationAlgorithm):
     MIN_IOU, MIN_STABILITY = "MIN_IOU", "MIN_STABILITY"
 
     def displayName(self) -> str:
-        """In the toolbox."""
+        """Return the name in the toolbox."""
         return tr("Segment raster")
 
     def shortHelpString(self) -> str:
-        """Beside the parameters."""
+        """Return the help beside the parameters."""
         return tr(
-            "Finds all objects of a raster, as large as it may be, and gives each as one polygon, with its area, "
-            "perimeter and score.\n\n"
-            "The polygons are in the raster's CRS (longitude and latitude in GeoJSON). A run that was cancelled goes "
-            "on where it stopped when the same output file and parameters are given again."
+            "Finds all objects of a raster of any size. Each object is one polygon with area, perimeter and score.\n\n"
+            "The polygons have the CRS of the raster (longitude and latitude in GeoJSON). A cancelled run continues "
+            "when you start it again with the same output file and the same parameters."
         )
 
     def tags(self) -> list[str]:
-        """What it is found by."""
+        """Return the search words of the toolbox."""
         text = tr("segmentation,objects,polygons,vectorize,polygonize,segment anything,sam,roofs,fields,crowns,imagery")
         return text.split(",")
 
@@ -46,19 +45,19 @@ class SegmentRaster(SegmentationAlgorithm):
         self.add_shaping()
         self.add_reading()
         for name, label in (
-            (self.MIN_IOU, tr("Least predicted IoU of a mask")),
-            (self.MIN_STABILITY, tr("Least stability of a mask")),
+            (self.MIN_IOU, tr("Minimum predicted IoU of a mask")),
+            (self.MIN_STABILITY, tr("Minimum stability of a mask")),
         ):
             kind = QgsProcessingParameterNumber.Type.Double
             number = QgsProcessingParameterNumber(name, label, kind, None, True, 0, 1)
-            self.add(number, tr("The model's own if empty."), advanced=True)
+            self.add(number, tr("Empty: the default of the model."), advanced=True)
         self.add_output()
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        """Run."""
-        asked = {"min_predicted_iou": self.MIN_IOU, "min_stability": self.MIN_STABILITY}
-        values = {field: self.number(parameters, name, context) for field, name in asked.items()}
+        """Run the algorithm."""
+        names = {"min_predicted_iou": self.MIN_IOU, "min_stability": self.MIN_STABILITY}
+        values = {field: self.number(parameters, name, context) for field, name in names.items()}
         keep = {field: value for field, value in values.items() if value is not None}
-        return self.segmented(parameters, context, feedback, keep=keep)
+        return self.segment(parameters, context, feedback, keep=keep)

@@ -1,4 +1,4 @@
-"""From a raster to polygons: what the algorithms with and without prompts share."""
+"""From a raster to polygons: the common part of the algorithms with and without prompts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
+from geosam_qgis.engine.error_messages import plain_text
 from geosam_qgis.jobs.results import shown_layer
 from geosam_qgis.jobs.run_request import DEVICES, LAYOUTS, MODELS, Bounds, PromptSource, RunRequest
 from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, source_of
 from geosam_qgis.processing.algorithm import GeosamAlgorithm
-from geosam_qgis.processing.outputs import OUTPUT, direct_path, temporary_path, to_sink, wanted_file
+from geosam_qgis.processing.outputs import OUTPUT, direct_path, output_file, temporary_path, to_sink
 from geosam_qgis.processing.worker_call import call_worker
 from geosam_qgis.texts import tr
 
@@ -49,11 +50,11 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         self._window: Bounds | None = None
 
     def group(self) -> str:
-        """In the toolbox."""
+        """Return the name of the group in the toolbox."""
         return tr("Segmentation")
 
     def groupId(self) -> str:
-        """Never translated."""
+        """Return the id of the group, which is never translated."""
         return "segmentation"
 
     def add_input(self) -> None:
@@ -61,34 +62,34 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         self.add(QgsProcessingParameterRasterLayer(self.INPUT, tr("Raster layer")))
         model = QgsProcessingParameterString(self.MODEL, tr("Model"), MODELS[0])
         model.setMetadata({"widget_wrapper": {"value_hints": list(MODELS)}})
-        self.add(model, tr("One of `geosam models`, or a file of weights."))
+        self.add(model, tr("Name of a model, or path of a file with weights."))
 
     def add_shaping(self) -> None:
-        """Declare how objects become polygons."""
+        """Declare the parameters for the shape of polygons."""
         self.add(
             QgsProcessingParameterEnum(
-                self.LAYOUT, tr("Layout"), [tr("overlapping: objects as found"), tr("planar: no overlaps")], False, 0
+                self.LAYOUT, tr("Layout"), [tr("overlapping: objects may overlap"), tr("planar: no overlaps")], False, 0
             )
         )
-        self._amount(self.SIMPLIFY, tr("Simplify (metres)"), tr("Largest shift of outlines."))
-        self._amount(self.MIN_AREA, tr("Minimal area (square metres)"), tr("Smaller objects are left out."))
+        self._amount(self.SIMPLIFY, tr("Simplify (metres)"), tr("Largest distance that an outline may move."))
+        self._amount(self.MIN_AREA, tr("Minimum area (square metres)"), tr("Smaller objects are left out."))
         self._amount(self.FILL_HOLES, tr("Fill holes up to (square metres)"), "")
 
     def add_reading(self) -> None:
-        """Declare which part of the raster is read, and how; and the computer's part."""
+        """Declare the parameters for reading the raster, and those of the run."""
         self.add(
             QgsProcessingParameterExtent(self.EXTENT, tr("Extent"), optional=True),
-            tr("Only this part is looked at. Everything if empty."),
+            tr("The part of the raster to segment. Empty: the whole raster."),
         )
         self.add(
             QgsProcessingParameterNumber(self.RESOLUTION, tr("Resolution (metres)"), _DOUBLE, None, True, 0),
-            tr("Ground size of a pixel to work at. The raster's own if empty."),
+            tr("Side of a pixel on the ground. Empty: the resolution of the raster."),
         )
         bands = QgsProcessingParameterBand(self.BANDS, tr("Bands"), None, self.INPUT, True, True)
-        self.add(bands, tr("Red, green, blue, or one as grey. By their colour interpretation if empty."))
+        self.add(bands, tr("Three bands as red, green and blue, or one as grey. Empty: by the colours in the file."))
         self.add(
             QgsProcessingParameterString(self.STRETCH, tr("Stretch"), "auto"),
-            tr("From band values to 8 bits: auto, none, MIN,MAX or percentiles as in p2,p98."),
+            tr("Conversion of band values to 8 bits: auto, none, MIN,MAX or percentiles such as p2,p98."),
             advanced=True,
         )
         self.add(QgsProcessingParameterEnum(self.DEVICE, tr("Device"), list(DEVICES), False, 0), advanced=True)
@@ -99,7 +100,7 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         folder = QgsProcessingParameterFile.Behavior.Folder
         self.add(
             QgsProcessingParameterFile(self.CACHE, tr("Cache folder"), folder, optional=True),
-            tr("Keeps what a model saw of each tile, so that other runs over the raster are quicker."),
+            tr("Keeps the embeddings of the tiles, so that later runs over the same raster are faster."),
             advanced=True,
         )
         self.add(
@@ -107,41 +108,43 @@ class SegmentationAlgorithm(GeosamAlgorithm):
             advanced=True,
         )
         self.add(
-            QgsProcessingParameterBoolean(self.RESTART, tr("Drop what an interrupted run has done"), False),
+            QgsProcessingParameterBoolean(self.RESTART, tr("Discard the results of an interrupted run"), False),
             advanced=True,
         )
 
     def add_output(self) -> None:
-        """Declare what comes out."""
+        """Declare the outputs."""
         kind = QgsProcessing.SourceType.TypeVectorPolygon
         self.add(QgsProcessingParameterFeatureSink(OUTPUT, tr("Objects"), kind))
         self.addOutput(QgsProcessingOutputNumber(self.COUNT, tr("Number of objects")))
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
-        """Whether a run makes sense; if not, one sentence."""
-        fine, text = super().checkParameterValues(parameters, context)
-        if not fine:
-            return fine, text
+        """Return True if a run is possible, else False and the reason in one sentence."""
+        is_valid, text = super().checkParameterValues(parameters, context)
+        if not is_valid:
+            return is_valid, text
         source = self._raster(parameters, context)
         if isinstance(source, UnusableLayer):
             return False, source.text
         tile, overlap = (self.parameterAsInt(parameters, name, context) for name in (self.TILE_SIZE, self.OVERLAP))
         if overlap >= tile:
-            return False, tr("Overlap: {} pixels, less than the tile size wanted ({}).").format(overlap, tile)
+            return False, tr("Overlap of tiles: found {} pixels, expected less than the tile size ({}).").format(
+                overlap, tile
+            )
         bands = self.parameterAsInts(parameters, self.BANDS, context)
         if len(bands) not in (0, 1, 3):
-            return False, tr("Bands: {} were chosen, three or one wanted.").format(len(bands))
-        path = wanted_file(parameters, context)
-        shown = shown_layer(context.project(), path) if path and context.project() else ""
-        if shown:
-            text = tr("The output is shown as the layer {}. Remove the layer, or choose another file.")
-            return False, text.format(shown)
+            return False, tr("Bands: found {}, expected one or three.").format(len(bands))
+        path = output_file(parameters, context)
+        layer_name = shown_layer(context.project(), path) if path and context.project() else ""
+        if layer_name:
+            text = tr("The layer {} shows the output file. Remove the layer, or choose another file.")
+            return False, text.format(layer_name)
         return True, ""
 
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        """Ask the layer what it is, which only its own thread may."""
+        """Read the properties of the raster layer, which only its own thread may do."""
         del feedback
         layer = self.parameterAsRasterLayer(parameters, self.INPUT, context)
         source = self._raster(parameters, context)
@@ -151,7 +154,7 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         self._window = self._bounds(parameters, context, layer)
         return True
 
-    def segmented(
+    def segment(
         self,
         parameters: dict[str, Any],
         context: QgsProcessingContext,
@@ -159,7 +162,15 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         prompts: PromptSource | None = None,
         **running: Any,
     ) -> dict[str, Any]:
-        """Run the worker and deliver what it wrote; `running` are more fields of the library's `RunOptions`."""
+        """Run the worker, and return the results of the algorithm.
+
+        Args:
+            parameters: Parameters of the algorithm.
+            context: Context of the algorithm.
+            feedback: Gets progress and messages.
+            prompts: Prompt layer; None for all objects.
+            **running: More fields of the library's `RunOptions`.
+        """
         path = direct_path(self, parameters, context)
         request = RunRequest(
             source=self._source,
@@ -175,9 +186,11 @@ class SegmentationAlgorithm(GeosamAlgorithm):
             summary = call_worker("run", request.params(), feedback)
         except QgsProcessingException:
             if path and feedback.isCanceled():
-                feedback.pushInfo(tr("What was finished is kept: the same call goes on from there."))
+                feedback.pushInfo(
+                    tr("Finished tiles are kept. Run the algorithm again with the same output to continue from there.")
+                )
             raise
-        tell(summary, feedback)
+        report_summary(summary, feedback)
         output = path or to_sink(self, parameters, context, feedback, request.out)
         return {OUTPUT: output, self.COUNT: summary["count"]}
 
@@ -188,7 +201,7 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         return source_of(layer)
 
     def _reading(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
-        """Options of the worker's method `open`."""
+        """Return the options of the worker's method *open*."""
         options: dict[str, Any] = {"stretch": self.parameterAsString(parameters, self.STRETCH, context) or "auto"}
         resolution = self.number(parameters, self.RESOLUTION, context)
         if resolution:
@@ -201,14 +214,14 @@ class SegmentationAlgorithm(GeosamAlgorithm):
     def _bounds(
         self, parameters: dict[str, Any], context: QgsProcessingContext, layer: QgsRasterLayer
     ) -> Bounds | None:
-        """The extent in the raster's CRS; None where there is none."""
+        """Return the extent in the raster's CRS; None if it is empty."""
         extent = self.parameterAsExtent(parameters, self.EXTENT, context, layer.crs())
         if extent.isNull():
             return None
         return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
 
     def _running(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
-        """Fields of the library's `RunOptions`; QGIS has asked already whether a file is to be replaced."""
+        """Return fields of the library's `RunOptions`."""
         return {
             "tile_size": self.parameterAsInt(parameters, self.TILE_SIZE, context),
             "overlap": self.parameterAsInt(parameters, self.OVERLAP, context),
@@ -218,17 +231,17 @@ class SegmentationAlgorithm(GeosamAlgorithm):
             "fill_holes_m2": self.parameterAsDouble(parameters, self.FILL_HOLES, context),
             "allow_partial": self.parameterAsBool(parameters, self.ALLOW_PARTIAL, context),
             "restart": self.parameterAsBool(parameters, self.RESTART, context),
-            "overwrite": True,
+            "overwrite": True,  # QGIS has asked before it replaces a file
         }
 
     def _amount(self, name: str, label: str, text: str) -> None:
         self.add(QgsProcessingParameterNumber(name, label, _DOUBLE, 0, False, 0), text)
 
 
-def tell(summary: dict[str, Any], feedback: QgsProcessingFeedback) -> None:
-    """Say what a run did, and warn of what is missing."""
+def report_summary(summary: dict[str, Any], feedback: QgsProcessingFeedback) -> None:
+    """Report the result of a run, with its warnings and missing tiles."""
     for warning in summary["warnings"]:
-        feedback.pushWarning(warning)
+        feedback.pushWarning(plain_text(warning))
     failed = summary["failed_tiles"]
     if failed:
         text = tr("{} of {} tiles failed and are missing: {}")

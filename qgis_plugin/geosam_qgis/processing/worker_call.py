@@ -1,7 +1,7 @@
-"""A call of the worker that is waited for: in the thread of a Processing algorithm, or without any interface.
+"""A call of the worker that waits for its answer: in the thread of an algorithm, or without any interface.
 
-The call has a worker of its own, so that it neither waits for clicks nor keeps them waiting, and its memory is given
-back at the end.
+Every call has a worker of its own, so that runs and clicks do not wait for each other, and all its memory is free again
+at the end.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from geosam_qgis.engine.locations import find_worker
 from geosam_qgis.jobs.run_request import PATIENCE_MS
 from geosam_qgis.texts import tr
 
-#: How often it is looked whether the user cancelled, in milliseconds.
-LOOK_MS = 100
-#: How long the end of the process is waited for, in milliseconds; it is killed long before.
+#: Pause between two checks for a cancellation by the user, in milliseconds.
+CHECK_MS = 100
+#: Time to wait for the end of the process, in milliseconds; it is killed long before.
 ENDING_MS = 10_000
-#: In the thread of the interface, nothing else may be begun while a script waits.
+#: In the thread of the interface, the user must not start anything else while a script waits.
 _WITHOUT_USER = QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents
 
 
 def missing_worker() -> str:
-    """That there is no worker, and how to get one; empty if there is one."""
+    """Return sentences that tell how to get a worker; empty if there is one."""
     if find_worker() is not None:
         return ""
     return tr(
-        "The program geosam, which does the work, was not found. Install it from the plugin's panel in QGIS, or with "
-        "`uv tool install geosam-toolkit`, or name it in the environment variable GEOSAM_WORKER."
+        "The worker, the program geosam, was not found. Press Diagnose in the panel of the plugin to install it. "
+        "Without a panel, run “uv tool install geosam-toolkit”, or set the environment variable GEOSAM_WORKER."
     )
 
 
 def call_worker(method: str, params: dict[str, Any], feedback: QgsProcessingFeedback) -> Any:
-    """Ask a worker, wait for the answer, and show progress on the way.
+    """Send one request to a worker, show its progress, and return the answer.
 
     Raises:
-        QgsProcessingException: there is no worker, it refuses, it died, or the user cancelled.
+        QgsProcessingException: there is no worker, it reported an error, it died, or the user cancelled.
     """
     missing = missing_worker()
     if missing:
@@ -52,7 +52,7 @@ def call_worker(method: str, params: dict[str, Any], feedback: QgsProcessingFeed
 
 
 class _Call:
-    """One request to one worker, in a loop of the thread that it is made in."""
+    """One request to one worker, with an event loop in the thread of the call."""
 
     def __init__(self, feedback: QgsProcessingFeedback) -> None:
         self._feedback = feedback
@@ -63,18 +63,18 @@ class _Call:
         self._answered = False
         self._result: Any = None
         self._failure: WorkerFailure | None = None
-        self._watch = QTimer()
-        self._watch.setInterval(LOOK_MS)
-        self._watch.timeout.connect(self._look)
+        self._timer = QTimer()
+        self._timer.setInterval(CHECK_MS)
+        self._timer.timeout.connect(self._check_cancelled)
         self._cancelled = False
 
     def result(self, method: str, params: dict[str, Any]) -> Any:
-        """The answer; waits for it."""
+        """Wait for the answer, and return it."""
         self._request = self._client.request(method, params, self._done, self._failed)
-        self._watch.start()
+        self._timer.start()
         if not self._answered:
             self._loop.exec(_WITHOUT_USER)
-        self._watch.stop()
+        self._timer.stop()
         if self._failure is None:
             return self._result
         if self._failure.code == protocol.CANCELLED or self._cancelled:
@@ -82,7 +82,7 @@ class _Call:
         raise QgsProcessingException(self._failure.message)
 
     def close(self) -> None:
-        """End the worker's process, and wait until it is gone."""
+        """Stop the worker, and wait until its process has ended."""
         self._client.stopped.connect(self._loop.quit)
         self._client.stop()
         QTimer.singleShot(ENDING_MS, self._loop.quit)
@@ -101,8 +101,8 @@ class _Call:
         if method == "progress" and params["total"]:
             self._feedback.setProgress(100 * params["done"] / params["total"])
 
-    def _look(self) -> None:
-        """Cancel when the user did: first politely."""
+    def _check_cancelled(self) -> None:
+        """Cancel the request after the user has cancelled; stop a worker that does not react."""
         if self._feedback.isCanceled() and not self._cancelled and self._request is not None:
             self._cancelled = True
             self._client.cancel(self._request)

@@ -1,4 +1,4 @@
-"""Objects into the edit buffer of a polygon layer, each as one undo step."""
+"""Accepted objects: into the edit buffer of a polygon layer, each as one undo step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from geosam_qgis.tool.feature_reference import FeatureReference
 if TYPE_CHECKING:
     from geosam_qgis.tool.answer import WorkerAnswer
 
-#: Fields that are filled where a layer has them: what is known, and the names of the command line's outputs, the
-#: shapefile's last.
+#: Fields that are filled if a layer has them: the name of the fact, and the names in the outputs of the command line;
+#: the last one is that of shapefiles.
 FACT_FIELDS = {
     "score": ("score",),
     "stability": ("stability", "stab_score"),
@@ -26,12 +26,12 @@ FACT_FIELDS = {
     "touches_edge": ("touches_edge", "touch_edge"),
     "truncated": ("truncated",),
 }
-#: The field that remembers the draft, as JSON, so that the object can be gone on with.
+#: Field that stores the draft as JSON, so that the object can be continued later.
 PROMPTS_FIELD = "prompts"
 
 
 class AcceptanceError(Exception):
-    """An object that did not get into the layer; the message is for people."""
+    """An object that could not be added to the layer; the message is for the user."""
 
 
 def accept(
@@ -41,39 +41,44 @@ def accept(
 
     Args:
         answer: The object.
-        layer: A polygon layer; it becomes editable. Its other edits stay as they are.
-        min_area_m2: What is smaller is refused.
-        revised: The feature of the layer to change; it is added again where it has been deleted.
+        layer: A polygon layer; it becomes editable, and its other edits stay as they are.
+        min_area_m2: Minimum area in ground square metres; a smaller object is refused.
+        revised: The feature of the layer to change; if it was deleted, a new one is added.
+
+    Returns:
+        A reference to the feature.
 
     Raises:
-        AcceptError: it cannot be; the layer is as before.
+        AcceptanceError: the layer does not take the object, and is as before.
     """
     area = float(answer.facts.get("area_m2") or 0.0)
     if area < min_area_m2:
-        text = tr("The object has {area:.1f} m², at least {least:g} m² wanted. Lower the minimal area to keep it.")
-        raise AcceptanceError(text.format(area=area, least=min_area_m2))
+        text = tr("The object is too small: {area:.1f} m², expected at least {minimum:g} m². Lower the minimum area.")
+        raise AcceptanceError(text.format(area=area, minimum=min_area_m2))
     parts = parts_for(answer, layer)
     make_editable(layer)
     values = attributes_for(answer, layer)
-    former = revised.feature if revised is not None else None
-    layer.beginEditCommand(tr("Segment object") if former is None else tr("Change segmented object"))
-    is_taken = former is None or _change(layer, former.id(), parts[0], values)
-    added = _add(layer, parts if former is None else parts[1:], values) if is_taken else None
+    feature = revised.feature if revised is not None else None
+    layer.beginEditCommand(tr("Segment object") if feature is None else tr("Change segmented object"))
+    is_changed = feature is None or _change(layer, feature.id(), parts[0], values)
+    added = _add(layer, parts if feature is None else parts[1:], values) if is_changed else None
     if added is None:
         layer.destroyEditCommand()
-        raise AcceptanceError(tr("The layer {name} did not take the object.").format(name=layer.name()))
+        raise AcceptanceError(
+            tr("The layer {name} refused the object. Choose another output layer.").format(name=layer.name())
+        )
     layer.endEditCommand()
     layer.triggerRepaint()
-    return FeatureReference(layer.id(), former.id() if former is not None else added[0], parts[0])
+    return FeatureReference(layer.id(), feature.id() if feature is not None else added[0], parts[0])
 
 
 def parts_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> list[QgsGeometry]:
-    """The geometries an object takes in a layer, valid and of the layer's type, the largest first.
+    """Return the geometries of an object in a layer: valid, of the layer's type, the largest first.
 
-    One, but for layers that take single polygons only, where an object may have several parts.
+    There are several only in a layer of single polygons, for an object of several parts.
 
     Raises:
-        AcceptError: nothing is left of it.
+        AcceptanceError: the object has no geometry in the CRS of the layer.
     """
     try:
         geometry = transformed(answer.geometry or QgsGeometry(), answer.crs, layer.crs())
@@ -84,15 +89,19 @@ def parts_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> list[QgsGeometry]:
         geometry.convertGeometryCollectionToSubclass(QgsWkbTypes.GeometryType.PolygonGeometry)
     parts = [part for part in geometry.coerceToType(layer.wkbType()) if not part.isEmpty()]
     if not parts:
-        raise AcceptanceError(tr("Nothing is left of the object in the CRS of {name}.").format(name=layer.name()))
+        raise AcceptanceError(
+            tr("The object has no area in the CRS of {name}. Choose an output layer with another CRS.").format(
+                name=layer.name()
+            )
+        )
     return sorted(parts, key=lambda part: -part.area())
 
 
 def make_editable(layer: QgsVectorLayer) -> None:
-    """Make sure that a layer takes edits.
+    """Start the editing of a layer.
 
     Raises:
-        AcceptError: it does not.
+        AcceptanceError: the layer cannot be edited.
     """
     if layer.isEditable():
         return
@@ -103,24 +112,24 @@ def make_editable(layer: QgsVectorLayer) -> None:
 
 
 def attributes_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> dict[int, Any]:
-    """What is known about an object, by the index of the layer's fields that take it."""
-    known: dict[str, Any] = {}
+    """Return the facts about an object, by the index of the layer's fields for them."""
+    facts: dict[str, Any] = {}
     for fact, names in FACT_FIELDS.items():
-        known.update((name, answer.facts.get(fact)) for name in names)
-    known[PROMPTS_FIELD] = json.dumps(answer.draft.to_json(), ensure_ascii=False, separators=(",", ":"))
+        facts.update((name, answer.facts.get(fact)) for name in names)
+    facts[PROMPTS_FIELD] = json.dumps(answer.draft.to_json(), ensure_ascii=False, separators=(",", ":"))
     values: dict[int, Any] = {}
-    for name, value in known.items():
+    for name, value in facts.items():
         index = layer.fields().lookupField(name)
         if index >= 0 and value is not None:
             try:
                 values[index] = layer.fields().at(index).convertCompatible(value)
-            except ValueError:  # a field of the user's own that happens to have the name, or too short for the draft
+            except ValueError:  # a field of the user with the same name but another type, or too short for the draft
                 continue
     return values
 
 
 def _add(layer: QgsVectorLayer, parts: list[QgsGeometry], values: dict[int, Any]) -> list[int] | None:
-    """Add features; their ids, or None if one was refused."""
+    """Add features, and return their ids; None if the layer refuses one."""
     added = []
     for part in parts:
         feature: QgsFeature = QgsVectorLayerUtils.createFeature(layer, part, values)

@@ -1,4 +1,4 @@
-"""What the worker answered about a draft."""
+"""The worker's answer to a draft."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsGeometry, QgsPointXY
 
+from geosam_qgis.engine.error_messages import plain_text
 from geosam_qgis.jobs.projections import scene_crs
 
 if TYPE_CHECKING:
@@ -16,31 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """The object that a draft selects, as far as it was looked for."""
+    """The object of a draft, in the part of the raster that the model has seen."""
 
     draft: Draft
-    """What was asked."""
+    """The draft of the request."""
     crs: QgsCoordinateReferenceSystem
-    """Of the geometries: the scene's."""
+    """CRS of the geometries: that of the scene."""
     geometry: QgsGeometry | None
-    """The object's polygon; None where nothing was found."""
+    """Polygon of the object; None if there is no object."""
     facts: dict[str, Any]
-    """What is known about it: score, stability, area_m2, perimeter_m, n_tiles, touches_edge, truncated, model."""
+    """Attributes: score, stability, area_m2, perimeter_m, n_tiles, touches_edge, truncated, model."""
     window: QgsGeometry | None
-    """The first window that was looked at."""
+    """Outline of the first window of the request."""
     ready: bool
-    """Whether the first window was known, or could be looked at."""
+    """True if the model has seen the first window."""
     complete: bool
-    """Whether the object ends within what was looked at."""
+    """True if the object ends inside the windows that the model has seen."""
     warnings: tuple[str, ...] = ()
-    """What the user should know about the raster and the answer."""
+    """Sentences for the user about the raster and the answer."""
 
     @classmethod
     def read(cls, draft: Draft, info: dict[str, Any], result: dict[str, Any]) -> WorkerAnswer:
-        """From the answers to *open* and *segment*.
+        """Make an answer from the worker's answers to *open* and *segment*.
 
         Raises:
-            KeyError, TypeError, ValueError: they are not what the protocol says.
+            KeyError, TypeError, ValueError: they do not follow the protocol.
         """
         facts, geometry = dict(result["object"] or {}), None
         if facts:
@@ -55,10 +56,10 @@ class WorkerAnswer:
             window=window_polygon(window) if window else None,
             ready=result["ready"],
             complete=result["complete"],
-            warnings=(*info["warnings"], *result.get("warnings", ())),
+            warnings=tuple(map(plain_text, (*info["warnings"], *result.get("warnings", ())))),
         )
 
 
 def window_polygon(corners: list[list[float]]) -> QgsGeometry:
-    """A window, which may be turned, as a polygon."""
+    """Return the polygon of a window from its four corners; the window may be rotated."""
     return QgsGeometry.fromPolygonXY([[QgsPointXY(x, y) for x, y in corners]])

@@ -1,4 +1,4 @@
-"""What the map tool draws on the canvas: never in a layer, and gone when the tool is put away."""
+"""The drawings of the map tool on the canvas: not part of any layer, and removed with the tool."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLEAR = QColor(0, 0, 0, 0)
 
 
 class CanvasBands:
-    """The rubber bands of a canvas."""
+    """The rubber bands of the map tool on a canvas."""
 
     def __init__(self, canvas: QgsMapCanvas) -> None:
         self._canvas = canvas
@@ -34,22 +34,22 @@ class CanvasBands:
         self.exclude = self._marks(_EXCLUDE, QgsRubberBand.IconType.ICON_X)
 
     @property
-    def bands(self) -> tuple[QgsRubberBand, ...]:
-        """All of them."""
+    def all(self) -> tuple[QgsRubberBand, ...]:
+        """All rubber bands."""
         return self.window, self.hover, self.object, self.box, self.dragged, self.include, self.exclude
 
     def show_draft(self, draft: Draft) -> None:
-        """Mark what the user has said."""
-        marked: dict[int, list[QgsPointXY]] = {0: [], 1: []}
+        """Mark the points and boxes of a draft."""
+        points: dict[int, list[QgsPointXY]] = {0: [], 1: []}
         rings = []
         for step in draft.steps:
             if step.kind == "point":
-                marked[step.label].append(QgsPointXY(*step.rings[0][0]))
+                points[step.label].append(QgsPointXY(*step.rings[0][0]))
             else:
                 rings += [[[QgsPointXY(*xy) for xy in ring]] for ring in step.rings]
         crs = crs_of(draft.crs)
-        self._show(self.include, QgsGeometry.fromMultiPointXY(marked[1]) if marked[1] else None, crs)
-        self._show(self.exclude, QgsGeometry.fromMultiPointXY(marked[0]) if marked[0] else None, crs)
+        self._show(self.include, QgsGeometry.fromMultiPointXY(points[1]) if points[1] else None, crs)
+        self._show(self.exclude, QgsGeometry.fromMultiPointXY(points[0]) if points[0] else None, crs)
         self._show(self.box, QgsGeometry.fromMultiPolygonXY(rings) if rings else None, crs)
 
     def show_answer(self, answer: WorkerAnswer | None) -> None:
@@ -57,31 +57,31 @@ class CanvasBands:
         self._show(self.object, answer and answer.geometry, answer and answer.crs)
 
     def show_hover(self, answer: WorkerAnswer | None) -> None:
-        """Outline what a click here would give."""
+        """Outline the object of a click under the cursor."""
         self._show(self.hover, answer and answer.geometry, answer and answer.crs)
 
     def show_window(self, window: QgsGeometry | None, crs: QgsCoordinateReferenceSystem | None) -> None:
-        """Outline what is being looked at, or was."""
+        """Outline the window that the model sees, or has seen last."""
         self._show(self.window, window, crs)
 
     def show_dragged(self, corners: list[QgsPointXY]) -> None:
-        """Outline the box that is being drawn, in the canvas's CRS."""
+        """Outline the box that the user draws, in the canvas's CRS."""
         self._show(self.dragged, QgsGeometry.fromPolygonXY([corners]) if corners else None, None)
 
     def clear(self) -> None:
-        """Draw nothing."""
-        for band in self.bands:
+        """Remove all drawings."""
+        for band in self.all:
             band.reset()
 
     def remove(self) -> None:
-        """Take everything off the canvas, for good."""
-        for band in self.bands:
+        """Remove the rubber bands from the canvas."""
+        for band in self.all:
             self._canvas.scene().removeItem(band)
 
     def _show(
         self, band: QgsRubberBand, geometry: QgsGeometry | None, crs: QgsCoordinateReferenceSystem | None
     ) -> None:
-        """Draw a geometry, in the canvas's CRS if none is given; nothing where the canvas cannot show it."""
+        """Draw a geometry, by default in the canvas's CRS; nothing if the canvas cannot show it."""
         shown = QgsGeometry()
         if geometry is not None:
             try:
@@ -99,10 +99,10 @@ class CanvasBands:
         band.setStrokeColor(colour)
         band.setWidth(width)
         band.setLineStyle(style)
-        band.setSecondaryStrokeColor(_HALO)  # to be seen on imagery of any colour
-        inside = QColor(colour)
-        inside.setAlpha(opacity)
-        band.setFillColor(inside if opacity else _CLEAR)
+        band.setSecondaryStrokeColor(_HALO)  # visible on imagery of any colour
+        fill = QColor(colour)
+        fill.setAlpha(opacity)
+        band.setFillColor(fill if opacity else _CLEAR)
         return band
 
     def _marks(self, colour: QColor, icon: QgsRubberBand.IconType) -> QgsRubberBand:

@@ -1,4 +1,4 @@
-"""The panel: what is segmented, with what, into which layer; and what was found lately."""
+"""The panel: raster, model, output layer and options, and the list of the last objects."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from geosam_qgis.texts import granularity_text, tr
 if TYPE_CHECKING:
     from geosam_qgis.tool.recent_objects import RecentObject
 
-#: The model that comes with the package; offered before the worker has said which there are.
+#: Model in the package of the library, for the list before the worker has sent its own.
 DEFAULT_MODEL = "geosam_lite"
 
 
 class DockSettings:
-    """What the panel remembers."""
+    """Stored values of the panel."""
 
     model = Text("model", DEFAULT_MODEL)
     simplify_m = Number("simplify_m", 0.0)
@@ -43,20 +43,20 @@ class DockSettings:
 
 
 class Dock(QDockWidget):
-    """Widgets and what is chosen in them; it decides nothing."""
+    """The widgets of the panel and their values; all decisions are made elsewhere."""
 
     raster_changed = pyqtSignal(object)
-    """Another raster layer, or None."""
+    """The new raster layer, or None."""
     options_changed = pyqtSignal()
-    """Another model or tolerance."""
+    """Another model or another tolerance was chosen."""
     granularity_changed = pyqtSignal(str)
-    new_layer_asked = pyqtSignal()
-    export_asked = pyqtSignal()
-    diagnosis_asked = pyqtSignal()
-    zoom_asked = pyqtSignal(object)
-    """To a Recent."""
-    continue_asked = pyqtSignal(object)
-    """With a Recent."""
+    new_layer_requested = pyqtSignal()
+    export_requested = pyqtSignal()
+    diagnosis_requested = pyqtSignal()
+    zoom_requested = pyqtSignal(object)
+    """Zoom to this RecentObject."""
+    continue_requested = pyqtSignal(object)
+    """Continue this RecentObject."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(tr("geosam"), parent)
@@ -66,7 +66,7 @@ class Dock(QDockWidget):
         self.model = QComboBox()
         self.output = QgsMapLayerComboBox()
         self.output.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
-        self.output.setAllowEmptyLayer(True, tr("New layer when an object is accepted"))
+        self.output.setAllowEmptyLayer(True, tr("New layer for the first accepted object"))
         self.output.setLayer(None)
         self.new_layer = QToolButton()
         self.new_layer.setText(tr("New…"))
@@ -93,24 +93,24 @@ class Dock(QDockWidget):
 
     @property
     def raster_layer(self) -> QgsRasterLayer | None:
-        """The raster that is segmented."""
+        """The raster layer to segment; None if there is none."""
         layer = self.raster.currentLayer()
         return layer if isinstance(layer, QgsRasterLayer) else None
 
     @property
     def output_layer(self) -> QgsVectorLayer | None:
-        """The layer that objects go to; None for a new one."""
+        """The layer for accepted objects; None for a new one."""
         layer = self.output.currentLayer()
         return layer if isinstance(layer, QgsVectorLayer) else None
 
     @property
     def model_name(self) -> str:
-        """The model that is asked."""
+        """Name of the chosen model."""
         return self.model.currentData() or ""
 
     def show_models(self, models: list[dict[str, Any]]) -> None:
-        """Offer the models that the worker has; those without weights cannot be chosen, and say why."""
-        wanted = self.model_name or DockSettings().model
+        """Show the models of the worker; models without weights are disabled, with the reason as a tool tip."""
+        preferred = self.model_name or DockSettings().model
         self.model.blockSignals(True)
         self.model.clear()
         items = self.model.model()
@@ -118,34 +118,34 @@ class Dock(QDockWidget):
             self.model.addItem(model["name"], model["name"])
             hint = model["description"]
             if not model["ready"]:
-                hint = tr("{about}. Its weights are not here: run `geosam models download {name}`.")
+                hint = tr("{about}. It has no weights on this computer: run “geosam models download {name}”.")
                 hint = hint.format(about=model["description"], name=model["name"])
             self.model.setItemData(number, hint, Qt.ItemDataRole.ToolTipRole)
             if isinstance(items, QStandardItemModel):
                 items.item(number).setEnabled(model["ready"])
         ready = [model["name"] for model in models if model["ready"]]
-        chosen = wanted if wanted in ready else next(iter(ready), "")
+        chosen = preferred if preferred in ready else next(iter(ready), "")
         self.model.setCurrentIndex(self.model.findData(chosen))
         self.model.blockSignals(False)
         self.options_changed.emit()
 
     def show_granularity(self, granularity: str) -> None:
-        """Show what was chosen with the key."""
+        """Show the level of detail that was chosen with a key."""
         self.granularity.blockSignals(True)
         self.granularity.setCurrentIndex(self.granularity.findData(granularity))
         self.granularity.blockSignals(False)
 
     def show_notice(self, text: str, *, can_export: bool) -> None:
-        """Say why the raster cannot be asked about; nothing if it can."""
+        """Show the reason why the raster cannot be segmented; empty to hide it."""
         self.notice.setText(text)
         self.notice.setVisible(bool(text))
         self.export.setVisible(can_export)
 
     def show_recent(self, objects: list[RecentObject]) -> None:
-        """List the objects that were accepted lately."""
+        """Show the objects that were accepted last."""
         self.recent.clear()
         for recent in objects:
-            layer, facts = recent.place.layer, recent.answer.facts
+            layer, facts = recent.reference.layer, recent.answer.facts
             text = tr("{area:,.1f} m² in {layer}").format(
                 area=float(facts.get("area_m2") or 0.0), layer=layer.name() if layer else tr("a removed layer")
             )
@@ -166,7 +166,7 @@ class Dock(QDockWidget):
         form.addRow(tr("Output layer"), output)
         form.addRow(tr("Level of detail"), self.granularity)
         form.addRow(tr("Simplify"), self.simplify_m)
-        form.addRow(tr("Minimal area"), self.min_area_m2)
+        form.addRow(tr("Minimum area"), self.min_area_m2)
         bottom = QHBoxLayout()
         bottom.addWidget(self.state, 1)
         bottom.addWidget(self.diagnose)
@@ -188,12 +188,12 @@ class Dock(QDockWidget):
         self.granularity.currentIndexChanged.connect(
             lambda _index: self.granularity_changed.emit(self.granularity.currentData())
         )
-        self.new_layer.clicked.connect(lambda _checked: self.new_layer_asked.emit())
-        self.export.clicked.connect(lambda _checked: self.export_asked.emit())
-        self.diagnose.clicked.connect(lambda _checked: self.diagnosis_asked.emit())
-        self.recent.itemClicked.connect(lambda item: self.zoom_asked.emit(item.data(Qt.ItemDataRole.UserRole)))
+        self.new_layer.clicked.connect(lambda _checked: self.new_layer_requested.emit())
+        self.export.clicked.connect(lambda _checked: self.export_requested.emit())
+        self.diagnose.clicked.connect(lambda _checked: self.diagnosis_requested.emit())
+        self.recent.itemClicked.connect(lambda item: self.zoom_requested.emit(item.data(Qt.ItemDataRole.UserRole)))
         self.recent.itemDoubleClicked.connect(
-            lambda item: self.continue_asked.emit(item.data(Qt.ItemDataRole.UserRole))
+            lambda item: self.continue_requested.emit(item.data(Qt.ItemDataRole.UserRole))
         )
 
     def _remember(self) -> None:

@@ -166,8 +166,8 @@ class DraftSession(QObject):
             item.history.change(replace(draft, steps=draft.steps[: count + 1]))
         self._begin(item)
 
-    def foresee(self, answer: WorkerAnswer) -> None:
-        """Show an earlier answer to the present draft until the complete one is there."""
+    def show_preview(self, answer: WorkerAnswer) -> None:
+        """Show the preview of the last click until the complete answer is there."""
         if answer.draft == self.draft and self._item.state is AnswerState.ASKING:
             self._item.answer = answer
             self.changed.emit()

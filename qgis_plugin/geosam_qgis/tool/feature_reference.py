@@ -1,4 +1,4 @@
-"""Where an object lies, and how it is found there again."""
+"""References to features of layers, which stay valid when the layer is saved."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from qgis.core import QgsFeature, QgsFeatureRequest, QgsGeometry, QgsProject, Qg
 
 @dataclass(frozen=True)
 class FeatureReference:
-    """A feature of a layer, also after it was saved, when it gets another id."""
+    """A reference to a feature of a layer; saving the layer gives the feature another id."""
 
     layer_id: str
-    """Of the layer."""
+    """Id of the layer."""
     feature_id: int
-    """Of the feature when it was put, or found, there."""
+    """Id of the feature when the reference was made."""
     outline: QgsGeometry = field(compare=False)
-    """Its geometry then, in the layer's CRS."""
+    """Geometry of the feature at that time, in the layer's CRS."""
 
     @property
     def layer(self) -> QgsVectorLayer | None:
-        """The layer, if it is still there."""
+        """The layer; None if it was removed from the project."""
         layer = QgsProject.instance().mapLayer(self.layer_id)
         return layer if isinstance(layer, QgsVectorLayer) else None
 
     @property
     def feature(self) -> QgsFeature | None:
-        """The feature: the one with this id, else the one with this very outline; None if it is gone."""
+        """The feature with this id, else the one with exactly this outline; None if there is none."""
         layer = self.layer
         if layer is None:
             return None
         feature = layer.getFeature(self.feature_id)
         if feature.isValid():
             return feature
-        near = layer.getFeatures(QgsFeatureRequest(self.outline.boundingBox()))
-        return next((one for one in near if one.geometry().isGeosEqual(self.outline)), None)
+        candidates = layer.getFeatures(QgsFeatureRequest(self.outline.boundingBox()))
+        return next((other for other in candidates if other.geometry().isGeosEqual(self.outline)), None)
 
 
 def reference_to(layer: QgsVectorLayer, feature: QgsFeature) -> FeatureReference:
-    """Where a feature lies."""
+    """Return a reference to a feature of a layer."""
     return FeatureReference(layer.id(), feature.id(), QgsGeometry(feature.geometry()))

@@ -1,6 +1,6 @@
-"""The ghost: what a click under the cursor would give, as far as it is known without looking at the raster again.
+"""The preview under the cursor: the object of a click there, from windows that the model has seen already.
 
-One request is on its way at a time; the newest position is next. Failures are silent.
+Only one request is on its way at a time; the newest position is next. Failures are silent.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 
 class HoverPreview(QObject):
-    """Follows the cursor and the view, and knows which windows are being looked at."""
+    """The preview of the next click, and the windows that the model sees at the moment."""
 
     changed = pyqtSignal()
-    """The ghost."""
-    looking_changed = pyqtSignal()
-    """The windows that are being looked at, or the models that are being loaded."""
+    """The preview has changed."""
+    activity_changed = pyqtSignal()
+    """The windows that are being embedded, or the models that are being loaded, have changed."""
 
     def __init__(self, client: WorkerClient, session: DraftSession, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client = client
         self._session = session
-        self._wanted: Draft | None = None
-        self._asked: Draft | None = None
-        self._is_asking = False
+        self._draft: Draft | None = None
+        self._requested: Draft | None = None
+        self._is_waiting = False
         self._serial = 0
         self._answer: WorkerAnswer | None = None
         self._info: dict[str, Any] = {}
-        self._looking: dict[str, QgsGeometry] = {}
+        self._windows: dict[str, QgsGeometry] = {}
         self._loading: set[str] = set()
         session.restarted.connect(self.leave)
         client.notified.connect(self._notified)
@@ -48,43 +48,43 @@ class HoverPreview(QObject):
 
     @property
     def answer(self) -> WorkerAnswer | None:
-        """What a click under the cursor would give; None as long as that is not known."""
+        """The answer to a click under the cursor; None while it is unknown."""
         return self._answer
 
     @property
-    def looking(self) -> list[QgsGeometry]:
-        """The windows that are being looked at, in `crs`."""
-        return list(self._looking.values())
+    def windows(self) -> list[QgsGeometry]:
+        """Outlines of the windows that are being embedded, in `crs`."""
+        return list(self._windows.values())
 
     @property
     def is_loading(self) -> bool:
-        """Whether the worker loads a model."""
+        """True while the worker loads a model."""
         return bool(self._loading)
 
     @property
     def crs(self) -> QgsCoordinateReferenceSystem | None:
-        """The CRS of the scene; None before it was opened."""
+        """The CRS of the scene; None before the scene is open."""
         return scene_crs(self._info) if self._info else None
 
     def hover(self, point: QgsPointXY, crs: QgsCoordinateReferenceSystem) -> None:
-        """The cursor is at a point."""
+        """Preview a click at the point under the cursor."""
         try:
-            self._wanted = self._session.with_point(point, crs, 1)
+            self._draft = self._session.with_point(point, crs, 1)
         except ProjectionError:
             self.leave()
         else:
             self._ask()
 
     def leave(self) -> None:
-        """The cursor is elsewhere, or what a click would give has changed."""
+        """Drop the preview: the cursor is elsewhere, or a click would give another answer."""
         self._serial += 1
-        self._wanted = self._asked = None
+        self._draft = self._requested = None
         if self._answer is not None:
             self._answer = None
             self.changed.emit()
 
     def look_ahead(self, view: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> None:
-        """Open the raster, and have the windows of a view looked at when there is nothing else to do."""
+        """Open the raster, and let the worker embed the windows of a view while it is idle."""
         source, model = self._session.source, self._session.options.model
         if not isinstance(source, RasterSource) or not model:
             return
@@ -95,46 +95,46 @@ class HoverPreview(QObject):
                 return
             self._info = info
             params = {"scene": info["scene"], "model": {"name": model}, "bounds": bounds, "crs": crs_text(crs)}
-            self._client.request("prefetch", params, _done, _done, "prefetch")
+            self._client.request("prefetch", params, _ignore, _ignore, "prefetch")
 
         self._client.scene(
             source.path, source.options, ready, lambda failure: self._session.failed.emit(failure.message)
         )
 
     def unload(self) -> None:
-        """Hear no more of the worker."""
+        """Ignore all further notifications of the worker."""
         self._client.notified.disconnect(self._notified)
         self._client.stopped.disconnect(self._forget)
 
     def _ask(self) -> None:
-        draft, source, options = self._wanted, self._session.source, self._session.options
+        draft, source, options = self._draft, self._session.source, self._session.options
         if not isinstance(source, RasterSource) or not options.model or not self._client.is_running:
             return
-        if draft is None or draft == self._asked or self._is_asking:
+        if draft is None or draft == self._requested or self._is_waiting:
             return
-        self._asked, self._is_asking, serial = draft, True, self._serial
+        self._requested, self._is_waiting, serial = draft, True, self._serial
 
-        def missed(_failure: WorkerFailure | None = None) -> None:
-            self._is_asking = False
+        def failed(_failure: WorkerFailure | None = None) -> None:
+            self._is_waiting = False
             self._ask()
 
         def ready(info: dict[str, Any]) -> None:
             if serial != self._serial:
-                missed()
+                failed()
                 return
             self._info = info
             self._client.request(
                 "segment",
                 segment_parameters(info, options, draft, "known"),
                 lambda result: self._arrived(serial, WorkerAnswer.read(draft, info, result)),
-                missed,
+                failed,
                 "hover",
             )
 
-        self._client.scene(source.path, source.options, ready, missed)
+        self._client.scene(source.path, source.options, ready, failed)
 
     def _arrived(self, serial: int, answer: WorkerAnswer) -> None:
-        self._is_asking = False
+        self._is_waiting = False
         if serial == self._serial:
             self._answer = answer if answer.geometry is not None else None
             self.changed.emit()
@@ -145,27 +145,27 @@ class HoverPreview(QObject):
             change = self._loading.add if params["state"] == "begun" else self._loading.discard
             change(params["model"])
         elif method == "looking" and params["scene"] == self._info.get("scene"):
-            self._look(params["window"], has_begun=params["state"] == "begun")
+            self._window_changed(params["window"], has_begun=params["state"] == "begun")
         else:
             return
-        self.looking_changed.emit()
+        self.activity_changed.emit()
 
-    def _look(self, window: list[list[float]], *, has_begun: bool) -> None:
+    def _window_changed(self, window: list[list[float]], *, has_begun: bool) -> None:
         if has_begun:
-            self._looking[str(window)] = window_polygon(window)
+            self._windows[str(window)] = window_polygon(window)
         else:
-            self._looking.pop(str(window), None)
-            self._asked = None  # what was not known may be now
+            self._windows.pop(str(window), None)
+            self._requested = None  # the model has seen one more window
             self._ask()
 
     def _forget(self) -> None:
-        """The worker is gone."""
+        """Forget everything about a worker that has ended."""
         self._info = {}
-        self._looking.clear()
+        self._windows.clear()
         self._loading.clear()
         self.leave()
-        self.looking_changed.emit()
+        self.activity_changed.emit()
 
 
-def _done(_answer: Any) -> None:
-    """Looking ahead is a favour: a click says what is wrong."""
+def _ignore(_answer: Any) -> None:
+    """Ignore the answer: a click shows the message, if something is wrong."""

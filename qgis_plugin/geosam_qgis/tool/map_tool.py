@@ -1,4 +1,4 @@
-"""The map tool: clicks, drags, hovering and keys become what is said about an object."""
+"""The map tool: clicks, drags, cursor and keys become steps of a draft."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from geosam_qgis.tool.draft_session import DraftSession
     from geosam_qgis.tool.hover_preview import HoverPreview
 
-#: The view is looked at when it has been still for so long, milliseconds.
+#: Time without a change of the view, in milliseconds, after which its windows are embedded.
 STILL_MS = 300
 
 
 class SegmentTool(QgsMapTool):
-    """Left click includes, right click excludes, a drag is a box; keys are bound while the tool is active only."""
+    """The map tool: left click includes, right click excludes, a drag draws a box; keys work while it is active."""
 
-    accept_asked = pyqtSignal()
-    """The object is as it should be."""
-    continue_asked = pyqtSignal(object)
-    """The polygon at this point of the canvas is to be gone on with."""
+    accept_requested = pyqtSignal()
+    """Accept the present object."""
+    continue_requested = pyqtSignal(object)
+    """Continue the accepted polygon under this canvas point."""
     hint_changed = pyqtSignal(str)
-    """What can be done now, for the status bar."""
+    """A hint for the status bar: the possible gestures."""
 
     def __init__(
         self,
@@ -40,7 +40,14 @@ class SegmentTool(QgsMapTool):
         preview: HoverPreview,
         target: Callable[[], QgsVectorLayer | None],
     ) -> None:
-        """A tool of `canvas`; `target` is asked for the layer whose edits can be undone."""
+        """Make a tool.
+
+        Args:
+            canvas: The map canvas.
+            session: Gets the steps.
+            preview: Gets the positions of the cursor.
+            target: Returns the output layer, for undo and redo of its edits.
+        """
         super().__init__(canvas)
         self._session = session
         self._preview = preview
@@ -49,37 +56,37 @@ class SegmentTool(QgsMapTool):
         self._pressed: QPoint | None = None
         self._button = Qt.MouseButton.NoButton
         self._is_drag = False
-        self._still = QTimer(self)
-        self._still.setSingleShot(True)
-        self._still.setInterval(STILL_MS)
-        self._still.timeout.connect(self._look_ahead)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(STILL_MS)
+        self._timer.timeout.connect(self._look_ahead)
         session.changed.connect(self.redraw)
         preview.changed.connect(self._redraw_hover)
-        preview.looking_changed.connect(self._redraw_window)
+        preview.activity_changed.connect(self._redraw_window)
         canvas.extentsChanged.connect(self.follow_view)
         canvas.destinationCrsChanged.connect(self.redraw)
 
     @property
     def bands(self) -> CanvasBands | None:
-        """What is drawn on the canvas; None while the tool is not active."""
+        """The drawings on the canvas; None while the tool is not active."""
         return self._bands
 
-    # What QGIS calls
+    # Calls of QGIS
 
     def activate(self) -> None:
-        """The tool is taken up: bind the keys, draw what was drafted, and look at the view."""
+        """Start the tool: bind the keys, draw the draft, and embed the windows of the view."""
         self._bands = CanvasBands(self.canvas())
         self.canvas().installEventFilter(self)
         self.canvas().viewport().installEventFilter(self)
         self.canvas().setFocus()
         self.redraw()
-        super().activate()  # tells others, who find everything in its place
+        super().activate()  # emits `activated`, whose slots need the drawings
 
     def deactivate(self) -> None:
-        """The tool is put away: nothing of it is left on the canvas. The draft waits."""
+        """Put the tool away, with its drawings; the draft stays."""
         self.canvas().removeEventFilter(self)
         self.canvas().viewport().removeEventFilter(self)
-        self._still.stop()
+        self._timer.stop()
         self._pressed, self._is_drag = None, False
         self._preview.leave()
         if self._bands is not None:
@@ -89,28 +96,28 @@ class SegmentTool(QgsMapTool):
         super().deactivate()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Claim our keys before they become shortcuts of QGIS, and notice when the cursor leaves."""
-        if event.type() == QEvent.Type.ShortcutOverride and self._meaning_of(event) is not None:
+        """Take the keys of the tool before they become shortcuts of QGIS, and notice when the cursor leaves."""
+        if event.type() == QEvent.Type.ShortcutOverride and self._command_of(event) is not None:
             event.accept()
         elif event.type() == QEvent.Type.Leave:
             self._preview.leave()
         return bool(super().eventFilter(watched, event))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Do what a key means here; other keys keep what they mean elsewhere."""
-        meaning = self._meaning_of(event)
-        if meaning is None:
+        """Run the command of a key; other keys keep their meaning in QGIS."""
+        command = self._command_of(event)
+        if command is None:
             event.ignore()
         else:
-            meaning()
+            command()
             event.accept()
 
     def canvasPressEvent(self, event: QgsMapMouseEvent) -> None:
-        """A click or a drag begins."""
+        """Begin a click or a drag."""
         self._pressed, self._button, self._is_drag = event.pos(), event.button(), False
 
     def canvasMoveEvent(self, event: QgsMapMouseEvent) -> None:
-        """A drag goes on, or the cursor hovers."""
+        """Continue a drag, or preview the object under the cursor."""
         if self._pressed is None:
             if event.buttons() == Qt.MouseButton.NoButton:
                 self._preview.hover(self.toMapCoordinates(event.pos()), self._crs())
@@ -123,25 +130,25 @@ class SegmentTool(QgsMapTool):
             self._bands.show_dragged(self._corners(self._pressed, event.pos()))
 
     def canvasReleaseEvent(self, event: QgsMapMouseEvent) -> None:
-        """A click or a drag is done."""
+        """End a click or a drag, which becomes a step of the draft."""
         start, was_drag = self._pressed, self._is_drag
         if start is None or event.button() != self._button:
             return
         self._pressed, self._is_drag = None, False
         point = self.toMapCoordinates(start)
         if was_drag:
-            self._say_box(self._corners(start, event.pos()))
+            self._add_box(self._corners(start, event.pos()))
         elif event.button() == Qt.MouseButton.RightButton:
             self._session.add_point(point, self._crs(), 0)
         elif event.button() != Qt.MouseButton.LeftButton:
             return
         elif event.modifiers() & Qt.KeyboardModifier.AltModifier:
-            self.continue_asked.emit(point)
+            self.continue_requested.emit(point)
         else:
             self._include(point)
 
     def unload(self) -> None:
-        """Take the tool off the canvas, for good."""
+        """Remove the tool from the canvas."""
         self.canvas().unsetMapTool(self)
         self.canvas().extentsChanged.disconnect(self.follow_view)
         self.canvas().destinationCrsChanged.disconnect(self.redraw)
@@ -150,7 +157,7 @@ class SegmentTool(QgsMapTool):
     # Drawing
 
     def redraw(self) -> None:
-        """Draw what was drafted and what was answered, and say what can be done."""
+        """Draw the draft and its answer, and update the hint."""
         if self._bands is None:
             return
         session = self._session
@@ -163,15 +170,15 @@ class SegmentTool(QgsMapTool):
         self.hint_changed.emit(self.hint())
 
     def follow_view(self) -> None:
-        """Look at what is in view, as soon as it is still."""
+        """Embed the windows of the view as soon as it does not change any more."""
         if self._bands is not None:
-            self._still.start()
+            self._timer.start()
 
     def hint(self) -> str:
-        """What can be done now."""
+        """Return the hint for the status bar: the possible gestures."""
         if not self._session.draft.steps:
-            return tr("Click an object, or drag a box around it. Alt+click: go on with a polygon. Ctrl+Z: undo.")
-        text = tr("Click: include. Right click: exclude. Enter: accept. Backspace: back. Esc: clear. G: {granularity}.")
+            return tr("Click an object, or drag a box around it. Alt+click: continue a polygon. Ctrl+Z: undo.")
+        text = tr("Click: include. Right click: exclude. Enter: accept. Backspace: undo. Esc: clear. G: {granularity}.")
         return text.format(granularity=granularity_text(self._session.draft.granularity))
 
     def _redraw_hover(self) -> None:
@@ -179,34 +186,34 @@ class SegmentTool(QgsMapTool):
             self._bands.show_hover(self._preview.answer)
 
     def _redraw_window(self) -> None:
-        """The window that is being looked at, else the one that the answer comes from."""
+        """Draw the window that is being embedded, else the window of the answer."""
         if self._bands is None:
             return
-        looking, answer = self._preview.looking, self._session.answer
-        if looking:
-            self._bands.show_window(looking[-1], self._preview.crs)
+        windows, answer = self._preview.windows, self._session.answer
+        if windows:
+            self._bands.show_window(windows[-1], self._preview.crs)
         else:
             self._bands.show_window(answer and answer.window, answer and answer.crs)
 
-    # Meaning
+    # Commands
 
-    def _meaning_of(self, event: QKeyEvent) -> Callable[[], object] | None:
-        none, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+    def _command_of(self, event: QKeyEvent) -> Callable[[], object] | None:
+        plain, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
         bound: tuple[tuple[int, Any, Callable[[], object]], ...] = (
-            (Qt.Key.Key_Return, none, self.accept_asked.emit),
-            (Qt.Key.Key_Enter, none, self.accept_asked.emit),
-            (Qt.Key.Key_Escape, none, self._session.clear),
-            (Qt.Key.Key_G, none, self._next_granularity),
-            (Qt.Key.Key_Backspace, none, self._undo),
+            (Qt.Key.Key_Return, plain, self.accept_requested.emit),
+            (Qt.Key.Key_Enter, plain, self.accept_requested.emit),
+            (Qt.Key.Key_Escape, plain, self._session.clear),
+            (Qt.Key.Key_G, plain, self._next_granularity),
+            (Qt.Key.Key_Backspace, plain, self._undo),
             (Qt.Key.Key_Z, control, self._undo),
             (Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier, self._redo),
             (Qt.Key.Key_Y, control, self._redo),
         )
-        held = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        return next((do for key, modifiers, do in bound if event.key() == key and held == modifiers), None)
+        pressed = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier  # Enter of the number pad counts, too
+        return next((run for key, modifiers, run in bound if event.key() == key and pressed == modifiers), None)
 
     def _undo(self) -> None:
-        """Take back what was said last; then what was done to the layer last."""
+        """Undo the last step of the draft; without steps, the last edit of the output layer."""
         layer = self._target()
         if not self._session.undo() and layer is not None and layer.isEditable():
             layer.undoStack().undo()
@@ -222,26 +229,26 @@ class SegmentTool(QgsMapTool):
         self._session.set_granularity(self._session.draft.with_next_granularity().granularity)
 
     def _include(self, point: QgsPointXY) -> None:
-        """What the ghost showed here is there at once, until the full answer comes."""
-        foreseen = self._preview.answer
+        """Add an including point, and show the preview at once until the complete answer is there."""
+        previewed = self._preview.answer
         self._session.add_point(point, self._crs(), 1)
-        if foreseen is not None:
-            self._session.foresee(foreseen)
+        if previewed is not None:
+            self._session.show_preview(previewed)
 
-    def _say_box(self, corners: list[QgsPointXY]) -> None:
+    def _add_box(self, corners: list[QgsPointXY]) -> None:
         if self._bands is not None:
             self._bands.show_dragged([])
         self._session.add_box(corners, self._crs())
 
     def _corners(self, start: QPoint, end: QPoint) -> list[QgsPointXY]:
-        """The corners on the map of a box that is upright on the screen; the map may be turned."""
+        """Return the map coordinates of the corners of a box on the screen; the map may be rotated."""
         pixels = [start, QPoint(end.x(), start.y()), end, QPoint(start.x(), end.y())]
         return [self.toMapCoordinates(pixel) for pixel in pixels]
 
     def _crs(self) -> QgsCoordinateReferenceSystem:
-        """Of the canvas; a project without one shows the scene's coordinates as they are."""
-        shown = self.canvas().mapSettings().destinationCrs()
-        return shown if shown.isValid() else self._preview.crs or shown
+        """Return the CRS of the canvas; a project without one shows the coordinates of the scene."""
+        crs = self.canvas().mapSettings().destinationCrs()
+        return crs if crs.isValid() else self._preview.crs or crs
 
     def _look_ahead(self) -> None:
         self._preview.look_ahead(self.canvas().extent(), self._crs())

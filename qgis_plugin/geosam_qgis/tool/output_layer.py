@@ -1,4 +1,4 @@
-"""The polygon layer that objects go to; a new GeoPackage layer where there is none."""
+"""The polygon layer for accepted objects: a new GeoPackage if the user has none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from geosam_qgis.jobs.sources import RasterSource, source_of
 from geosam_qgis.texts import tr
 from geosam_qgis.tool.acceptance import PROMPTS_FIELD
 
-#: Fields of a new layer, as in the command line's outputs, and the draft.
+#: Fields of a new layer: those in the outputs of the command line, and the draft.
 FIELDS = {
     "score": "number",
     "stability": "number",
@@ -36,33 +36,38 @@ FIELDS = {
 
 
 class OutputLayerError(Exception):
-    """A layer that could not be made; the message is for people."""
+    """A layer that could not be made; the message is for the user."""
 
 
 def default_path(raster: QgsRasterLayer) -> Path:
-    """`<raster>_objects.gpkg` beside a raster file, or in the project's or user's folder; never one that exists."""
+    """Return `<raster>_objects.gpkg`, a file that does not exist, beside the raster file.
+
+    If the raster is not a file, the folder is that of the project or of the user.
+    """
     source = source_of(raster)
     file = Path(source.path) if isinstance(source, RasterSource) else Path()
     if file.is_file():
         folder, stem = file.parent, file.stem
     else:
         folder, stem = Path(QgsProject.instance().homePath() or Path.home()), raster.name() or "raster"
-    wanted, number = folder / f"{stem}_objects.gpkg", 1
-    while wanted.exists():
+    path, number = folder / f"{stem}_objects.gpkg", 1
+    while path.exists():
         number += 1
-        wanted = folder / f"{stem}_objects_{number}.gpkg"
-    return wanted
+        path = folder / f"{stem}_objects_{number}.gpkg"
+    return path
 
 
 def ask_for_layer(raster: QgsRasterLayer, parent: QWidget | None) -> QgsVectorLayer | None:
-    """Let the user name a new layer, make it, and add it to the project; None if they would rather not.
+    """Let the user name a new layer, make it, and add it to the project; None if the user cancels.
 
     Raises:
-        TargetError: it cannot be made.
+        OutputLayerError: the layer cannot be made.
     """
     title = tr("New layer for objects")
-    kept = QFileDialog.Option.DontConfirmOverwrite  # an existing file is refused in any case
-    path, _ = QFileDialog.getSaveFileName(parent, title, str(default_path(raster)), "GeoPackage (*.gpkg)", options=kept)
+    unasked = QFileDialog.Option.DontConfirmOverwrite  # an existing file is refused in any case
+    path, _ = QFileDialog.getSaveFileName(
+        parent, title, str(default_path(raster)), "GeoPackage (*.gpkg)", options=unasked
+    )
     if not path:
         return None
     return new_layer(Path(path).with_suffix(".gpkg"), raster.crs())
@@ -72,10 +77,10 @@ def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
     """Make a GeoPackage with an empty layer for objects, add it to the project, and make it editable.
 
     Raises:
-        TargetError: the file exists, or cannot be written.
+        OutputLayerError: the file exists, or cannot be written.
     """
     if path.exists():
-        text = tr("{path} exists. Choose a name that does not, or choose that file's layer as the output.")
+        text = tr("{path} exists. Choose another name, or choose the layer of that file as the output layer.")
         raise OutputLayerError(text.format(path=path))
     fields = QgsFields()
     for name, kind in FIELDS.items():
@@ -89,7 +94,7 @@ def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
     layer = QgsVectorLayer(f"{path}|layername={path.stem}", path.stem, "ogr")
     if problem or not layer.isValid() or not layer.startEditing():
         text = tr("{path} cannot be written: {problem}. Choose another folder.")
-        raise OutputLayerError(text.format(path=path, problem=problem or tr("no layer in it")))
-    layer.setRenderer(outlines())  # whoever draws over a picture wants to see it
+        raise OutputLayerError(text.format(path=path, problem=problem or tr("the file has no layer")))
+    layer.setRenderer(outlines())  # without a fill, the picture below stays visible
     QgsProject.instance().addMapLayer(layer)
     return layer

@@ -1,4 +1,4 @@
-"""Objects that were accepted lately, and the prompts of any polygon that is to be gone on with."""
+"""The objects that were accepted last, and the draft behind any polygon that is to be continued."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from geosam_qgis.tool.answer import WorkerAnswer
     from geosam_qgis.tool.feature_reference import FeatureReference
 
-#: So many objects are remembered.
-MOST = 100
+#: Largest number of objects in the list.
+MAX_OBJECTS = 100
 
 
 @dataclass(frozen=True)
 class RecentObject:
-    """An object that was accepted."""
+    """An accepted object."""
 
-    place: FeatureReference
-    """Where it was put."""
+    reference: FeatureReference
+    """Reference to its feature."""
     answer: WorkerAnswer
-    """What was put there."""
+    """The answer that was accepted."""
 
 
 class RecentObjects(QObject):
-    """The objects that were accepted in this session, the newest first."""
+    """The list of objects that were accepted in this session."""
 
     changed = pyqtSignal()
 
@@ -52,44 +52,45 @@ class RecentObjects(QObject):
 
     @property
     def objects(self) -> list[RecentObject]:
-        """The newest first."""
+        """The objects, the newest first."""
         return list(self._objects)
 
-    def add(self, place: FeatureReference, answer: WorkerAnswer, revised: FeatureReference | None) -> None:
-        """Remember an object, instead of the one that it has taken the place of."""
-        kept = [recent for recent in self._objects if recent.place not in (place, revised)]
-        self._objects = [RecentObject(place, answer), *kept][:MOST]
+    def add(self, reference: FeatureReference, answer: WorkerAnswer, revised: FeatureReference | None) -> None:
+        """Add an object to the list; it replaces the entry of the feature that it has changed."""
+        kept = [recent for recent in self._objects if recent.reference not in (reference, revised)]
+        self._objects = [RecentObject(reference, answer), *kept][:MAX_OBJECTS]
         self.changed.emit()
 
     def forget_layers(self, layer_ids: list[str]) -> None:
-        """These layers are gone."""
-        self._objects = [recent for recent in self._objects if recent.place.layer_id not in layer_ids]
+        """Drop the objects of removed layers."""
+        self._objects = [recent for recent in self._objects if recent.reference.layer_id not in layer_ids]
         self.changed.emit()
 
     def draft_of(self, layer: QgsVectorLayer, feature: QgsFeature) -> Draft | None:
-        """What was said about a feature, if it is one of these objects."""
+        """Return the draft of a feature, if it is one of these objects; else None."""
         for recent in self._objects:
-            found = recent.place.feature if recent.place.layer_id == layer.id() else None
-            if found is not None and found.id() == feature.id():
+            candidate = recent.reference.feature if recent.reference.layer_id == layer.id() else None
+            if candidate is not None and candidate.id() == feature.id():
                 return recent.answer.draft
         return None
 
 
 def feature_at(layer: QgsVectorLayer, point: QgsPointXY, crs: QgsCoordinateReferenceSystem) -> QgsFeature | None:
-    """The smallest feature of a layer at a point.
+    """Return the smallest feature of a layer at a point; None if there is none.
 
     Raises:
         ProjectionError: the layer's CRS has no such place.
     """
-    place = moved_point(point, crs, layer.crs())
-    spot = QgsGeometry.fromPointXY(place)
-    around = QgsFeatureRequest(QgsRectangle(place, place).buffered(1e-12 + abs(place.x()) * 1e-12))
-    found = [feature for feature in layer.getFeatures(around) if feature.geometry().contains(spot)]
-    return min(found, key=lambda feature: feature.geometry().area(), default=None)
+    position = moved_point(point, crs, layer.crs())
+    geometry = QgsGeometry.fromPointXY(position)
+    # QGIS ignores a rectangle without an area
+    nearby = QgsFeatureRequest(QgsRectangle(position, position).buffered(1e-12 + abs(position.x()) * 1e-12))
+    candidates = [feature for feature in layer.getFeatures(nearby) if feature.geometry().contains(geometry)]
+    return min(candidates, key=lambda feature: feature.geometry().area(), default=None)
 
 
 def stored_draft(feature: QgsFeature) -> Draft | None:
-    """The draft that a feature carries in its field; None if it has none that can be read."""
+    """Return the draft in the field of a feature; None if there is none, or if it is damaged."""
     index = feature.fields().lookupField(PROMPTS_FIELD)
     text = feature.attribute(index) if index >= 0 else None
     if not isinstance(text, str):
@@ -101,18 +102,18 @@ def stored_draft(feature: QgsFeature) -> Draft | None:
 
 
 def outline_draft(layer: QgsVectorLayer, feature: QgsFeature) -> Draft:
-    """A draft that says: this very outline. For polygons that nobody clicked."""
+    """Return a draft with the outline of a feature as its mask, for polygons without a draft."""
     rings = [
         [(point.x(), point.y()) for point in ring[:-1]]
-        for whole in feature.geometry().coerceToType(QgsWkbTypes.Type.MultiPolygon)
-        for polygon in whole.asMultiPolygon()
+        for geometry in feature.geometry().coerceToType(QgsWkbTypes.Type.MultiPolygon)
+        for polygon in geometry.asMultiPolygon()
         for ring in polygon
     ]
     return Draft(crs_text(layer.crs())).with_mask(rings)
 
 
 def prompt_objects(layer: QgsVectorLayer, recents: RecentObjects) -> list[dict[str, Any]]:
-    """The drafts of a layer's features as the worker's method *save_prompts* takes them, all in one CRS.
+    """Return the drafts of a layer's features as parameters of the worker's method *save_prompts*, all in one CRS.
 
     Raises:
         ProjectionError: that CRS has no such place.
@@ -124,14 +125,17 @@ def prompt_objects(layer: QgsVectorLayer, recents: RecentObjects) -> list[dict[s
         if draft is not None:
             drafts[feature.id()] = draft
             attributes[feature.id()] = _own_attributes(feature)
-    used = {draft.crs for draft in drafts.values()}
-    if len(used) > 1:
+    if len({draft.crs for draft in drafts.values()}) > 1:
         drafts = {key: moved_draft(draft, layer.crs()) for key, draft in drafts.items()}
     return [{"id": str(key), "draft": draft.to_json(), "attributes": attributes[key]} for key, draft in drafts.items()]
 
 
 def _own_attributes(feature: QgsFeature) -> dict[str, Any]:
-    """What the user has written into a feature, as far as JSON can say it."""
-    ours = {PROMPTS_FIELD, "fid", *(name for names in FACT_FIELDS.values() for name in names)}
+    """Return the user's own attributes of a feature that JSON can express."""
+    plugin_fields = {PROMPTS_FIELD, "fid", *(name for names in FACT_FIELDS.values() for name in names)}
     values = zip(feature.fields().names(), feature.attributes())
-    return {n: v for n, v in values if n not in ours and isinstance(v, (str, int, float, bool))}
+    return {
+        name: value
+        for name, value in values
+        if name not in plugin_fields and isinstance(value, (str, int, float, bool))
+    }

@@ -1,4 +1,4 @@
-"""Map tool, panel and drafting as one: the panel says what is asked about, and what is accepted goes to its layer."""
+"""Map tool, panel and draft joined: the panel has the raster and the options, its layer gets accepted objects."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class Workbench(QObject):
-    """What a user has in front of them; made by the plugin, once for a main window."""
+    """The map tool, the panel and the draft of one main window."""
 
-    told = pyqtSignal(str, bool)
-    """A sentence for the message bar, and whether it is about a failure."""
+    message = pyqtSignal(str, bool)
+    """A sentence for the message bar, and True if it is about a failure."""
 
     def __init__(self, client: WorkerClient, canvas: QgsMapCanvas, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,20 +57,20 @@ class Workbench(QObject):
         self._pictures = Pictures(self)
         self._watched: set[str] = set()
         self._is_ready = False
-        self._ending = ""
+        self._stop_reason = ""
         self._connect()
         self._choose_raster(self.dock.raster_layer)
         self._choose_options()
         self._show_state()
 
-    # What the user does
+    # Commands of the user
 
     def accept(self) -> None:
-        """Put the object into the output layer; into a new one if none is chosen."""
+        """Add the object to the output layer; without one, the user names a new layer."""
         if not self.session.draft.selects:
             return
-        found = self.session.answer
-        is_empty = self.session.state is AnswerState.SHOWN and found is not None and found.geometry is None
+        answer = self.session.answer
+        is_empty = self.session.state is AnswerState.SHOWN and answer is not None and answer.geometry is None
         revised = self.session.revised
         has_layer = self.dock.output_layer is not None or (revised is not None and revised.layer is not None)
         if not (is_empty or has_layer or self.make_layer()):
@@ -79,78 +79,78 @@ class Workbench(QObject):
         self.session.accept(output.id() if output is not None else "")
 
     def make_layer(self) -> bool:
-        """Let the user name a new output layer; whether there is one now."""
+        """Let the user name a new output layer; return True if there is one."""
         raster = self.dock.raster_layer
         if raster is None:
-            self.told.emit(tr("Choose a raster layer first: the new layer gets its CRS."), False)
+            self.message.emit(tr("Choose a raster layer first: the new layer gets its CRS."), False)
             return False
         try:
             layer = ask_for_layer(raster, self._window)
         except OutputLayerError as error:
-            self.told.emit(str(error), True)
+            self.message.emit(str(error), True)
             return False
         if layer is not None:
             self.dock.output.setLayer(layer)
         return layer is not None
 
     def continue_selected(self) -> None:
-        """Go on with the one polygon that is selected in the output layer."""
+        """Continue the selected polygon of the output layer."""
         layer = self.dock.output_layer
         selected = list(layer.selectedFeatures()) if layer is not None else []
         if layer is None or len(selected) != 1:
-            self.told.emit(tr("Select one polygon of the output layer, or hold Alt and click it."), False)
+            self.message.emit(tr("Select one polygon of the output layer, or hold Alt and click it."), False)
         else:
             self._continue(layer, selected[0])
 
     def continue_at(self, point: Any) -> None:
-        """Go on with the polygon of the output layer at a point of the canvas."""
+        """Continue the polygon of the output layer at a point of the canvas."""
         layer = self.dock.output_layer
         if layer is None:
-            self.told.emit(tr("Choose the output layer that has the polygon."), False)
+            self.message.emit(tr("Choose the output layer with the polygon first."), False)
             return
         try:
             feature = feature_at(layer, point, self._canvas.mapSettings().destinationCrs())
         except ProjectionError as error:
-            self.told.emit(str(error), True)
+            self.message.emit(str(error), True)
             return
         if feature is None:
-            self.told.emit(tr("There is no polygon of {name} here.").format(name=layer.name()), False)
+            self.message.emit(tr("There is no polygon of {name} here.").format(name=layer.name()), False)
         else:
             self._continue(layer, feature)
 
     def continue_recent(self, recent: RecentObject) -> None:
-        """Go on with an object that was accepted lately."""
-        layer, feature = recent.place.layer, recent.place.feature
+        """Continue an object of the list."""
+        layer, feature = recent.reference.layer, recent.reference.feature
         if layer is None or feature is None:
-            self.told.emit(tr("This object is not in its layer any more. It is drafted as a new one."), False)
+            self.message.emit(tr("This object is not in its layer any more. It continues as a new object."), False)
             self._draft(recent.answer.draft, None)
         else:
             self._draft(recent.answer.draft, reference_to(layer, feature))
 
     def zoom_to(self, recent: RecentObject) -> None:
-        """Show an object that was accepted lately."""
+        """Zoom to an object of the list."""
         if recent.answer.geometry is None:
             return
         canvas_crs = self._canvas.mapSettings().destinationCrs()
         try:
             box = transformed(recent.answer.geometry, recent.answer.crs, canvas_crs).boundingBox()
         except ProjectionError as error:
-            self.told.emit(str(error), True)
+            self.message.emit(str(error), True)
             return
         box.scale(2.0)
         self._canvas.setExtent(box)
         self._canvas.refresh()
 
     def save_prompts(self) -> None:
-        """Let the user name a file for the prompts of the output layer's polygons, and have it written."""
+        """Write the prompts of the output layer's polygons into a file that the user names."""
         layer = self.dock.output_layer
         try:
             objects = prompt_objects(layer, self.recents) if layer is not None else []
         except ProjectionError as error:
-            self.told.emit(str(error), True)
+            self.message.emit(str(error), True)
             return
         if layer is None or not objects:
-            self.told.emit(tr("The output layer has no polygons that remember their prompts."), False)
+            self.message.emit(tr("The output layer has no polygons with prompts."), False)
             return
         start = str(Path(QgsProject.instance().homePath() or Path.home()) / f"{layer.name()}_prompts.gpkg")
         path, _ = QFileDialog.getSaveFileName(self._window, tr("Save prompts"), start, "GeoPackage (*.gpkg)")
@@ -158,14 +158,14 @@ class Workbench(QObject):
             self._client.request(
                 "save_prompts",
                 {"path": str(Path(path).with_suffix(".gpkg")), "objects": objects, "overwrite": True},
-                lambda saved: self.told.emit(
-                    tr("The prompts of {count} objects are in {path}.").format(**saved), False
+                lambda saved: self.message.emit(
+                    tr("The prompts of {count} objects were written to {path}.").format(**saved), False
                 ),
-                lambda failure: self.told.emit(failure.message, True),
+                lambda failure: self.message.emit(failure.message, True),
             )
 
     def export_view(self) -> None:
-        """Save what a web layer shows as a file, and go on with that."""
+        """Save the view of a web layer as a file, and segment that file."""
         layer = self.dock.raster_layer
         if layer is None:
             return
@@ -173,7 +173,7 @@ class Workbench(QObject):
         try:
             view = transformed(QgsGeometry.fromQPolygonF(canvas.visiblePolygon()), canvas.destinationCrs(), layer.crs())
         except ProjectionError as error:
-            self.told.emit(str(error), True)
+            self.message.emit(str(error), True)
             return
         name = tr("{name}, view").format(name=layer.name())
         self._pictures.take(
@@ -181,11 +181,11 @@ class Workbench(QObject):
             view.boundingBox(),
             metres_per_pixel(self._canvas),
             lambda source: self._use_picture(source, name),
-            lambda reason: self.told.emit(reason, True) if reason else None,
+            lambda reason: self.message.emit(reason, True) if reason else None,
         )
 
     def unload(self) -> None:
-        """Leave nothing behind."""
+        """Disconnect and remove everything."""
         project = QgsProject.instance()
         project.layersWillBeRemoved.disconnect(self.recents.forget_layers)
         self._client.started.disconnect(self._started)
@@ -197,31 +197,31 @@ class Workbench(QObject):
         self.dock.deleteLater()
         self.deleteLater()
 
-    # What follows from it
+    # Reactions
 
     def _connect(self) -> None:
-        self.tool.accept_asked.connect(self.accept)
-        self.tool.continue_asked.connect(self.continue_at)
-        self.tool.activated.connect(self._taken_up)
-        self.session.changed.connect(self._show_drafting)
-        self.session.failed.connect(lambda text: self.told.emit(text, True))
-        self.preview.looking_changed.connect(self._show_state)
+        self.tool.accept_requested.connect(self.accept)
+        self.tool.continue_requested.connect(self.continue_at)
+        self.tool.activated.connect(self._activated)
+        self.session.changed.connect(self._show_draft)
+        self.session.failed.connect(lambda text: self.message.emit(text, True))
+        self.preview.activity_changed.connect(self._show_state)
         self.recents.changed.connect(lambda: self.dock.show_recent(self.recents.objects))
         self.dock.raster_changed.connect(self._choose_raster)
         self.dock.options_changed.connect(self._choose_options)
         self.dock.granularity_changed.connect(self.session.set_granularity)
-        self.dock.new_layer_asked.connect(self.make_layer)
-        self.dock.export_asked.connect(self.export_view)
-        self.dock.zoom_asked.connect(self.zoom_to)
-        self.dock.continue_asked.connect(self.continue_recent)
+        self.dock.new_layer_requested.connect(self.make_layer)
+        self.dock.export_requested.connect(self.export_view)
+        self.dock.zoom_requested.connect(self.zoom_to)
+        self.dock.continue_requested.connect(self.continue_recent)
         self._client.started.connect(self._started)
         self._client.stopped.connect(self._stopped)
         QgsProject.instance().layersWillBeRemoved.connect(self.recents.forget_layers)
 
-    def _taken_up(self) -> None:
+    def _activated(self) -> None:
         source = self.session.source
         if isinstance(source, RasterSource):
-            self._client.forget_scene(source.path)  # the file may be another one by now
+            self._client.forget_scene(source.path)  # the file may have changed since
         self.tool.follow_view()
         self._show_state()
 
@@ -242,17 +242,17 @@ class Workbench(QObject):
         self.tool.follow_view()
 
     def _deliver(self, answer: WorkerAnswer, revised: FeatureReference | None, layer_id: str) -> None:
-        """Put an object into the layer it comes from, or into the one that was the output when it was accepted.
+        """Add an object to the layer it comes from, or to the output layer at the time of its acceptance.
 
         Raises:
-            AcceptError: it cannot be.
+            AcceptanceError: the layer does not take the object.
         """
         layer = (revised and revised.layer) or QgsProject.instance().mapLayer(layer_id)
         if not isinstance(layer, QgsVectorLayer):
-            raise AcceptanceError(tr("The output layer is gone. Choose another one, and accept the object again."))
-        former = revised if revised is not None and revised.layer_id == layer.id() else None
-        place = accept(answer, layer, min_area_m2=self.dock.min_area_m2.value(), revised=former)
-        self.recents.add(place, answer, former)
+            raise AcceptanceError(tr("The output layer was removed. Choose another one, and accept the object again."))
+        changed = revised if revised is not None and revised.layer_id == layer.id() else None
+        reference = accept(answer, layer, min_area_m2=self.dock.min_area_m2.value(), revised=changed)
+        self.recents.add(reference, answer, changed)
 
     def _continue(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
         draft = stored_draft(feature) or self.recents.draft_of(layer, feature) or outline_draft(layer, feature)
@@ -274,25 +274,25 @@ class Workbench(QObject):
         self._show_state()
 
     def _stopped(self, reason: str) -> None:
-        self._is_ready, self._ending = False, reason
+        self._is_ready, self._stop_reason = False, reason
         self._show_state()
 
-    def _show_drafting(self) -> None:
+    def _show_draft(self) -> None:
         self.dock.show_granularity(self.session.draft.granularity)
         self._show_state()
 
     def _show_state(self) -> None:
-        """Say in the panel what the worker does."""
+        """Show in the panel what the worker does."""
         if not self._client.is_running:
-            text = self._ending or tr("The worker is not running. It starts with the first click.")
+            text = self._stop_reason or tr("The worker is not running. It starts with the first click.")
         elif not self._is_ready:
             text = tr("The worker is starting…")
         elif self.preview.is_loading:
-            text = tr("The model is being loaded…")
+            text = tr("The model is loading…")
         elif self.session.leaving:
-            text = tr("Looking… {count} accepted objects are on their way.").format(count=self.session.leaving)
-        elif self.preview.looking or self.session.state is AnswerState.ASKING:
-            text = tr("Looking…")
+            text = tr("Segmenting… {count} accepted objects are not finished yet.").format(count=self.session.leaving)
+        elif self.preview.windows or self.session.state is AnswerState.ASKING:
+            text = tr("Segmenting…")
         else:
             answer = self.session.answer
             text = " ".join([tr("Ready."), *(answer.warnings if answer is not None else ())])
@@ -300,6 +300,6 @@ class Workbench(QObject):
 
 
 def metres_per_pixel(canvas: QgsMapCanvas) -> float:
-    """Side of a pixel of the canvas in metres on the ground."""
+    """Return the side of a canvas pixel in ground metres."""
     crs = canvas.mapSettings().destinationCrs()
     return float(canvas.mapUnitsPerPixel() * metres_per_unit(crs, canvas.center()))

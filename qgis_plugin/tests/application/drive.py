@@ -153,7 +153,7 @@ class Driver(QObject):
             "layer": layer.source() if layer else "",
             "drawing": iface.mapCanvas().isDrawing(),
             "drafting": bench.session.state.value,
-            "looking": bool(bench.preview.looking),
+            "looking": bool(bench.preview.windows),
             "steps": len(bench.session.draft.steps),
             "hover": bool(ghost and outlines(ghost.hover)),
             "object": bool(ghost and outlines(ghost.object)),
