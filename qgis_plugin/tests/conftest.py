@@ -118,6 +118,14 @@ def client(wait, worker_command):
     wait(lambda: not client.is_ending)
 
 
+@pytest.fixture
+def answers():
+    """Callbacks that keep what they got."""
+    from answers import Answers
+
+    return Answers()
+
+
 def library_python():
     """The interpreter that has the library: `GEOSAM_PYTHON`, or the one beside the worker."""
     named = os.environ.get("GEOSAM_PYTHON", "")
@@ -229,3 +237,38 @@ def map_canvas(qgis_app, qgis_canvas, qgis_parent):
     qgis_canvas.resize(600, 600)
     qgis_app.processEvents()
     return qgis_canvas
+
+
+# The toolbox
+
+
+@pytest.fixture
+def provider(qgis_app, qgis_processing):
+    """The plugin's provider, registered for one test."""
+    from qgis.core import QgsApplication
+
+    from geosam_qgis.processing.provider import GeosamProvider
+
+    registry = QgsApplication.processingRegistry()
+    if registry.providerById("geosam") is not None:
+        registry.removeProvider("geosam")
+    provider = GeosamProvider()
+    assert registry.addProvider(provider)
+    yield provider
+    registry.removeProvider("geosam")
+
+
+@pytest.fixture
+def run(provider, worker_command, qgis_new_project):
+    """`run(algorithm, **parameters)`: the results; `run.log` has the messages."""
+    import processing
+    from qgis.core import QgsProcessingFeedback
+
+    def go(algorithm, **parameters):
+        feedback = QgsProcessingFeedback(False)
+        try:
+            return processing.run(f"geosam:{algorithm}", parameters, feedback=feedback)
+        finally:
+            go.log = feedback.textLog()
+
+    return go
