@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from geosam_qgis.draft import GRANULARITIES
-from geosam_qgis.jobs.request import DEVICES, LAYOUTS, MODELS, POLYGONS
+from geosam_qgis.jobs.run_request import DEVICES, LAYOUTS, MODELS, POLYGONS
 from geosam_qgis.processing.provider import GeosamProvider
 
 #: Options of the library, as (group, name), by the parameters of algorithms that set them.

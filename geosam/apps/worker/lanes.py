@@ -152,4 +152,5 @@ def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002
     if len(json.dumps(values)) > _MAX_TEXT:
         values = {}
     data = {"type": type(error).__name__, "exit_code": error.exit_code, "code": error.code, "values": values}
+    data["remedy"] = error.remedy
     return failure(id, REFUSED, str(error)[:_MAX_TEXT], data)

@@ -1,8 +1,8 @@
 """Sentences for the errors and warnings of the worker, in the plugin's own words.
 
-The worker names parameters of the library, `overlap` for example. A user of QGIS sees fields and buttons. So errors
-that have a remedy in QGIS are worded here, by their code and values; in all other texts the names of parameters are
-replaced by the names of the fields.
+The worker names parameters of the library, `overlap` for example, but a user of QGIS sees fields and buttons. So the
+remedy of an error is worded here, by the error's code, where QGIS has one of its own. In all other texts the names of
+fields replace those of parameters.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ _LITERAL = re.compile(r"`([^`]+)`")
 
 
 def error_message(text: str, data: dict[str, Any] | None) -> str:
-    """Return the sentence that a user of QGIS sees for an error of the worker.
+    """Return the sentences that a user of QGIS sees for an error of the worker.
 
     Args:
-        text: The worker's own message.
-        data: The worker's `data`: `code` and `values` of the error, where it has them.
+        text: The worker's own message: the problem, then the remedy.
+        data: The worker's `data`: `code`, `remedy` and `values` of the error; a worker of another version may have
+            fewer.
     """
-    code, values = (data or {}).get("code"), (data or {}).get("values")
-    template = _sentences().get(code, "") if isinstance(code, str) else ""
+    facts = data or {}
+    problem, remedy = _problem_and_remedy(text, facts.get("remedy"))
+    template = _remedies().get(str(facts.get("code")), "") if "remedy" in facts else ""
+    values = facts.get("values")
     if template:
         try:
-            return template.format(**(values if isinstance(values, dict) else {}))
-        except (LookupError, ValueError, TypeError, AttributeError):  # another version of the worker has other values
+            return f"{plain_text(problem)} {template.format(**values) if isinstance(values, dict) else template}"
+        except (LookupError, ValueError):  # a worker of another version has other values
             return plain_text(text)
-    return plain_text(text)
+    return f"{plain_text(problem)} {plain_text(remedy)}".rstrip()
 
 
 def plain_text(text: str) -> str:
@@ -92,6 +95,87 @@ def _result_labels() -> dict[str, str]:
     }
 
 
-def _sentences() -> dict[str, str]:
-    """Return templates of sentences by the code of an error; the fields in braces are its values."""
-    return {}
+def _problem_and_remedy(text: str, remedy: object) -> tuple[str, str]:
+    if isinstance(remedy, str) and remedy and text.endswith(remedy):
+        return text[: -len(remedy)].rstrip(), remedy
+    return text, ""
+
+
+def _remedies() -> dict[str, str]:
+    """Return the remedies of QGIS by the code of an error; fields in braces are values of the error."""
+    return {**_layer_remedies(), **_model_remedies(), **_run_remedies()}
+
+
+def _layer_remedies() -> dict[str, str]:
+    """Return the remedies for errors of raster layers and prompt layers."""
+    prompt_crs = tr("Check the CRS of the prompt layer in its properties.")
+    feature = tr("Correct or delete this feature of the prompt layer.")
+    return {
+        "drawing-without-area": tr("Draw it again."),
+        "mask-without-area": feature,
+        "missing-crs": tr("Set the CRS of the raster layer in its properties."),
+        "prompt-crs-mismatch": prompt_crs,
+        "prompt-crs-unreachable": tr("Check the CRS of the prompt layer and of the raster layer in their properties."),
+        "prompt-field-value": tr("Correct the value. If the field has another meaning, rename it."),
+        "prompt-geometry": feature,
+        "prompt-kind": feature,
+        "prompt-not-finite": feature,
+        "prompt-outside-scene": tr(
+            "Check the CRS of the prompt layer, or choose to leave out prompts outside the raster."
+        ),
+        "prompt-several-areas": tr("Give each of these features its own object_id."),
+        "prompts-outside-window": tr("Enlarge the extent, or choose to leave out prompts outside the raster."),
+        "prompts-without-crs": tr("Set the CRS of the prompt layer in its properties."),
+        "too-many-points": tr("Give every object its own object_id, or delete some points."),
+        "unknown-crs": tr("Choose another CRS."),
+    }
+
+
+def _model_remedies() -> dict[str, str]:
+    """Return the remedies for errors of models and devices."""
+    other_model = tr("Choose another model.")
+    cpu = tr("Choose the device cpu or auto.")
+    smaller = tr("Choose a smaller model, or close other programs.")
+    return {
+        "backend-not-supported": other_model,
+        "checkpoint-not-found": tr("Run “geosam models download” with the name of the model, or choose another model."),
+        "device-failed": tr("Press Diagnose, then Try again; or choose the device cpu."),
+        "device-not-supported": cpu,
+        "features-not-finite": tr("Choose another model, or the device cpu."),
+        "model-finds-no-objects": other_model,
+        "model-is-no-network": other_model,
+        "model-out-of-memory": smaller,
+        "model-package-broken": other_model,
+        "model-takes-no-prompts": other_model,
+        "model-without-crops": other_model,
+        "no-cuda-device": cpu,
+        "out-of-memory": smaller,
+        "protocol-mismatch": tr("Press Diagnose to install a worker for this plugin."),
+        "unknown-model": tr("Choose a model of the list, or a file with weights."),
+    }
+
+
+def _run_remedies() -> dict[str, str]:
+    """Return the remedies for errors of runs and files."""
+    other_folder = tr("Choose another output folder.")
+    space = tr("Free some space and start again. Finished tiles are kept.")
+    other_run = tr("Wait until the other run is done, or choose another output file.")
+    smaller = tr("Choose a smaller tile size and start again. Finished tiles are kept.")
+    restart = tr("Choose to discard the results of the interrupted run, or choose another output file.")
+    return {
+        "disk-full": tr("Free some space."),
+        "journal-disk-full": space,
+        "journal-mismatch": restart,
+        "journal-not-writable": other_folder,
+        "journal-of-other-run": restart,
+        "lock-held": other_run,
+        "out-of-memory-at-task": smaller,
+        "output-folder-missing": tr("Choose a folder that exists."),
+        "output-in-store": other_folder,
+        "output-locked": other_run,
+        "store-disk-full": space,
+        "store-not-writable": tr("Choose another cache folder."),
+        "store-too-small-for-embedding": tr("Choose another cache folder, or none."),
+        "store-too-small-for-scene": tr("Choose another cache folder, or none."),
+        "worker-died-twice": smaller,
+    }

@@ -84,6 +84,26 @@
         <translation>Segmentiertes Objekt ändern</translation>
     </message>
     <message>
+        <source>Check the CRS of the prompt layer and of the raster layer in their properties.</source>
+        <translation>Prüfen Sie das KBS des Vorgabenlayers und des Rasterlayers in deren Eigenschaften.</translation>
+    </message>
+    <message>
+        <source>Check the CRS of the prompt layer in its properties.</source>
+        <translation>Prüfen Sie das KBS des Vorgabenlayers in dessen Eigenschaften.</translation>
+    </message>
+    <message>
+        <source>Check the CRS of the prompt layer, or choose to leave out prompts outside the raster.</source>
+        <translation>Prüfen Sie das KBS des Vorgabenlayers, oder lassen Sie Vorgaben außerhalb des Rasters weg.</translation>
+    </message>
+    <message>
+        <source>Choose a folder that exists.</source>
+        <translation>Wählen Sie einen Ordner, den es gibt.</translation>
+    </message>
+    <message>
+        <source>Choose a model of the list, or a file with weights.</source>
+        <translation>Wählen Sie ein Modell der Liste oder eine Datei mit Gewichten.</translation>
+    </message>
+    <message>
         <source>Choose a raster layer and a model.</source>
         <translation>Wählen Sie einen Rasterlayer und ein Modell.</translation>
     </message>
@@ -96,12 +116,52 @@
         <translation>Wählen Sie einen Rasterlayer.</translation>
     </message>
     <message>
+        <source>Choose a smaller model, or close other programs.</source>
+        <translation>Wählen Sie ein kleineres Modell, oder schließen Sie andere Programme.</translation>
+    </message>
+    <message>
+        <source>Choose a smaller tile size and start again. Finished tiles are kept.</source>
+        <translation>Wählen Sie eine kleinere Kachelgröße, und starten Sie noch einmal. Fertige Kacheln bleiben erhalten.</translation>
+    </message>
+    <message>
         <source>Choose an output file.</source>
         <translation>Wählen Sie eine Ausgabedatei.</translation>
     </message>
     <message>
+        <source>Choose another CRS.</source>
+        <translation>Wählen Sie ein anderes KBS.</translation>
+    </message>
+    <message>
+        <source>Choose another cache folder, or none.</source>
+        <translation>Wählen Sie einen anderen Zwischenspeicher-Ordner oder keinen.</translation>
+    </message>
+    <message>
+        <source>Choose another cache folder.</source>
+        <translation>Wählen Sie einen anderen Zwischenspeicher-Ordner.</translation>
+    </message>
+    <message>
+        <source>Choose another model, or the device cpu.</source>
+        <translation>Wählen Sie ein anderes Modell oder das Gerät cpu.</translation>
+    </message>
+    <message>
+        <source>Choose another model.</source>
+        <translation>Wählen Sie ein anderes Modell.</translation>
+    </message>
+    <message>
+        <source>Choose another output folder.</source>
+        <translation>Wählen Sie einen anderen Ausgabeordner.</translation>
+    </message>
+    <message>
+        <source>Choose the device cpu or auto.</source>
+        <translation>Wählen Sie das Gerät cpu oder auto.</translation>
+    </message>
+    <message>
         <source>Choose the output layer with the polygon first.</source>
         <translation>Wählen Sie zuerst den Ausgabelayer mit dem Polygon.</translation>
+    </message>
+    <message>
+        <source>Choose to discard the results of the interrupted run, or choose another output file.</source>
+        <translation>Verwerfen Sie die Ergebnisse des unterbrochenen Laufs, oder wählen Sie eine andere Ausgabedatei.</translation>
     </message>
     <message>
         <source>Choose worker…</source>
@@ -148,6 +208,14 @@ Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer m
         <translation>Bericht kopieren</translation>
     </message>
     <message>
+        <source>Correct or delete this feature of the prompt layer.</source>
+        <translation>Korrigieren oder löschen Sie dieses Objekt des Vorgabenlayers.</translation>
+    </message>
+    <message>
+        <source>Correct the value. If the field has another meaning, rename it.</source>
+        <translation>Korrigieren Sie den Wert. Hat das Feld eine andere Bedeutung, benennen Sie es um.</translation>
+    </message>
+    <message>
         <source>Device</source>
         <translation>Gerät</translation>
     </message>
@@ -164,12 +232,20 @@ Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer m
         <translation>Fertig.</translation>
     </message>
     <message>
+        <source>Draw it again.</source>
+        <translation>Zeichnen Sie es noch einmal.</translation>
+    </message>
+    <message>
         <source>Empty: the default of the model.</source>
         <translation>Leer: der Standardwert des Modells.</translation>
     </message>
     <message>
         <source>Encoding of the prompt layer</source>
         <translation>Zeichenkodierung des Vorgabenlayers</translation>
+    </message>
+    <message>
+        <source>Enlarge the extent, or choose to leave out prompts outside the raster.</source>
+        <translation>Vergrößern Sie die Ausdehnung, oder lassen Sie Vorgaben außerhalb des Rasters weg.</translation>
     </message>
     <message>
         <source>Enter the source of the packages.</source>
@@ -244,12 +320,28 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Ordner mit Wheels, ohne Netz</translation>
     </message>
     <message>
+        <source>Free some space and start again. Finished tiles are kept.</source>
+        <translation>Geben Sie Speicherplatz frei, und starten Sie noch einmal. Fertige Kacheln bleiben erhalten.</translation>
+    </message>
+    <message>
+        <source>Free some space.</source>
+        <translation>Geben Sie Speicherplatz frei.</translation>
+    </message>
+    <message>
         <source>From</source>
         <translation>Von</translation>
     </message>
     <message>
         <source>GeoPackage (*.gpkg)</source>
         <translation>GeoPackage (*.gpkg)</translation>
+    </message>
+    <message>
+        <source>Give each of these features its own object_id.</source>
+        <translation>Geben Sie jedem dieser Objekte seine eigene object_id.</translation>
+    </message>
+    <message>
+        <source>Give every object its own object_id, or delete some points.</source>
+        <translation>Geben Sie jedem Objekt seine eigene object_id, oder löschen Sie einige Punkte.</translation>
     </message>
     <message>
         <source>HTML files (*.html)</source>
@@ -492,8 +584,16 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Vorhergesagte Polygone</translation>
     </message>
     <message>
+        <source>Press Diagnose to install a worker for this plugin.</source>
+        <translation>Drücken Sie Diagnose, um einen Worker für diese Erweiterung zu installieren.</translation>
+    </message>
+    <message>
         <source>Press Diagnose to install a worker, or to choose another one.</source>
         <translation>Drücken Sie Diagnose, um einen Worker zu installieren oder einen anderen zu wählen.</translation>
+    </message>
+    <message>
+        <source>Press Diagnose, then Try again; or choose the device cpu.</source>
+        <translation>Drücken Sie Diagnose, dann Noch einmal; oder wählen Sie das Gerät cpu.</translation>
     </message>
     <message>
         <source>Press Install or Choose worker.</source>
@@ -580,6 +680,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Auflösung (Meter)</translation>
     </message>
     <message>
+        <source>Run “geosam models download” with the name of the model, or choose another model.</source>
+        <translation>Führen Sie „geosam models download“ mit dem Namen des Modells aus, oder wählen Sie ein anderes Modell.</translation>
+    </message>
+    <message>
         <source>Save prompts</source>
         <translation>Vorgaben speichern</translation>
     </message>
@@ -634,6 +738,14 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>Select one polygon of the output layer, or hold Alt and click it.</source>
         <translation>Wählen Sie ein Polygon des Ausgabelayers, oder klicken Sie es mit gedrückter Alt-Taste an.</translation>
+    </message>
+    <message>
+        <source>Set the CRS of the prompt layer in its properties.</source>
+        <translation>Legen Sie das KBS des Vorgabenlayers in dessen Eigenschaften fest.</translation>
+    </message>
+    <message>
+        <source>Set the CRS of the raster layer in its properties.</source>
+        <translation>Legen Sie das KBS des Rasterlayers in dessen Eigenschaften fest.</translation>
     </message>
     <message>
         <source>Side of a pixel on the ground. Empty: the resolution of the raster.</source>
@@ -858,6 +970,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>View</source>
         <translation>Ansicht</translation>
+    </message>
+    <message>
+        <source>Wait until the other run is done, or choose another output file.</source>
+        <translation>Warten Sie, bis der andere Lauf fertig ist, oder wählen Sie eine andere Ausgabedatei.</translation>
     </message>
     <message>
         <source>Wheel file</source>

@@ -51,6 +51,7 @@ def test_another_protocol_is_refused():
     client = LocalServer()
     error = client.refused("initialize", protocol=2)
     values = {"protocol": 2, "expected": 1}
+    assert error["message"].endswith(f" {error['data'].pop('remedy')}")
     assert error["data"] == {"type": "UsageError", "exit_code": 2, "code": "protocol-mismatch", "values": values}
     assert client.refused("status")["code"] == protocol.INVALID_REQUEST  # still not greeted
     assert client.stop()
