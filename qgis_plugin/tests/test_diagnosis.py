@@ -27,7 +27,7 @@ def nowhere(monkeypatch, tmp_path):
 def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
     dialog = DiagnosisDialog(WorkerClient())
     report = dialog.report.toPlainText()
-    assert "Install one, or choose one." in dialog.findings.text()
+    assert "Press Install or Choose worker." in dialog.findings.text()
     assert "- setting: none" in report
     assert "- environment variable GEOSAM_WORKER: none" in report
     assert f"- folder of uv or pipx: {tmp_path}/tools/geosam" in report
@@ -37,7 +37,7 @@ def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
 
 def test_with_a_worker_versions_models_and_space_are_told(client, wait):
     dialog = DiagnosisDialog(client)
-    wait(lambda: "It runs: geosam" in dialog.findings.text())
+    wait(lambda: "The worker runs: geosam" in dialog.findings.text())
     report = dialog.report.toPlainText()
     assert "torch: " in report or "'torch': " in report
     assert "QGIS 3." in report
@@ -67,11 +67,11 @@ def test_variables_that_were_dropped_are_told(fake, monkeypatch):
 def test_a_worker_that_is_chosen_is_used_and_remembered(client, worker_command, wait, tmp_path):
     dialog = DiagnosisDialog(client)
     dialog.use(str(tmp_path / "nothing"))
-    assert "is neither a geosam program" in dialog.findings.text()
+    assert "is not a geosam program" in dialog.findings.text()
     assert Settings().worker == ""
     dialog.use(worker_command.program)
     assert Settings().worker == worker_command.program
-    wait(lambda: "It runs" in dialog.findings.text())
+    wait(lambda: "The worker runs" in dialog.findings.text())
 
 
 def test_passwords_are_not_told():
@@ -83,7 +83,7 @@ def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait,
     assert dialog.plan() == InstallPlan()
     dialog.source_kind.setCurrentIndex(3)
     dialog.begin.click()
-    assert "Where is it to be installed from?" in dialog.log.toPlainText()
+    assert "Enter the source of the packages." in dialog.log.toPlainText()
     dialog.folder.setFilePath(str(tmp_path))
     dialog.python.setFilePath(str(tmp_path / "no python"))
     dialog.begin.click()

@@ -265,7 +265,7 @@ def test_a_place_that_a_crs_does_not_have_is_a_message(desk):
     desk.click(500000, 5400000)
     desk.session.add_point(QgsPointXY(15.0, 95.0), QgsCoordinateReferenceSystem("EPSG:4326"), 1)
     assert len(desk.session.draft.steps) == 1
-    assert "no coordinates" in desk.said[-1]
+    assert "but none in EPSG:" in desk.said[-1]
 
 
 def test_going_on_with_a_draft_can_be_undone_step_by_step_and_keeps_its_place(desk):

@@ -196,7 +196,7 @@ def test_saved_prompts_replay_on_the_command_line_to_the_same_polygons(desk, tmp
 
 def test_without_prompts_there_is_nothing_to_save(desk):
     desk.save_prompts()
-    assert "no polygons that remember" in desk.said[-1]
+    assert "no polygons with prompts" in desk.said[-1]
 
 
 def test_a_damaged_field_is_no_draft(qgis_app):

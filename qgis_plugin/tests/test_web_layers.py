@@ -216,7 +216,7 @@ def test_a_layer_of_a_service_is_segmented_as_a_whole(tiles, worker_command, map
 
 def test_a_server_that_delivers_nothing_is_named(server, tiles, take):
     server.broken = True
-    assert "delivered nothing" in take(tiles, VIEW, 0.5)
+    assert "sent no data" in take(tiles, VIEW, 0.5)
 
 
 def test_too_much_is_a_clear_sentence(tiles, take):
@@ -354,7 +354,7 @@ def test_a_layer_shown_in_another_crs_than_its_file_is_refused(scene_file):
     layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
     reason = source_of(layer)
     assert not reason.exportable
-    assert "moved is shown in EPSG:32633, but its file says EPSG:3857." in reason.text
+    assert "The CRS of moved is EPSG:32633, but its file has EPSG:3857." in reason.text
 
 
 def test_a_layer_that_cannot_be_read_is_refused(qgis_app):

@@ -85,7 +85,7 @@ def test_a_refusal_keeps_the_words_of_the_worker(feedback, worker_command, tmp_p
 
 def test_without_a_worker_the_call_says_so(feedback, monkeypatch, tmp_path):
     monkeypatch.setenv("GEOSAM_WORKER", str(tmp_path / "nowhere"))
-    with pytest.raises(QgsProcessingException, match=r"was not found\. Install it"):
+    with pytest.raises(QgsProcessingException, match=r"was not found\. Press Diagnose"):
         call_worker("status", {}, feedback)
 
 
