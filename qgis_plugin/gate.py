@@ -1,7 +1,7 @@
-"""The gate: what the repository of plugins (plugins.qgis.org) runs on a zip before it publishes it.
+"""The gate: the checks of the repository of plugins (plugins.qgis.org) before it publishes a zip.
 
-`gate.py ZIP` unpacks it and fails on any finding; remarks in the code that would silence one are not listened to. The
-rules are those of github.com/qgis/QGIS-Plugins-Website, qgis-app/plugins/management/commands/data, as of November 2026.
+`gate.py ZIP` unpacks the zip and fails on any finding; comments that would silence a finding are ignored. The rules are
+those of github.com/qgis/QGIS-Plugins-Website, qgis-app/plugins/management/commands/data, as of November 2026.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-#: The 74 tests of Bandit that are switched on there.
+#: The 74 tests of Bandit in the repository of plugins.
 BANDIT = (
     "B101,B102,B103,B104,B105,B106,B107,B108,B110,B111,B112,B113,B201,B202,"
     "B301,B302,B303,B304,B305,B306,B307,B308,B310,B311,B312,B313,B314,B315,B316,B317,B318,B319,B320,B321,B323,B324,"
@@ -23,35 +23,35 @@ BANDIT = (
     "B701,B702,B703,B704"
 )
 
-#: The codes of flake8 that are switched on there.
+#: The codes of flake8 in the repository of plugins.
 FLAKE8 = (
     "E101,E711,E712,E713,E714,E721,E722,E731,E741,E742,E743,E901,E902,E999,W605,"
     "F402,F403,F404,F405,F811,F821,F822,F823,F831,F901,C901"
 )
 
-#: Endings that are taken for programs there, and what may not lie in a zip at all.
+#: Extensions that count as programs there, and names that must not be in a zip.
 SUSPICIOUS = (".exe", ".dll", ".so", ".dylib", ".bat", ".sh", ".ps1", ".cmd", ".pyc")
 FORBIDDEN = {"__MACOSX", ".git", "__pycache__", ".."}
 
 
 def members(archive: zipfile.ZipFile) -> list[str]:
-    """What is wrong with the zip's list of files."""
-    wrong = []
+    """Return the faults in the zip's list of files."""
+    faults = []
     for entry in archive.infolist():
         parts = entry.filename.split("/")
         if entry.filename.lower().endswith(SUSPICIOUS):
-            wrong.append(f"{entry.filename}: a file of this kind is refused")
+            faults.append(f"{entry.filename}: a file of this kind is refused")
         if entry.external_attr >> 16 & 0o111:
-            wrong.append(f"{entry.filename}: is executable")
+            faults.append(f"{entry.filename}: is executable")
         if FORBIDDEN & set(parts) or parts[-1].startswith("."):
-            wrong.append(f"{entry.filename}: hidden, or of no use")
+            faults.append(f"{entry.filename}: hidden, or not necessary")
     if len({name.split("/")[0] for name in archive.namelist()}) != 1:
-        wrong.append("more than one folder at the top")
-    return wrong
+        faults.append("more than one folder at the top")
+    return faults
 
 
 def output(folder: Path, module: str, *arguments: str) -> str:
-    """What a tool writes, run in a folder; its exit code says nothing that the output does not."""
+    """Run a tool in a folder and return its output, which says more than its exit code."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     if not done.stdout.strip() and done.returncode != 0:
@@ -60,35 +60,35 @@ def output(folder: Path, module: str, *arguments: str) -> str:
 
 
 def bandit(folder: Path) -> list[str]:
-    """What Bandit finds."""
-    told = json.loads(output(folder, "bandit", "-q", "-r", ".", "-f", "json", "--ignore-nosec", "-t", BANDIT))
-    wrong = [f"{at['filename']}:{at['line_number']}: {at['test_id']} {at['issue_text']}" for at in told["results"]]
-    return wrong + [f"{at['filename']}: {at['reason']}" for at in told["errors"]]
+    """Return the findings of Bandit."""
+    report = json.loads(output(folder, "bandit", "-q", "-r", ".", "-f", "json", "--ignore-nosec", "-t", BANDIT))
+    findings = [f"{at['filename']}:{at['line_number']}: {at['test_id']} {at['issue_text']}" for at in report["results"]]
+    return findings + [f"{at['filename']}: {at['reason']}" for at in report["errors"]]
 
 
 def secrets(folder: Path) -> list[str]:
-    """What detect-secrets finds; `metadata.txt` is left out there, too."""
+    """Return the findings of detect-secrets; the repository of plugins leaves `metadata.txt` out, too."""
     options = ["--all-files", "--exclude-files", r"metadata\.txt", "--disable-plugin", "IPPublicDetector"]
-    found = json.loads(output(folder, "detect_secrets", "scan", *options, "."))["results"]
-    return [f"{file}:{at['line_number']}: {at['type']}" for file, places in found.items() for at in places]
+    results = json.loads(output(folder, "detect_secrets", "scan", *options, "."))["results"]
+    return [f"{file}:{at['line_number']}: {at['type']}" for file, places in results.items() for at in places]
 
 
 def flake8(folder: Path) -> list[str]:
-    """What flake8 finds."""
+    """Return the findings of flake8."""
     rules = ["--isolated", "--disable-noqa", "--max-complexity", "10", "--select", FLAKE8]
     return output(folder, "flake8", *rules, ".").splitlines()
 
 
 def main(archive: Path) -> int:
-    """Run everything on a zip; 1 where anything was found."""
+    """Run all checks on a zip; return 1 if there are findings."""
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(archive) as opened:
         findings = {"files": members(opened)}
         opened.extractall(scratch)
         for tool in (bandit, secrets, flake8):
             findings[tool.__name__] = tool(Path(scratch))
-    for name, wrong in findings.items():
-        sys.stdout.write(f"{name}: {len(wrong) or 'no'} finding{'' if len(wrong) == 1 else 's'}\n")
-        sys.stdout.write("".join(f"  {line}\n" for line in wrong))
+    for name, lines in findings.items():
+        sys.stdout.write(f"{name}: {len(lines) or 'no'} finding{'' if len(lines) == 1 else 's'}\n")
+        sys.stdout.write("".join(f"  {line}\n" for line in lines))
     return int(any(findings.values()))
 
 

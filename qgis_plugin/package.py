@@ -1,8 +1,8 @@
-"""The plugin's zip: what belongs into it, checked, and the same bytes every time.
+"""The plugin's zip: its files, checked, and the same bytes every time.
 
-`package.py copies` takes over the modules that library and plugin share. `package.py zip FOLDER` builds
-`geosam_qgis-VERSION.zip`. What is checked are the rules of the repository of plugins (plugins.qgis.org); what it finds
-out with tools of its own is checked by `gate.py`.
+`package.py copies` copies the modules that library and plugin share. `package.py zip FOLDER` builds
+`geosam_qgis-VERSION.zip`. The checks are rules of the repository of plugins (plugins.qgis.org); `gate.py` runs the
+tools of that repository.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ REQUIRED_KEYS = (
 SUFFIXES = {".py", ".txt", ".svg", ".ts", ".qm", ".html"}
 LICENSE = "LICENSE"
 MAX_BYTES = 25_000_000
-#: Every file's time in the zip, the earliest that a zip can say.
+#: Time of every file in the zip: the earliest one of the format.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
 class Unfit(Exception):
-    """The plugin must not be packed as it is; the message says why."""
+    """A plugin that must not be packed; the message has the reason."""
 
 
 def copy_shared() -> None:
@@ -56,7 +56,7 @@ def copy_shared() -> None:
 
 
 def metadata() -> dict[str, str]:
-    """What `metadata.txt` says, read as the repository of plugins reads it."""
+    """Return the values of `metadata.txt`, read as the repository of plugins reads it."""
     parser = configparser.ConfigParser()
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
     parser.read_string((PLUGIN / "metadata.txt").read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def metadata() -> dict[str, str]:
 
 
 def shipped() -> list[Path]:
-    """The files of the plugin, sorted; caches are no part of it.
+    """Return the files of the plugin, sorted, without caches.
 
     Raises:
         Unfit: A file is of a kind that the plugin has no use for.
@@ -72,34 +72,34 @@ def shipped() -> list[Path]:
     files = sorted(path for path in PLUGIN.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     for path in files:
         if path.suffix not in SUFFIXES and path != PLUGIN / LICENSE:
-            raise Unfit(f"{path}: a {path.suffix or 'file without suffix'} was found, one of {SUFFIXES} is wanted")
+            raise Unfit(f"{path}: found {path.suffix or 'no extension'}, expected one of {SUFFIXES}")
     return files
 
 
 def check() -> None:
-    """Check what can be seen without the tools of `gate.py`.
+    """Check all rules that need no tools of `gate.py`.
 
     Raises:
         Unfit: A rule of the repository of plugins, or of this one, is broken.
     """
-    said = metadata()
-    missing = [key for key in REQUIRED_KEYS if not said.get(key, "").strip()]
+    values = metadata()
+    missing = [key for key in REQUIRED_KEYS if not values.get(key, "").strip()]
     if missing:
         raise Unfit(f"{PLUGIN / 'metadata.txt'}: {', '.join(missing)} missing")
-    if not (PLUGIN / said["icon"]).is_file():
-        raise Unfit(f"{PLUGIN / 'metadata.txt'}: icon={said['icon']}: there is no such file")
+    if not (PLUGIN / values["icon"]).is_file():
+        raise Unfit(f"{PLUGIN / 'metadata.txt'}: icon={values['icon']}: there is no such file")
     for name in (LICENSE, "__init__.py"):
         if not (PLUGIN / name).is_file():
             raise Unfit(f"{PLUGIN / name} is missing")
     if PLUGIN.name != PLUGIN.name.lower() or not PLUGIN.name.isidentifier():
-        raise Unfit(f"{PLUGIN.name}: a lowercase identifier is wanted as the folder's name")
+        raise Unfit(f"the folder's name: found {PLUGIN.name}, expected a lowercase identifier")
     for source, copy in SHARED.items():
         if copy.read_bytes() != source.read_bytes():
             raise Unfit(f"{copy} differs from {source}. Run `make plugin-copies`")
 
 
 def compiled_translations(folder: Path) -> list[Path]:
-    """The `.ts` files as Qt loads them, made by its `lrelease`; none, and a note, where that is missing.
+    """Compile the `.ts` files with Qt's `lrelease`; without it, print a note and return no files.
 
     Raises:
         Unfit: `lrelease` refuses a file.
@@ -107,7 +107,7 @@ def compiled_translations(folder: Path) -> list[Path]:
     sources = sorted((PLUGIN / "i18n").glob("*.ts"))
     lrelease = shutil.which("lrelease")
     if lrelease is None:
-        sys.stdout.write("note: without translations, since lrelease is missing (Debian: qttools5-dev-tools)\n")
+        sys.stdout.write("note: no translations, since lrelease is missing (Debian: qttools5-dev-tools)\n")
         return []
     results = [folder / f"{source.stem}.qm" for source in sources]
     for source, result in zip(sources, results):
@@ -118,7 +118,7 @@ def compiled_translations(folder: Path) -> list[Path]:
 
 
 def build(folder: Path) -> Path:
-    """Write the zip into a folder; its path.
+    """Write the zip into a folder, and return its path.
 
     Raises:
         Unfit: See `check`; or the zip is too large.
@@ -137,12 +137,12 @@ def build(folder: Path) -> Path:
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, members[name].read_bytes())
     if target.stat().st_size >= MAX_BYTES:
-        raise Unfit(f"{target}: {target.stat().st_size} bytes, fewer than {MAX_BYTES} are wanted")
+        raise Unfit(f"{target}: found {target.stat().st_size} bytes, expected fewer than {MAX_BYTES}")
     return target
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; the exit code."""
+    """Run the command of the command line, and return the exit code."""
     if arguments == ["copies"]:
         copy_shared()
         return 0
@@ -155,10 +155,10 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"error: {unfit}\n")
         return 1
     sys.stdout.write(f"{target} ({target.stat().st_size / 1e3:.0f} kB)\n")
-    said = metadata()
+    values = metadata()
     for key in ("tracker", "repository", "homepage", "email"):
-        if ".example" in said[key]:
-            sys.stdout.write(f"note: {key}={said[key]} is a placeholder: set it before an upload\n")
+        if ".example" in values[key]:
+            sys.stdout.write(f"note: {key}={values[key]} is a placeholder: set it before an upload\n")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The lists of texts to translate: every text of the plugin's source, with the translations there are.
+"""The lists of texts to translate: every text of the plugin's source, with its translations.
 
-`translations.py` brings `geosam_qgis/i18n/*.ts` up to date: new texts come in as unfinished, texts that are gone leave.
-Qt Linguist edits these files, `package.py` compiles them. A new language begins as a copy of `geosam_de.ts` without
-its translations, with another code in the name and in the attribute `language`.
+`translations.py` updates `geosam_qgis/i18n/*.ts`: it adds new texts as unfinished, and removes texts that the source
+does not have any more. Edit these files with Qt Linguist; `package.py` compiles them. A new language begins as a copy
+of `geosam_de.ts` without its translations, with another code in the name and in the attribute `language`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ CONTEXT = "geosam"
 
 
 def texts(folder: Path = PLUGIN) -> list[str]:
-    """What the source hands to `tr`, each text once, sorted."""
-    found: set[str] = set()
+    """Return the texts in calls of `tr`, each once, sorted."""
+    literals: set[str] = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
-                found.update(
+                literals.update(
                     part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)
                 )
-    return sorted(found)
+    return sorted(literals)
 
 
 def translated(path: Path) -> dict[str, str]:
-    """The finished translations of a file by their text."""
+    """Return the finished translations of a file, by their text."""
     done = {}
     for message in parse(path).iter("message"):  # noqa: S314  # a file of this repository
         source, translation = message.find("source"), message.find("translation")
@@ -40,8 +40,8 @@ def translated(path: Path) -> dict[str, str]:
     return done
 
 
-def document(language: str, done: dict[str, str], wanted: list[str]) -> str:
-    """A `.ts` file of the wanted texts."""
+def document(language: str, done: dict[str, str], sources: list[str]) -> str:
+    """Return the contents of a `.ts` file for these texts."""
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         "<!DOCTYPE TS>",
@@ -49,7 +49,7 @@ def document(language: str, done: dict[str, str], wanted: list[str]) -> str:
         "<context>",
         f"    <name>{CONTEXT}</name>",
     ]
-    for text in wanted:
+    for text in sources:
         unfinished = "" if text in done else ' type="unfinished"'
         lines += [
             "    <message>",
@@ -61,16 +61,16 @@ def document(language: str, done: dict[str, str], wanted: list[str]) -> str:
 
 
 def up_to_date(path: Path) -> str:
-    """What a `.ts` file should hold."""
+    """Return the expected contents of a `.ts` file."""
     return document(path.stem.split("_", 1)[1], translated(path), texts())
 
 
 def main() -> int:
-    """Bring every file up to date, and say how far each is; the exit code."""
-    wanted = set(texts())
+    """Update every file, print the share of translated texts, and return the exit code."""
+    sources = set(texts())
     for path in sorted((PLUGIN / "i18n").glob("*.ts")):
         path.write_text(up_to_date(path), encoding="utf-8")
-        sys.stdout.write(f"{path.name}: {len(wanted & translated(path).keys())} of {len(wanted)} texts translated\n")
+        sys.stdout.write(f"{path.name}: {len(sources & translated(path).keys())} of {len(sources)} texts translated\n")
     return 0
 
 

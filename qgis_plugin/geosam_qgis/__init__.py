@@ -18,6 +18,6 @@ from typing import Any
 
 def classFactory(iface: Any) -> Any:
     """Return the plugin, for QGIS with a window or, with None, for `qgis_process`."""
-    from geosam_qgis.plugin import GeosamPlugin  # noqa: PLC0415 - QGIS imports this file even for disabled plugins
+    from geosam_qgis.plugin import GeosamPlugin  # noqa: PLC0415 - this file alone must import fast
 
     return GeosamPlugin(iface)

@@ -33,7 +33,7 @@ class GeosamPlugin:
 
     def initProcessing(self) -> None:
         """Register the algorithms."""
-        from geosam_qgis.processing.provider import GeosamProvider  # noqa: PLC0415 - QGIS starts sooner without
+        from geosam_qgis.processing.provider import GeosamProvider  # noqa: PLC0415 - not before it is needed
 
         self._provider = GeosamProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)

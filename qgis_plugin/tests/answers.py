@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class Answers:
-    """Callbacks that keep what they got."""
+    """Callbacks that keep their results and failures."""
 
     def __init__(self):
         self.results, self.failures = [], []

@@ -1,4 +1,4 @@
-"""What the tests of the interactive part share: a workbench on a canvas, a mouse, and a client without a worker."""
+"""Tools for the tests of the map tool: a workbench on a canvas, a mouse, and a client without a worker."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FakeClient(QObject):
 
     @property
     def looks(self):
-        """What was asked, in short: (stream, look, number of steps)."""
+        """Requests in short: (stream, look, number of steps)."""
         return [
             (stream, params["look"], len(params["draft"]["steps"]))
             for method, params, _, _, stream in self.asked
@@ -171,5 +171,5 @@ def polygon(points):
 
 
 def same(one, other, tolerance=1e-6):
-    """Whether two polygons differ by slivers only: a millionth of their area."""
+    """Return True if two polygons differ by slivers only: a millionth of their area."""
     return one.symDifference(other).area() <= tolerance * max(one.area(), other.area())

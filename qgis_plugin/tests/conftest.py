@@ -1,4 +1,4 @@
-"""What the tests of the plugin share: a real QGIS, a worker, pictures whose objects are known, and patience.
+"""Shared fixtures of the plugin's tests: a real QGIS, a worker, pictures with known objects, and waiting.
 
 The tests run under the Python that QGIS brings along. Pictures are made by the library's own interpreter, and the
 worker is started as a user's would be: `GEOSAM_WORKER` names its program.
@@ -30,12 +30,12 @@ def pytest_report_header():
 
 @pytest.fixture
 def wait(qgis_app):
-    """`wait(predicate, seconds=60)`: let QGIS work until the predicate holds; what it returned."""
+    """`wait(predicate, seconds=60)`: let QGIS work until the predicate holds, and return its value."""
 
     def patience(predicate, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not (met := predicate()):
-            assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {predicate}"
+            assert time.monotonic() < deadline, f"waited {seconds:g} s without success for {predicate}"
             qgis_app.processEvents()
             time.sleep(0.002)
         return met
@@ -45,7 +45,7 @@ def wait(qgis_app):
 
 @pytest.fixture(autouse=True)
 def _no_silent_exception(monkeypatch):
-    """Qt goes on after an exception in a slot; a test does not."""
+    """Fail the test after an exception in a slot, which Qt ignores."""
     raised = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append(error.with_traceback(trace)))
     yield
@@ -55,7 +55,7 @@ def _no_silent_exception(monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_profile(qgis_app, tmp_path_factory):
-    """Nothing is kept from one run to the next, and runs side by side do not meet."""
+    """Use a new profile, so that runs do not share settings."""
     from qgis.core import QgsApplication
     from qgis.PyQt.QtCore import QSettings
 
@@ -68,7 +68,7 @@ def _own_profile(qgis_app, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _own_settings(_own_profile):
-    """Every test starts without settings of the plugin."""
+    """Start every test without settings of the plugin."""
     from qgis.core import QgsSettings
 
     QgsSettings().remove("geosam")
@@ -120,7 +120,7 @@ def client(wait, worker_command):
 
 @pytest.fixture
 def answers():
-    """Callbacks that keep what they got."""
+    """Callbacks that keep their results and failures."""
     from answers import Answers
 
     return Answers()
@@ -145,7 +145,7 @@ class SceneFile:
     """A picture of flat colours; the `threshold` model finds its objects exactly."""
 
     path: str
-    """In a folder with a space and an accent."""
+    """Path in a folder with a space and an accent."""
     authid: str
     """Its CRS."""
     width: int
@@ -229,7 +229,7 @@ def paint(path, name):
 
 @pytest.fixture
 def map_canvas(qgis_app, qgis_canvas, qgis_parent):
-    """The map canvas in a window that is shown, 600 x 600 pixels, so that clicks land where they should."""
+    """The map canvas in a window that is shown, 600 x 600 pixels, so that clicks hit their places."""
     window = qgis_canvas.window()
     window.show()
     qgis_app.processEvents()

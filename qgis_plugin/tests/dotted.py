@@ -1,4 +1,4 @@
-"""Names of QGIS and Qt that the plugin's source spells out, looked up where they are said to be."""
+"""Names of QGIS and Qt in the plugin's source, looked up in their modules."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ def chain(node):
 
 
 def unknown_names(source, package):
-    """What a source file takes from `package` that is not there, such as an enum's value of another version.
+    """Names that a source file takes from `package` without success, such as an enum's value of another version.
 
     Only names are followed that were imported from the package, and attributes of them for as long as they are
     classes, enums or modules; methods of objects cannot be seen in the source.

@@ -1,4 +1,4 @@
-"""A worker of the standard library that does as it is told: answers, crashes, stalls, talks nonsense.
+"""A worker of the standard library that answers, crashes, stalls or sends nonsense on demand.
 
 `python fake_worker.py MODE... worker`; the protocol module is the plugin's.
 """
@@ -43,7 +43,7 @@ def initialize(request, modes):
 
 
 def obey(request):
-    """Do what the method orders, before there is an answer."""
+    """Run the order in a method, before its answer."""
     method, params = request.method, request.params
     if method == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -60,7 +60,7 @@ def obey(request):
 
 
 def answer(request):
-    """The line that answers, or nothing."""
+    """Return the line of the answer, or nothing."""
     method, params = request.method, request.params
     if method in {"silence", "nonsense"}:
         return b""

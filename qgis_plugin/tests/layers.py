@@ -7,7 +7,7 @@ from qgis.core import (
 
 
 class Bar:
-    """A message bar that remembers."""
+    """A message bar that keeps its texts."""
 
     def __init__(self):
         self.texts = []
@@ -17,7 +17,7 @@ class Bar:
 
 
 class Interface:
-    """What of QGIS' interface is used."""
+    """The part of QGIS's interface that whole layers use."""
 
     def __init__(self, canvas):
         self.canvas, self.bar, self.active = canvas, Bar(), None

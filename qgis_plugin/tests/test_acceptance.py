@@ -180,7 +180,7 @@ def test_what_was_accepted_can_be_saved_to_a_geopackage_beside_other_edits(qgis_
 
 
 def command_line(scene, tmp_path, *options):
-    """What the command line finds, in the scene's CRS."""
+    """Polygons of the command line, in the scene's CRS."""
     out = tmp_path / "command line.gpkg"
     told = ["-m", "geosam", "segment", scene.path, "-o", str(out), "--model", "threshold", "--quiet", *options]
     subprocess.run([library_python(), *told], check=True, timeout=240)

@@ -1,4 +1,4 @@
-"""One name for what old and new QGIS call differently."""
+"""One name for parts with different names in old and new QGIS."""
 
 import pytest
 from qgis.core import QgsFeature, QgsVectorLayer

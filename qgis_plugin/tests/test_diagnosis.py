@@ -1,4 +1,4 @@
-"""What the diagnosis tells, with a worker, without one, and with one that dies."""
+"""The diagnosis with a worker, without one, and with one that dies."""
 
 import sys
 

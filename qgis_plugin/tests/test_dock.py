@@ -1,4 +1,4 @@
-"""The panel: what is chosen there is asked about."""
+"""The panel: its choices are those of the requests."""
 
 import pytest
 from bench import FakeClient, Mouse, polygon_layer, raster_layer, show, workbench

@@ -1,4 +1,4 @@
-"""The controller, with answers given by the test in any order."""
+"""The draft session, with answers from the test in any order."""
 
 import random
 
@@ -17,7 +17,7 @@ SQUARE, BAR = "POLYGON ((0 0, 0 10, 10 10, 10 0, 0 0))", "POLYGON ((0 0, 0 10, 9
 
 
 class Desk:
-    """A Drafting, what it delivered and what it said."""
+    """A DraftSession with its deliveries and messages."""
 
     def __init__(self):
         self.client = FakeClient()

@@ -1,4 +1,4 @@
-"""Which variables a child gets."""
+"""Environment variables of the worker."""
 
 from pathlib import Path
 

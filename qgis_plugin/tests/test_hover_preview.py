@@ -1,4 +1,4 @@
-"""The ghost under the cursor, and what is drawn on the canvas."""
+"""The preview under the cursor, and the drawings on the canvas."""
 
 import pytest
 from bench import FakeClient, polygon_layer

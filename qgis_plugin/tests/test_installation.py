@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def profile(tmp_path, monkeypatch):
-    """A profile's folder of its own, and no worker anywhere else."""
+    """A new profile, and no worker anywhere else."""
     folder = tmp_path / "Profil d'essai é"
     folder.mkdir()
     monkeypatch.setattr(QgsApplication, "qgisSettingsDirPath", staticmethod(lambda: f"{folder}/"))
@@ -65,7 +65,7 @@ if __name__ == "__main__":
 
 
 class Attempt:
-    """An installation and what it told."""
+    """An installation with its messages."""
 
     def __init__(self, source, python=sys.executable):
         self.lines, self.commands, self.obstacles = [], [], []

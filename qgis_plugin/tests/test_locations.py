@@ -1,4 +1,4 @@
-"""Where the worker is looked for, and what counts as one."""
+"""The search for a worker, and the files that are one."""
 
 import sys
 
@@ -12,7 +12,7 @@ from geosam_qgis.settings import Settings
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """`program(path)`: an executable file there; nothing else is to be found."""
+    """`program(path)`: an executable file there; no other worker exists."""
     monkeypatch.delenv("GEOSAM_WORKER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setattr(locations, "tool_folders", lambda: [tmp_path / "tools"])

@@ -1,4 +1,4 @@
-"""What the plugin offers, and the values it offers first, are those of the library, as its worker describes them."""
+"""Choices and defaults of the plugin are those of the library, as its worker describes them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The output layer: where it lies, what it holds, and that nothing is ever written over."""
+"""The output layer: its file and its fields; no existing file is replaced."""
 
 import pytest
 from bench import Mouse, polygon, raster_layer, same, show, workbench

@@ -1,4 +1,4 @@
-"""The zip, the names its source takes from this very QGIS, its texts, and its life in QGIS as a user installs it."""
+"""The zip, the names that its source takes from this QGIS, its texts, and the installed plugin."""
 
 import json
 import os

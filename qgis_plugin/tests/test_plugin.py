@@ -18,7 +18,7 @@ from geosam_qgis.tool.drafted_object import AnswerState
 
 
 class Interface:
-    """QGIS's interface to plugins, as far as the plugin uses it, with what it was given."""
+    """QGIS's interface to plugins, as far as the plugin uses it."""
 
     def __init__(self, canvas, message_bar):
         self.canvas, self.bar, self.main = canvas, message_bar, canvas.window()
@@ -62,7 +62,7 @@ def iface(qgis_app, map_canvas):
 
 
 def gone(qgis_app):
-    """Have everything deleted that is to be deleted later."""
+    """Delete all objects that wait for deletion."""
     for _ in range(3):
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         qgis_app.processEvents()

@@ -18,7 +18,7 @@ def draft(scene, name):
 
 
 def segment(client, answers, scene, name="roof"):
-    """A click as the map tool makes it: open, then ask, in whichever life of the worker."""
+    """Send a click as the map tool does: open the scene, then request the object."""
 
     def ask(opened):
         params = {"scene": opened["scene"], "model": {"name": "threshold"}, "draft": draft(scene, name)}

@@ -1,4 +1,4 @@
-"""Objects of before: listed, found again, gone on with, and saved as a prompt layer."""
+"""Accepted objects: listed, found again, continued, and saved as a prompt layer."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Settings keep their types, whatever stands in the file."""
+"""Settings keep their types, even with damaged values."""
 
 import pytest
 from qgis.core import QgsSettings

@@ -1,4 +1,4 @@
-"""Which layers are files, and pictures of those that are not, from servers on this machine."""
+"""Layers as sources, and pictures of web layers, from servers on this machine."""
 
 import math
 import shutil

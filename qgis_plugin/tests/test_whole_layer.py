@@ -42,7 +42,7 @@ def iface(map_canvas, qgis_new_project):
 
 @pytest.fixture
 def whole(iface, worker_command, wait):
-    """A WholeLayer whose runs are over when the test ends; `outcomes` has how they ended."""
+    """A WholeLayer whose runs are over when the test ends; `outcomes` has their ends."""
     whole = WholeLayer(iface)
     whole.outcomes = []
     whole.ended.connect(whole.outcomes.append)
@@ -57,7 +57,7 @@ def vector_layers():
 
 @pytest.fixture
 def streaming(wait):
-    """`streaming(run)`: wait until the run has found something, which must not be its end."""
+    """`streaming(run)`: wait until the run has found an object, before its end."""
 
     def go(run):
         ended = []
@@ -77,7 +77,7 @@ def is_gone(pid):
 
 
 def pids_of(run):
-    """Fills with the number of the process when it has started."""
+    """Return a list that gets the id of the process after its start."""
     pids = []
     run._client.started.connect(lambda answer: pids.append(answer["pid"]))
     return pids

@@ -1,4 +1,4 @@
-"""A call of the worker that is waited for, in the main thread and in others."""
+"""A call that waits for the worker, in the main thread and in others."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ while not polite:
 
 @pytest.fixture
 def slow_worker(tmp_path, monkeypatch):
-    """A worker that never finishes a run and dies of an evaluation; a `deaf` one does not listen either."""
+    """A worker that never finishes a run and dies during an evaluation; a `deaf` one ignores requests, too."""
 
     def make(name="slow"):
         program = tmp_path / name
@@ -54,7 +54,7 @@ def feedback(qgis_app):
 
 
 def cancel_soon(feedback):
-    """Cancel as soon as there is progress; the progress that was seen."""
+    """Cancel after the first progress, and return all progress."""
     seen = []
 
     def notice(percent):
@@ -79,7 +79,7 @@ def test_the_process_is_gone_after_the_call(feedback, worker_command):
 
 def test_a_refusal_keeps_the_words_of_the_worker(feedback, worker_command, tmp_path):
     params = {"path": str(tmp_path / "no.tif"), "model": {"name": "threshold"}, "out": str(tmp_path / "out.gpkg")}
-    with pytest.raises(QgsProcessingException, match=r"no such file: .*no\.tif: wanted an existing raster"):
+    with pytest.raises(QgsProcessingException, match=r"no such file: .*no\.tif: (wanted|expected) an existing raster"):
         call_worker("run", params, feedback)
 
 

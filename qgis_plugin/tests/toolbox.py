@@ -16,7 +16,7 @@ from qgis.core import (
 
 
 def command_line(*arguments):
-    """What `geosam` prints as JSON."""
+    """Run `geosam`, and return its JSON."""
     done = subprocess.run(
         [os.environ["GEOSAM_WORKER"], *map(str, arguments), "--json"], capture_output=True, check=True, timeout=120
     )
@@ -24,7 +24,7 @@ def command_line(*arguments):
 
 
 def rows(path):
-    """Geometry and attributes of a layer, sorted; a feature's number is not among them."""
+    """Geometry and attributes of a layer, sorted; without the number of the feature."""
     layer = path if isinstance(path, QgsVectorLayer) else QgsVectorLayer(str(path), "layer", "ogr")
     assert layer.isValid(), path
     names = [name for name in layer.fields().names() if name != "fid"]

@@ -83,7 +83,6 @@ def feature_at(layer: QgsVectorLayer, point: QgsPointXY, crs: QgsCoordinateRefer
     """
     position = moved_point(point, crs, layer.crs())
     geometry = QgsGeometry.fromPointXY(position)
-    # QGIS ignores a rectangle without an area
     nearby = QgsFeatureRequest(QgsRectangle(position, position).buffered(1e-12 + abs(position.x()) * 1e-12))
     candidates = [feature for feature in layer.getFeatures(nearby) if feature.geometry().contains(geometry)]
     return min(candidates, key=lambda feature: feature.geometry().area(), default=None)

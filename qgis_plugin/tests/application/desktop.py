@@ -1,4 +1,4 @@
-"""A display of its own with the whole QGIS on it, and hands: a real mouse, real keys, pictures of the screen."""
+"""A display of its own with the whole QGIS on it, with a real mouse, real keys and pictures of the screen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ userLocale=en_US
 
 
 def until(predicate, seconds=60.0, what="it"):
-    """What the predicate returned when it held; an error after so many seconds."""
+    """Wait for the predicate and return its value; fail after this many seconds."""
     deadline = time.monotonic() + seconds
     while not (met := predicate()):
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
@@ -88,7 +88,7 @@ class Desktop:
         return process
 
     def ask(self, name: str, /, seconds: float = 60.0, **arguments: object) -> object:
-        """What a function of `drive.py` answers."""
+        """Return the answer of a function of `drive.py`."""
         self._asked += 1
         question = self._questions / f"{self._asked}.question"
         answer = question.with_suffix(".answer")
@@ -110,7 +110,7 @@ class Desktop:
         return until(look, seconds, what)
 
     def mouse(self, x: float, y: float, *then: str) -> None:
-        """Move the pointer to a place on the screen, and click if told so (`click 1`)."""
+        """Move the pointer to a place on the screen, and perhaps click (`click 1`)."""
         self._xdotool("mousemove", str(round(x)), str(round(y)), *then)
 
     def key(self, name: str) -> None:

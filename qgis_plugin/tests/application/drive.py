@@ -1,4 +1,4 @@
-"""Runs inside QGIS (`qgis --code drive.py`): answers questions, does what no mouse is needed for, and takes times.
+"""Runs inside QGIS (`qgis --code drive.py`): answers questions, acts without a mouse, and measures times.
 
 A question is a file of JSON in the folder that GEOSAM_DRIVE names; it is answered by a file beside it.
 """
@@ -37,7 +37,7 @@ def workbench():
 
 
 class Clock(QObject):
-    """How long the interface stands still, and how long a click takes until its outline is on the screen."""
+    """A clock for stalls of the interface, and for the time from a click to its outline on the screen."""
 
     def __init__(self):
         super().__init__(iface.mapCanvas())
@@ -53,7 +53,7 @@ class Clock(QObject):
         iface.mapCanvas().viewport().installEventFilter(self)
 
     def stop(self):
-        """Look at nothing any more: the plugin is going."""
+        """Stop the clock before the plugin is unloaded."""
         self._timer.stop()
         iface.mapCanvas().viewport().removeEventFilter(self)
 
@@ -63,11 +63,11 @@ class Clock(QObject):
         return stall_ms
 
     def looking(self, method, _params):
-        """The worker looks at a window that it did not know: the outline does not come from memory."""
+        """Note that the worker sees a new window: the outline does not come from memory."""
         self._looked = self._looked or method == "looking"
 
     def eventFilter(self, _watched, event):
-        """See presses of the mouse and paintings go by."""
+        """Measure the time between a press of the mouse and the painting."""
         ghost = workbench().tool.bands
         if event.type() == QEvent.Type.MouseButtonPress and event.button() == Qt.MouseButton.LeftButton:
             self._pressed, self._looked, self._stall_ms = time.perf_counter(), False, 0.0
@@ -88,7 +88,7 @@ class Clock(QObject):
 
 
 def outlines(band):
-    """Whether a rubber band shows anything."""
+    """Return True if a rubber band shows anything."""
     return band.isVisible() and band.numberOfVertices() > 2
 
 
@@ -108,7 +108,7 @@ class Driver(QObject):
         self._timer.start(20)
 
     def ready(self):
-        """Whether QGIS is there; its version."""
+        """Return the version of QGIS."""
         return Qgis.QGIS_VERSION
 
     def show(self, raster):
@@ -136,7 +136,7 @@ class Driver(QObject):
         return workbench().dock.model_name
 
     def places(self, points, crs):
-        """Where points of the map are on the screen."""
+        """Return the screen positions of points of the map."""
         canvas = iface.mapCanvas()
         pixels = canvas.mapSettings().mapToPixel()
         moved_points = [pixels.transform(moved(QgsPointXY(*point), crs)) for point in points]
@@ -144,7 +144,7 @@ class Driver(QObject):
         return [[point.x(), point.y()] for point in on_screen]
 
     def state(self):
-        """What there is to see."""
+        """Return the visible state of QGIS and the plugin."""
         bench = workbench()
         layer, ghost = bench.dock.output_layer, bench.tool.bands
         return {
@@ -185,7 +185,7 @@ class Driver(QObject):
         return self._clock.taken()
 
     def messages(self):
-        """What QGIS and the plugin have written into the log: tag, level, text."""
+        """Return the log of QGIS and the plugin: tag, level, text."""
         return self.log
 
     def save(self):

@@ -66,7 +66,7 @@ class Scene:
         self.map_crs = "EPSG:32737" if self.crs == "EPSG:3857" else "EPSG:3857"
 
     def is_covered(self, shape) -> bool:
-        """Whether it has a roof: the labels also have foundations with grass between the walls."""
+        """Return True if it has a roof: the labels also have foundations with grass between the walls."""
         with rasterio.open(self.raster) as opened:
             pixels, _ = rasterio.mask.mask(opened, [shape.buffer(-1)], crop=True, filled=False)
         red, green, blue = pixels[:3].astype(float)
@@ -100,7 +100,7 @@ def innermost(roof):
 
 
 class Session:
-    """What is done, in this order, and what it left."""
+    """The actions of the analyst in their order, with their results."""
 
     def __init__(self) -> None:
         self.scene = Scene(FOLDER / "data")

@@ -1,4 +1,4 @@
-"""Every module of the plugin under the real PyQt6: it is imported, and the names it takes from Qt are there."""
+"""Every module of the plugin under the real PyQt6: it can be imported, and Qt has all its names."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Names that are there whatever they are called: enough to import a module, not to run it."""
+"""Modules in which every name exists: enough to import a module, not to run it."""
 
 
 class Answering(type):
@@ -19,7 +19,7 @@ class Answering(type):
 
 
 class Anything(metaclass=Answering):
-    """Takes whatever it is given."""
+    """Take any argument."""
 
     def __init__(self, *args, **kwargs):
         pass
