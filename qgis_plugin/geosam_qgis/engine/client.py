@@ -235,9 +235,9 @@ class WorkerClient(QObject):
         return ""
 
     def _initialize(self, answer: Any) -> None:
-        theirs = answer.get("protocol") if isinstance(answer, dict) else None
-        if theirs != protocol.VERSION:
-            self._give_up(explain_versions(theirs, self._program))
+        worker_version = answer.get("protocol") if isinstance(answer, dict) else None
+        if worker_version != protocol.VERSION:
+            self._give_up(explain_versions(worker_version, self._program))
             return
         self._initialized = answer
         self.started.emit(answer)
@@ -245,8 +245,8 @@ class WorkerClient(QObject):
 
     def _not_initialized(self, failure: WorkerFailure) -> None:
         if failure.code != GONE:  # a dead worker was handled already, and the next one may be running
-            theirs = (failure.data or {}).get("protocol")
-            self._give_up(explain_versions(theirs, self._program) if theirs else failure.message)
+            worker_version = (failure.data or {}).get("protocol")
+            self._give_up(explain_versions(worker_version, self._program) if worker_version else failure.message)
 
     def _give_up(self, reason: str) -> None:
         """Stop a worker that lives, but cannot be used."""

@@ -103,31 +103,76 @@ def _problem_and_remedy(text: str, remedy: object) -> tuple[str, str]:
 
 def _remedies() -> dict[str, str]:
     """Return the remedies of QGIS by the code of an error; fields in braces are values of the error."""
-    return {**_layer_remedies(), **_model_remedies(), **_run_remedies()}
+    return {**_raster_remedies(), **_vector_remedies(), **_model_remedies(), **_run_remedies()}
 
 
-def _layer_remedies() -> dict[str, str]:
-    """Return the remedies for errors of raster layers and prompt layers."""
-    prompt_crs = tr("Check the CRS of the prompt layer in its properties.")
-    feature = tr("Correct or delete this feature of the prompt layer.")
+def _raster_remedies() -> dict[str, str]:
+    """Return the remedies for errors of raster layers."""
+    export = tr("Export the layer as a GeoTIFF, and choose the new layer.")
+    place = tr("Georeference the raster with the georeferencer of QGIS.")
+    crs = tr("Set the CRS of the raster layer in its properties.")
+    bands = tr("Choose one or three bands of the raster.")
+    extent = tr("Choose an extent inside the raster.")
+    return {
+        "band-missing": bands,
+        "bands-not-one-or-three": bands,
+        "bands-unclear": bands,
+        "complex-values": tr("Convert the raster to real numbers with the raster calculator."),
+        "crs-contradicts-scene": tr("Reset the CRS of the raster layer in its properties."),
+        "crs-unreadable": crs,
+        "data-type-unknown": export,
+        "missing-crs": crs,
+        "not-a-stretch": tr("Enter auto, none, MIN,MAX or percentiles such as p2,p98."),
+        "raster-not-self-contained": export,
+        "resolution-far-from-native": tr("Choose a resolution closer to that of the raster."),
+        "scene-crs-unknown": crs,
+        "scene-has-gcps-only": place,
+        "scene-has-rpcs-only": place,
+        "scene-is-a-container": export,
+        "scene-too-large": tr("Choose a smaller extent or a coarser resolution."),
+        "scene-without-crs": crs,
+        "scene-without-gcps": place,
+        "scene-without-georeference": place,
+        "scene-without-transform": place,
+        "transform-unusable": place,
+        "unknown-crs": tr("Choose another CRS."),
+        "vrt-is-untrusted": export,
+        "window-not-a-rectangle": extent,
+        "window-outside-scene": extent,
+    }
+
+
+def _vector_remedies() -> dict[str, str]:
+    """Return the remedies for errors of prompt layers and of polygons to compare."""
+    layer_crs = tr("Check the CRS of the layer in its properties.")
+    feature = tr("Correct or delete this feature of the layer.")
+    export = tr("Export the layer as a GeoPackage, and choose the new layer.")
     return {
         "drawing-without-area": tr("Draw it again."),
+        "feature-unusable": feature,
+        "layer-cut-off": export,
+        "layer-damaged": export,
+        "layer-not-clear": export,
         "mask-without-area": feature,
-        "missing-crs": tr("Set the CRS of the raster layer in its properties."),
-        "prompt-crs-mismatch": prompt_crs,
+        "no-such-layer": export,
+        "polygons-crs-mismatch": layer_crs,
+        "polygons-crs-unreachable": layer_crs,
+        "polygons-without-crs": layer_crs,
+        "polygons-without-place": layer_crs,
+        "prompt-crs-mismatch": layer_crs,
         "prompt-crs-unreachable": tr("Check the CRS of the prompt layer and of the raster layer in their properties."),
         "prompt-field-value": tr("Correct the value. If the field has another meaning, rename it."),
         "prompt-geometry": feature,
         "prompt-kind": feature,
         "prompt-not-finite": feature,
-        "prompt-outside-scene": tr(
-            "Check the CRS of the prompt layer, or choose to leave out prompts outside the raster."
-        ),
+        "prompt-outside-scene": tr("Check the CRS of the prompt layer, or leave out prompts outside the raster."),
         "prompt-several-areas": tr("Give each of these features its own object_id."),
-        "prompts-outside-window": tr("Enlarge the extent, or choose to leave out prompts outside the raster."),
+        "prompts-outside-window": tr("Enlarge the extent, or leave out prompts outside the raster."),
         "prompts-without-crs": tr("Set the CRS of the prompt layer in its properties."),
+        "shapefile-incomplete": export,
+        "text-encoding-unknown": export,
+        "text-encoding-wrong": export,
         "too-many-points": tr("Give every object its own object_id, or delete some points."),
-        "unknown-crs": tr("Choose another CRS."),
     }
 
 
@@ -172,7 +217,13 @@ def _run_remedies() -> dict[str, str]:
         "out-of-memory-at-task": smaller,
         "output-folder-missing": tr("Choose a folder that exists."),
         "output-in-store": other_folder,
+        "output-being-written": other_run,
+        "output-disk-full": tr("Free some space, or choose a folder on another disk."),
+        "output-in-use": tr("Close the file in the other program, or choose another output file."),
+        "output-is-input": tr("Choose another output file."),
         "output-locked": other_run,
+        "output-not-writable": other_folder,
+        "output-read-only": tr("Choose another output file."),
         "store-disk-full": space,
         "store-not-writable": tr("Choose another cache folder."),
         "store-too-small-for-embedding": tr("Choose another cache folder, or none."),

@@ -44,12 +44,12 @@ def explain(ending: Ending, program: str) -> str:
     return _explain_exit(ending, program)
 
 
-def explain_versions(theirs: object, program: str) -> str:
-    """Return sentences for a worker with another version of the protocol; `theirs` is the worker's version."""
+def explain_versions(worker_version: object, program: str) -> str:
+    """Return sentences for a worker with another version of the protocol; `worker_version` is its version."""
     problem = tr("The worker {} uses protocol {}, this plugin uses protocol {}.").format(
-        program, theirs, protocol.VERSION
+        program, worker_version, protocol.VERSION
     )
-    is_newer = isinstance(theirs, int) and theirs > protocol.VERSION
+    is_newer = isinstance(worker_version, int) and worker_version > protocol.VERSION
     return f"{problem} " + (
         tr("Update the plugin.") if is_newer else tr("Update the worker: the package geosam-toolkit.")
     )

@@ -84,15 +84,15 @@
         <translation>Segmentiertes Objekt ändern</translation>
     </message>
     <message>
+        <source>Check the CRS of the layer in its properties.</source>
+        <translation>Prüfen Sie das KBS des Layers in dessen Eigenschaften.</translation>
+    </message>
+    <message>
         <source>Check the CRS of the prompt layer and of the raster layer in their properties.</source>
         <translation>Prüfen Sie das KBS des Vorgabenlayers und des Rasterlayers in deren Eigenschaften.</translation>
     </message>
     <message>
-        <source>Check the CRS of the prompt layer in its properties.</source>
-        <translation>Prüfen Sie das KBS des Vorgabenlayers in dessen Eigenschaften.</translation>
-    </message>
-    <message>
-        <source>Check the CRS of the prompt layer, or choose to leave out prompts outside the raster.</source>
+        <source>Check the CRS of the prompt layer, or leave out prompts outside the raster.</source>
         <translation>Prüfen Sie das KBS des Vorgabenlayers, oder lassen Sie Vorgaben außerhalb des Rasters weg.</translation>
     </message>
     <message>
@@ -116,12 +116,24 @@
         <translation>Wählen Sie einen Rasterlayer.</translation>
     </message>
     <message>
+        <source>Choose a resolution closer to that of the raster.</source>
+        <translation>Wählen Sie eine Auflösung, die näher an der des Rasters liegt.</translation>
+    </message>
+    <message>
+        <source>Choose a smaller extent or a coarser resolution.</source>
+        <translation>Wählen Sie eine kleinere Ausdehnung oder eine gröbere Auflösung.</translation>
+    </message>
+    <message>
         <source>Choose a smaller model, or close other programs.</source>
         <translation>Wählen Sie ein kleineres Modell, oder schließen Sie andere Programme.</translation>
     </message>
     <message>
         <source>Choose a smaller tile size and start again. Finished tiles are kept.</source>
         <translation>Wählen Sie eine kleinere Kachelgröße, und starten Sie noch einmal. Fertige Kacheln bleiben erhalten.</translation>
+    </message>
+    <message>
+        <source>Choose an extent inside the raster.</source>
+        <translation>Wählen Sie eine Ausdehnung innerhalb des Rasters.</translation>
     </message>
     <message>
         <source>Choose an output file.</source>
@@ -148,8 +160,16 @@
         <translation>Wählen Sie ein anderes Modell.</translation>
     </message>
     <message>
+        <source>Choose another output file.</source>
+        <translation>Wählen Sie eine andere Ausgabedatei.</translation>
+    </message>
+    <message>
         <source>Choose another output folder.</source>
         <translation>Wählen Sie einen anderen Ausgabeordner.</translation>
+    </message>
+    <message>
+        <source>Choose one or three bands of the raster.</source>
+        <translation>Wählen Sie einen oder drei Kanäle des Rasters.</translation>
     </message>
     <message>
         <source>Choose the device cpu or auto.</source>
@@ -184,6 +204,10 @@
         <translation>Schließen</translation>
     </message>
     <message>
+        <source>Close the file in the other program, or choose another output file.</source>
+        <translation>Schließen Sie die Datei im anderen Programm, oder wählen Sie eine andere Ausgabedatei.</translation>
+    </message>
+    <message>
         <source>Compare only within</source>
         <translation>Nur innerhalb vergleichen</translation>
     </message>
@@ -204,12 +228,16 @@ Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer m
         <translation>Umrechnung der Kanalwerte in 8 Bit: auto, none, MIN,MAX oder Perzentile wie p2,p98.</translation>
     </message>
     <message>
+        <source>Convert the raster to real numbers with the raster calculator.</source>
+        <translation>Rechnen Sie das Raster mit dem Rasterrechner in reelle Zahlen um.</translation>
+    </message>
+    <message>
         <source>Copy report</source>
         <translation>Bericht kopieren</translation>
     </message>
     <message>
-        <source>Correct or delete this feature of the prompt layer.</source>
-        <translation>Korrigieren oder löschen Sie dieses Objekt des Vorgabenlayers.</translation>
+        <source>Correct or delete this feature of the layer.</source>
+        <translation>Korrigieren oder löschen Sie dieses Objekt des Layers.</translation>
     </message>
     <message>
         <source>Correct the value. If the field has another meaning, rename it.</source>
@@ -244,8 +272,12 @@ Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer m
         <translation>Zeichenkodierung des Vorgabenlayers</translation>
     </message>
     <message>
-        <source>Enlarge the extent, or choose to leave out prompts outside the raster.</source>
+        <source>Enlarge the extent, or leave out prompts outside the raster.</source>
         <translation>Vergrößern Sie die Ausdehnung, oder lassen Sie Vorgaben außerhalb des Rasters weg.</translation>
+    </message>
+    <message>
+        <source>Enter auto, none, MIN,MAX or percentiles such as p2,p98.</source>
+        <translation>Geben Sie auto, none, MIN,MAX oder Perzentile wie p2,p98 ein.</translation>
     </message>
     <message>
         <source>Enter the source of the packages.</source>
@@ -258,6 +290,14 @@ Ist die Referenz nur in manchen Gebieten vollständig, wählen Sie einen Layer m
     <message>
         <source>Evaluation</source>
         <translation>Bewertung</translation>
+    </message>
+    <message>
+        <source>Export the layer as a GeoPackage, and choose the new layer.</source>
+        <translation>Exportieren Sie den Layer als GeoPackage, und wählen Sie den neuen Layer.</translation>
+    </message>
+    <message>
+        <source>Export the layer as a GeoTIFF, and choose the new layer.</source>
+        <translation>Exportieren Sie den Layer als GeoTIFF, und wählen Sie den neuen Layer.</translation>
     </message>
     <message>
         <source>Export the view to a file</source>
@@ -324,6 +364,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Geben Sie Speicherplatz frei, und starten Sie noch einmal. Fertige Kacheln bleiben erhalten.</translation>
     </message>
     <message>
+        <source>Free some space, or choose a folder on another disk.</source>
+        <translation>Geben Sie Speicherplatz frei, oder wählen Sie einen Ordner auf einem anderen Datenträger.</translation>
+    </message>
+    <message>
         <source>Free some space.</source>
         <translation>Geben Sie Speicherplatz frei.</translation>
     </message>
@@ -334,6 +378,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>GeoPackage (*.gpkg)</source>
         <translation>GeoPackage (*.gpkg)</translation>
+    </message>
+    <message>
+        <source>Georeference the raster with the georeferencer of QGIS.</source>
+        <translation>Georeferenzieren Sie das Raster mit der Georeferenzierung von QGIS.</translation>
     </message>
     <message>
         <source>Give each of these features its own object_id.</source>
@@ -670,6 +718,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>Report</source>
         <translation>Bericht</translation>
+    </message>
+    <message>
+        <source>Reset the CRS of the raster layer in its properties.</source>
+        <translation>Setzen Sie das KBS des Rasterlayers in dessen Eigenschaften zurück.</translation>
     </message>
     <message>
         <source>Resolution</source>

@@ -43,19 +43,19 @@ def transformed(
     Raises:
         ProjectionError: the other CRS has no such place.
     """
-    moved = QgsGeometry(geometry)
+    projected = QgsGeometry(geometry)
     if source == target or not (source.isValid() and target.isValid()):
-        return moved
+        return projected
     try:
-        moved.transform(QgsCoordinateTransform(source, target, QgsProject.instance()))
+        projected.transform(QgsCoordinateTransform(source, target, QgsProject.instance()))
     except QgsCsException:
         raise _nowhere(source, target) from None
-    if not moved.boundingBox().isFinite():
+    if not projected.boundingBox().isFinite():
         raise _nowhere(source, target)
-    return moved
+    return projected
 
 
-def moved_point(
+def transformed_point(
     point: QgsPointXY, source: QgsCoordinateReferenceSystem, target: QgsCoordinateReferenceSystem
 ) -> QgsPointXY:
     """Return a point in another CRS, unchanged if one of the two CRSs is unknown.
@@ -66,15 +66,15 @@ def moved_point(
     if source == target or not (source.isValid() and target.isValid()):
         return point
     try:
-        moved = QgsCoordinateTransform(source, target, QgsProject.instance()).transform(point)
+        projected = QgsCoordinateTransform(source, target, QgsProject.instance()).transform(point)
     except QgsCsException:
         raise _nowhere(source, target) from None
-    if not (math.isfinite(moved.x()) and math.isfinite(moved.y())):
+    if not (math.isfinite(projected.x()) and math.isfinite(projected.y())):
         raise _nowhere(source, target)
-    return moved
+    return projected
 
 
-def moved_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
+def transformed_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
     """Return a draft in another CRS.
 
     Raises:
@@ -85,7 +85,7 @@ def moved_draft(draft: Draft, target: QgsCoordinateReferenceSystem) -> Draft:
         return draft
     steps = []
     for step in draft.steps:
-        points = [[moved_point(QgsPointXY(*xy), source, target) for xy in ring] for ring in step.rings]
+        points = [[transformed_point(QgsPointXY(*xy), source, target) for xy in ring] for ring in step.rings]
         steps.append(Step(step.kind, step.label, tuple(tuple((p.x(), p.y()) for p in ring) for ring in points)))
     return Draft(text, tuple(steps), draft.granularity)
 

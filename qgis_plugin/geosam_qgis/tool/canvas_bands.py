@@ -82,17 +82,17 @@ class CanvasBands:
         self, band: QgsRubberBand, geometry: QgsGeometry | None, crs: QgsCoordinateReferenceSystem | None
     ) -> None:
         """Draw a geometry, by default in the canvas's CRS; nothing if the canvas cannot show it."""
-        shown = QgsGeometry()
+        projected = QgsGeometry()
         if geometry is not None:
             try:
                 canvas_crs = self._canvas.mapSettings().destinationCrs()
-                shown = transformed(geometry, crs or canvas_crs, canvas_crs)
+                projected = transformed(geometry, crs or canvas_crs, canvas_crs)
             except ProjectionError:
-                shown = QgsGeometry()
-        if shown.isNull():
+                projected = QgsGeometry()
+        if projected.isNull():
             band.reset()
         else:
-            band.setToGeometry(shown)
+            band.setToGeometry(projected)
 
     def _outline(self, colour: QColor, width: int, style: Qt.PenStyle, opacity: int = 0) -> QgsRubberBand:
         band = QgsRubberBand(self._canvas, QgsWkbTypes.GeometryType.PolygonGeometry)

@@ -14,7 +14,7 @@ from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from geosam_qgis import protocol
 from geosam_qgis.draft import Draft
-from geosam_qgis.jobs.projections import ProjectionError, crs_of, moved_point
+from geosam_qgis.jobs.projections import ProjectionError, crs_of, transformed_point
 from geosam_qgis.jobs.sources import RasterSource, UnusableLayer, crs_text
 from geosam_qgis.texts import tr
 from geosam_qgis.tool.acceptance import AcceptanceError
@@ -131,8 +131,8 @@ class DraftSession(QObject):
         Raises:
             ProjectionError: that CRS has no such place.
         """
-        draft, moved = self._placed([point], crs)
-        return draft.with_point(*moved[0], label)
+        draft, projected = self._placed([point], crs)
+        return draft.with_point(*projected[0], label)
 
     def add_point(self, point: QgsPointXY, crs: QgsCoordinateReferenceSystem, label: int) -> None:
         """Include (1) or exclude (0) the place of a point."""
@@ -142,8 +142,8 @@ class DraftSession(QObject):
         """Draw a box around the object, from four corners; the box may be rotated."""
 
         def boxed() -> Draft:
-            draft, moved = self._placed(corners, crs)
-            return draft.with_box(moved)
+            draft, projected = self._placed(corners, crs)
+            return draft.with_box(projected)
 
         self._add_step(boxed)
 
@@ -239,8 +239,8 @@ class DraftSession(QObject):
         if not crs.isValid():
             raise ProjectionError(tr("Neither the project nor the raster has a CRS. Set the project's CRS."))
         draft = self.draft if self.draft.steps else replace(self.draft, crs=crs_text(crs))
-        moved = [moved_point(point, crs, crs_of(draft.crs)) for point in points]
-        return draft, [(point.x(), point.y()) for point in moved]
+        projected = [transformed_point(point, crs, crs_of(draft.crs)) for point in points]
+        return draft, [(point.x(), point.y()) for point in projected]
 
     def _add_step(self, changed_draft: Callable[[], Draft]) -> None:
         if not self._can_ask():

@@ -19,7 +19,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from geosam_qgis.draft import Draft, DraftError
-from geosam_qgis.jobs.projections import moved_draft, moved_point
+from geosam_qgis.jobs.projections import transformed_draft, transformed_point
 from geosam_qgis.jobs.sources import crs_text
 from geosam_qgis.tool.acceptance import FACT_FIELDS, PROMPTS_FIELD
 
@@ -57,8 +57,8 @@ class RecentObjects(QObject):
 
     def add(self, reference: FeatureReference, answer: WorkerAnswer, revised: FeatureReference | None) -> None:
         """Add an object to the list; it replaces the entry of the feature that it has changed."""
-        kept = [recent for recent in self._objects if recent.reference not in (reference, revised)]
-        self._objects = [RecentObject(reference, answer), *kept][:MAX_OBJECTS]
+        others = [recent for recent in self._objects if recent.reference not in (reference, revised)]
+        self._objects = [RecentObject(reference, answer), *others][:MAX_OBJECTS]
         self.changed.emit()
 
     def forget_layers(self, layer_ids: list[str]) -> None:
@@ -81,7 +81,7 @@ def feature_at(layer: QgsVectorLayer, point: QgsPointXY, crs: QgsCoordinateRefer
     Raises:
         ProjectionError: the layer's CRS has no such place.
     """
-    position = moved_point(point, crs, layer.crs())
+    position = transformed_point(point, crs, layer.crs())
     geometry = QgsGeometry.fromPointXY(position)
     nearby = QgsFeatureRequest(QgsRectangle(position, position).buffered(1e-12 + abs(position.x()) * 1e-12))
     candidates = [feature for feature in layer.getFeatures(nearby) if feature.geometry().contains(geometry)]
@@ -125,7 +125,7 @@ def prompt_objects(layer: QgsVectorLayer, recents: RecentObjects) -> list[dict[s
             drafts[feature.id()] = draft
             attributes[feature.id()] = _own_attributes(feature)
     if len({draft.crs for draft in drafts.values()}) > 1:
-        drafts = {key: moved_draft(draft, layer.crs()) for key, draft in drafts.items()}
+        drafts = {key: transformed_draft(draft, layer.crs()) for key, draft in drafts.items()}
     return [{"id": str(key), "draft": draft.to_json(), "attributes": attributes[key]} for key, draft in drafts.items()]
 
 
