@@ -25,7 +25,7 @@ from toolbox import rows
         ({"BANDS": [1, 2]}, "Bands: found 2, expected one or three."),
         ({"INPUT": "/nowhere.tif"}, "nowhere.tif"),
         ({"MODEL": "no_such"}, "no_such"),
-        ({"STRETCH": "9,1"}, "stretch"),
+        ({"STRETCH": "9,1"}, "“Stretch”"),
         ({"OUTPUT": "/nowhere/at/all.gpkg"}, "folder does not exist"),
     ],
     ids=str,
