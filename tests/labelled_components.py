@@ -8,7 +8,7 @@ import numpy as np
 
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.segmenter import ModelSpec
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 DARK, LIGHT = 1, 7
 

@@ -22,7 +22,7 @@ from geosam.prompts.prompt import Prompt
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 FORMATS = ["gpkg", "geojson", "shp", "parquet", "fgb"]
 OPTIONS = RunOptions(tile_size=64, overlap=16)

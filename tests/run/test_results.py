@@ -16,7 +16,7 @@ from geosam.objects.shaping import COLUMNS, Shaping
 from geosam.prompts.prompt import Prompt
 from geosam.run.results import PromptTable, write_results
 from geosam.run.spool import ObjectSpool
-from geosam.segmenters.threshold import ThresholdSegmenter
+from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
 UTM = CRS.from_epsg(32633)
 GEOBOX = GeoBox(200, 150, Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000), UTM)
