@@ -286,6 +286,11 @@ def defaults(options: Iterable[Option]) -> dict[str, Any]:
     return {option.target: option.default for option in options}
 
 
+def set_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are set: None stands for nothing."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def values_for(options: Iterable[Option], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that are set, by their names in the library; other values are left out."""
     return {option.target: values[option.name] for option in options if values.get(option.name) is not None}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import model_arguments, schema_options
 from geosam.errors import PartialResult
@@ -46,21 +46,18 @@ def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None,
     window are embedded: so you can embed a large scene part by part, for a later call without --window. Prompts mostly
     use other windows; `segment --prompts ... --cache STORE` adds these.
     """
+    from geosam.apps.cli.observer import reporting
     from geosam.objects.embeddings.store import EmbeddingStore
-    from geosam.objects.observer import Callbacks
     from geosam.run.embedding import embed_scene
     from geosam.run.options import RunOptions
-    from geosam.scene import open_scene
     from geosam.segmenters.registry import load_segmenter
 
     run = RunOptions(**values_for(TILING, options))
-    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
-        report.warn(opened.warnings)
+    with opened_scene(report, scene, options) as opened:
         segmenter = load_segmenter(**model_arguments(options))
-        report.resumable = True
         kept = EmbeddingStore(store, cache_size)
-        with report.progress() as progress:
-            summary = embed_scene(opened, segmenter, kept, run, observer=Callbacks(on_progress=progress))
+        with reporting(report) as observer:
+            summary = embed_scene(opened, segmenter, kept, run, observer=observer)
     _tell(report, summary)
 
 

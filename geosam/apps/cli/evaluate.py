@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam import api
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import EVALUATION, values_for
+from geosam.options import EVALUATION, set_values
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -22,27 +23,9 @@ if TYPE_CHECKING:
 @schema_options(EVALUATION)
 @report_options
 @click.pass_obj
-def evaluate(
-    report: Report,
-    /,
-    *,
-    predicted: str,
-    reference: str,
-    within: str | None,
-    layer: str | None,
-    reference_layer: str | None,
-    **options: Any,
-) -> None:
+def evaluate(report: Report, /, *, predicted: str, reference: str, **options: Any) -> None:
     """Compare the polygons of PREDICTED with those of REFERENCE, one to one."""
-    from geosam.evaluation.compare import evaluate as compare
-    from geosam.vector.polygons import read_polygons
-
-    scores = compare(
-        read_polygons(predicted, layer),
-        read_polygons(reference, reference_layer),
-        within=None if within is None else read_polygons(within),
-        **values_for(EVALUATION, options),
-    )
+    scores = api.evaluate(predicted, reference, **set_values(options))
     report.warn(scores.notes)
     report.result(scores.to_json(), _lines(scores))
 

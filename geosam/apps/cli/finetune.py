@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam import api
+from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
-from geosam.apps.cli.options.schema import model_arguments, schema_options
-from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, values_for
+from geosam.apps.cli.options.schema import schema_options
+from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, set_values
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -41,29 +42,19 @@ if TYPE_CHECKING:
 )
 @report_options
 @click.pass_obj
-def finetune(
-    report: Report, /, *, scene: str, polygons: str, output: Path, layer: str | None, cache: Path | None, **options: Any
-) -> None:
+def finetune(report: Report, /, *, scene: str, polygons: str, output: Path, layer: str | None, **options: Any) -> None:
     """Tune a network on POLYGONS, one for each object, over the raster SCENE.
 
     Only the mask decoder is trained. About a quarter of the polygons is held out to measure the gain. The best state so
     far is always in the output, so you may stop the command at any time. Use the scene options that you will use to
     segment it.
     """
-    from geosam.scene import open_scene
-    from geosam.training.finetune import FineTuneOptions, finetune
     from geosam.vector.polygons import read_polygons
 
     labels = read_polygons(polygons, layer)
     report.warn(labels.notes)
-    model = model_arguments(options)
-    learning = FineTuneOptions(**values_for(LEARNING, options))
-    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
-        report.warn(opened.warnings)
-        with report.progress() as progress:
-            tuned = finetune(
-                opened, labels, model.pop("name"), output, learning, cache=cache, progress=progress, **model
-            )
+    with opened_scene(report, scene, options) as opened, report.progress() as progress:
+        tuned = api.finetune(opened, labels, output, progress=progress, **set_values(options))
     report.result({"output": str(output), **tuned.to_json()}, _lines(output, tuned))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import OPENING, values_for
+from geosam.options import OPENING
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def info(report: Report, /, scene: str, **options: Any) -> None:
     """Describe the raster SCENE as `geosam segment` with the same options would use it."""
-    from geosam.scene import open_scene
-
-    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
-        report.warn(opened.warnings)
+    with opened_scene(report, scene, options) as opened:
         facts = opened.describe()
     report.result(facts, _lines(facts))
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from geosam import api
+from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import OPENING, PREVIEW, values_for
+from geosam.options import OPENING, PREVIEW, set_values
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def preview(report: Report, /, *, scene: str, polygons: str, output: Path, **options: Any) -> None:
     """Draw the polygons of the vector file POLYGONS on the raster SCENE."""
-    from geosam.api import preview as draw
-    from geosam.scene import open_scene
-
-    with closing(open_scene(scene, **values_for(OPENING, options))) as opened:
-        report.warn(opened.warnings)
-        draw(opened, polygons, output, **values_for(PREVIEW, options))
+    with opened_scene(report, scene, options) as opened:
+        api.preview(opened, polygons, output, **set_values(options))
     report.result({"output": str(output)})
     report.note(f"{output}: written")

@@ -14,7 +14,7 @@ GROUP = 64 * 48
 @pytest.fixture
 def ambiguous(tiny, geosam, monkeypatch):
     """Segment the tiny scene; gives the area in pixels of each prompt's object."""
-    monkeypatch.setattr("geosam.segmenters.registry.load_segmenter", lambda *_, **__: RefiningSegmenter())
+    monkeypatch.setattr("geosam.run.inputs.load_segmenter", lambda *_, **__: RefiningSegmenter())
 
     def areas(*args):
         done = geosam("segment", tiny, "-o", "out.gpkg", "--overwrite", *args)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from scenes import picture, write_scene
 
-from geosam.apps.cli.options.rules import automatic_rules
 from geosam.errors import UsageError
 from geosam.objects.everything import AutomaticRule
+from geosam.run.arguments import Arguments
 from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_scene
 from geosam.scene import open_scene
@@ -49,9 +49,9 @@ def test_models_that_say_nothing_keep_what_sam_keeps():
 
 
 def test_options_change_only_the_thresholds_they_name():
-    nothing = automatic_rules(NOTHING, prompted=True)(SPEC)
-    assert nothing == {"keep": KEEP, "automatic": AutomaticRule()}
-    some = automatic_rules({**NOTHING, "min_stability": 0.0, "spacing": 16}, prompted=False)(SPEC)
-    assert some == {"keep": replace(KEEP, min_stability=0.0), "automatic": AutomaticRule(spacing_px=16)}
+    nothing = Arguments(NOTHING).run_options(SPEC, prompted=True)
+    assert (nothing.keep, nothing.automatic) == (KEEP, AutomaticRule())
+    some = Arguments({**NOTHING, "min_stability": 0.0, "spacing": 16}).run_options(SPEC, prompted=False)
+    assert (some.keep, some.automatic) == (replace(KEEP, min_stability=0.0), AutomaticRule(spacing_px=16))
     with pytest.raises(UsageError, match=r"`min_iou` is for finding everything"):
-        automatic_rules({**NOTHING, "min_iou": 0.5}, prompted=True)
+        Arguments({**NOTHING, "min_iou": 0.5}).run_options(SPEC, prompted=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +10,7 @@ import click
 from geosam.apps.cli.options.schema import schema_options
 from geosam.apps.cli.options.value_types import BOX, POINT
 from geosam.errors import UsageError
-from geosam.options import PROMPTS, defaults, values_for
+from geosam.options import PROMPTS, defaults
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def prompt_options(command: Command) -> Command:
-    """Add the options of :func:`requested_prompts`."""
+    """Add the options of :func:`prompts_of_options`."""
     for decorate in (
         schema_options(PROMPTS),
         click.option("--box", "boxes", type=BOX, multiple=True, help="A box around an object (each its own)."),
@@ -37,39 +37,44 @@ def prompt_options(command: Command) -> Command:
     return command
 
 
-def requested_prompts(report: Report, scene_crs: CRS, options: Mapping[str, Any]) -> list[Prompt] | None:
-    """Return the prompts that the options describe. None means everything: the options describe nothing.
+def prompts_of_options(report: Report, scene_crs: CRS, options: dict[str, Any]) -> str | list[Prompt] | None:
+    """Return the prompts that the options describe: the path of a layer, or a list. None means everything.
+
+    The options of the command line alone leave `options`: `prompts`, `points`, `negatives` and `boxes`.
 
     Raises:
         UsageError: options contradict each other.
         PromptError: a prompt cannot be used.
     """
-    from geosam.prompts.layer import read_prompts
-    from geosam.prompts.prompt import with_granularity
-
-    reading = {**defaults(PROMPTS), **values_for(PROMPTS, options)}
-    granularity = reading.pop("granularity")
-    del reading["skip_outside"]  # which concerns the scene
-    prompts, points, negatives, boxes = (options[name] for name in ("prompts", "points", "negatives", "boxes"))
+    path, points, negatives, boxes = (options.pop(name) for name in ("prompts", "points", "negatives", "boxes"))
     drawn = bool(points or negatives or boxes)
-    if prompts is not None and drawn:
+    if path is not None and drawn:
         raise UsageError(
-            f"--prompts {prompts}: given together with --point, --negative or --box. Use one or the other."
+            f"--prompts {path}: given together with --point, --negative or --box.",
+            remedy="Use one or the other.",
+            code="prompts-twice",
         )
-    if prompts is not None:
-        layer, warnings = read_prompts(prompts, **reading)
-        report.warn(warnings)
-        return with_granularity(layer, granularity)
+    if path is not None:
+        return str(path)
     for name in ("layer", "encoding"):
-        if reading[name] is not None:
-            raise UsageError(f"--{name} {reading[name]}: there is no layer to read. Name one with --prompts.")
+        if options[name] is not None:
+            raise UsageError(
+                f"--{name} {options[name]}: there is no layer to read.",
+                remedy="Name one with --prompts.",
+                code="option-without-layer",
+                option=name,
+            )
     if drawn:
-        listed, warnings = prompts_from_options(points, negatives, boxes, reading["crs"] or scene_crs)
+        prompts, warnings = prompts_from_options(points, negatives, boxes, options["prompt_crs"] or scene_crs)
         report.warn(warnings)
-        return with_granularity(listed, granularity)
-    if granularity != "auto":
+        return prompts
+    granularity = options["granularity"]
+    if granularity not in (None, defaults(PROMPTS)["granularity"]):
         raise UsageError(
-            f"--granularity {granularity}: there is no prompt it could apply to. Give --prompts, --point or --box."
+            f"--granularity {granularity}: there is no prompt it could apply to.",
+            remedy="Give --prompts, --point or --box.",
+            code="granularity-without-prompts",
+            granularity=granularity,
         )
     return None
 

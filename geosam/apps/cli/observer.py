@@ -1,0 +1,41 @@
+"""The observer of a call: progress on the terminal, warnings as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from geosam.objects.observer import Observer
+
+if TYPE_CHECKING:
+    from geosam.apps.cli.report import Report
+
+
+class ReportingObserver(Observer):
+    """Reports what a run does.
+
+    Args:
+        report: the report of the call.
+        update: draws (tiles done, tiles in all); None draws nothing.
+    """
+
+    def __init__(self, report: Report, update: Callable[[int, int], None] | None) -> None:
+        self._report, self._update = report, update
+
+    def progress(self, done: int, total: int) -> None:
+        """Draw the progress. From now on the same call, made again, would continue."""
+        self._report.resumable = True
+        if self._update is not None:
+            self._update(done, total)
+
+    def warning(self, text: str) -> None:
+        """Report a warning."""
+        self._report.warn([text])
+
+
+@contextmanager
+def reporting(report: Report) -> Iterator[ReportingObserver]:
+    """Yield an observer for a run, with a bar if somebody watches."""
+    with report.progress() as update:
+        yield ReportingObserver(report, update)
