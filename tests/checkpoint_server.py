@@ -131,3 +131,23 @@ def enter(monkeypatch, url, content=CONTENT, *, name="tiny", sha256=None, size=N
     )
     monkeypatch.setitem(manifest._entries, name, checkpoint)
     return checkpoint
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def part_in(folder):
+    """What an interrupted download has left."""
+    (part,) = folder.rglob("*.part")
+    return part
+
+
+def stop_at(share):
+    """A progress that presses Ctrl-C when so much has come."""
+
+    def progress(done, total):
+        if done >= share * total:
+            raise KeyboardInterrupt
+
+    return progress

@@ -1,7 +1,14 @@
-"""The segmenters that geosam ships, and the names they are loaded by."""
+"""The models behind one protocol, and the names under which they are loaded.
+
+From the ground up: `pixel_prompts` are the input and `masks` the output, `segmenter` has the protocols, `compute`
+chooses device and precision, `torch_arrays` handles embeddings of networks, `weights/` reads files of weights, `family`
+is the value with which a model registers, `network_loader` loads networks here and in other processes. Then the models:
+`threshold/` (exact), `regions/` (without weights), `lite/` (our own network), `sam/` (the SAM family). `third_party`
+finds models of other packages, `registry` lists and loads all.
+"""
 
 import os
 
-# Threads that wait for each other by spinning take the processor from the one that they wait for: where another program
-# is busy, networks were ten times slower. OpenMP reads this once, when torch is loaded.
+# Threads that spin while they wait take the processor from the thread that they wait for: beside another busy program,
+# networks were ten times slower. OpenMP reads this variable once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

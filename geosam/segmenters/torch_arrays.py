@@ -107,7 +107,7 @@ def from_array(array: NDArray[Any], dtype: torch.dtype, device: str) -> Tensor:
     return torch.from_numpy(writable).view(dtype).to(device)
 
 
-class _Entry(NamedTuple, Generic[T]):
+class _CachedState(NamedTuple, Generic[T]):
     embedding: weakref.ref[Embedding]
     state: T
 
@@ -124,7 +124,7 @@ class DecoderCache(Generic[T]):
 
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
-        self._entries: tuple[_Entry[T], ...] = ()
+        self._entries: tuple[_CachedState[T], ...] = ()
 
     def of(self, embedding: Embedding, compute: Callable[[Embedding], T]) -> T:
         """Return the state of an embedding. Call `compute` if it is not cached.
@@ -140,5 +140,5 @@ class DecoderCache(Generic[T]):
             raise ValueError(f"found an embedding of {embedding.fingerprint}, expected one of {self._fingerprint}")
         state = compute(embedding)
         alive = [entry for entry in entries if entry.embedding() is not None]
-        self._entries = (_Entry(weakref.ref(embedding), state), *alive[: _KEPT - 1])
+        self._entries = (_CachedState(weakref.ref(embedding), state), *alive[: _KEPT - 1])
         return state

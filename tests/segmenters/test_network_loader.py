@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there_or_no_file_is_refused(tmp_path):
     with pytest.raises(UnreadableCheckpoint, match=r"nowhere\.pth: No such file"):
         load(tmp_path / "nowhere.pth")
     (tmp_path / "folder.pt").mkdir()
-    with pytest.raises(UnreadableCheckpoint, match=r"folder\.pt: a file wanted"):
+    with pytest.raises(UnreadableCheckpoint, match=r"folder\.pt: expected a file"):
         load(tmp_path / "folder.pt")
     with pytest.raises(UnknownModel, match=r"notes\.txt"):
         load(tmp_path / "notes.txt")

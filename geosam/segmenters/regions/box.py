@@ -1,7 +1,7 @@
-"""What a box selects: the regions that are likely to belong to the object it was drawn around.
+"""Selection in a box: the regions that probably belong to the object around which the box was drawn.
 
-How likely that is follows from a region's place in the box, its colour compared with what lies inside and outside, and
-the contours between it and the outside. One node of the hierarchy would be a worse answer: few objects are one node.
+The probability follows from a region's place in the box, its colour compared with the colours inside and outside, and
+the contours between it and the outside. A single node of the hierarchy would be worse: few objects are one node.
 """
 
 from __future__ import annotations
@@ -23,52 +23,57 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Floats, Labels
     from geosam.segmenters.regions.hierarchy import Regions
 
-#: Around a box, so much of its size is looked at for what the object is not.
+#: Width of the surroundings of a box, in roots of its area. They show what the object is not.
 SURROUNDINGS = 0.2
 #: Least width of the surroundings (pixels).
 MARGIN_PX = 8
-#: Most regions a box is divided into; larger boxes take higher levels of the hierarchy.
+#: Largest number of regions in a box. Larger boxes take higher levels of the hierarchy.
 MOST_REGIONS = 800
-#: Bandwidth of the colour densities, in mean contrasts between leaves.
+#: Bandwidth of the colour densities, in units of the mean contrast between leaves.
 BANDWIDTH = 0.5
-#: Density added to both sides of the comparison of colours.
+#: Density that is added to both sides of the comparison of colours, for colours that neither side has.
 UNSEEN = 1e-3
-#: Length of a step between equal regions; paths are measured in squared mean contrasts.
+#: Length of a step between equal regions. Paths are measured in squared mean contrasts.
 STEP = 0.02
-#: Paths shorter than this are about equal.
+#: Length below which paths are about equal.
 NEAR = 0.3
-#: No path is longer.
+#: Largest length of a path.
 FAR = 20.0
-#: Log odds that a region belongs to the object: weights of what :func:`evidence` returns.
+#: Weights of the columns of :func:`evidence`. The sum is the log odds that a region belongs to the object.
 EVIDENCE = np.array([0.5, -0.6, 0.81, 0.93])
-#: A first guess of the log odds from the place in the box alone: weights of the first two.
+#: Weights of the first two columns for a first guess, from the place in the box alone.
 FIRST_GUESS = np.array([2.5, -2.5])
-#: Log odds beyond this are as good as certain.
+#: Limit of the log odds.
 CERTAIN = 3.0
-#: Log odds are smoothed by a Gaussian of this deviation, or a twentieth of a smaller box (pixels).
+#: Standard deviation of the Gaussian that smooths log odds (pixels); in a small box a twentieth of its side.
 SMOOTH_PX = 2.0
-#: A box with a side below this is what is left of an object at the edge of the scene, and filled (pixels).
+#: Least side of a box (pixels). A thinner one is the rest of an object at the edge of the scene, and is filled.
 THIN_PX = 4
-#: Regions with a place below this are the core of the box.
+#: Largest place of a region in the core of the box.
 CORE = 0.15
 
 
 class Selection(NamedTuple):
-    """One mask that a prompt selects."""
+    """Mask that a prompt selects, with its scores."""
 
     mask: BoolArray
-    """(H, W)."""
+    """(H, W) pixels of the mask."""
     iou: float
-    """Expected IoU with the object that was meant."""
+    """IoU that is expected with the object of the prompt."""
     stability: float
-    """IoU of a stricter and a laxer mask."""
+    """IoU of the masks at a higher and at a lower threshold."""
 
 
 def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None) -> Selection | None:
-    """The largest piece, without holes, of what more likely than not belongs to the object a box was drawn around.
+    """Select the pixels that probably belong to the object of a box: their largest piece, without holes.
 
-    Pixels count as inside the box if it touches them and, with an outline (H, W), lie in that: a box that is upright
-    on the map need not be upright in the picture.
+    Args:
+        regions: hierarchy of the tile.
+        box_xyxy: (4,) box in corner-based pixels. It contains every pixel that it touches.
+        outline: (H, W) pixels of a box that is not upright in the picture, or None.
+
+    Returns:
+        The selection, None if the box contains no valid pixel.
     """
     box_xyxy = np.concatenate([np.floor(box_xyxy[:2]), np.ceil(box_xyxy[2:])])
     part = _slices(box_xyxy)
@@ -92,26 +97,26 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
 
 
 def _largest(mask: BoolArray) -> BoolArray:
-    """The largest 4-connected piece, the first of several."""
+    """Return the largest 4-connected piece, the first of several."""
     pieces, _ = ndimage.label(mask)
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces[mask])[1:]))
 
 
 class Surroundings(NamedTuple):
-    """A box and what lies around it, as K regions (nodes of the hierarchy)."""
+    """Box and its margin, divided into K regions (nodes of the hierarchy)."""
 
     leaf_region: NDArray[np.int64]
-    """(N,) region of each leaf, -1 for leaves elsewhere."""
+    """(N,) region of each leaf; -1 for leaves elsewhere."""
     inside: Floats
-    """(K,) pixels of the region in the box."""
+    """(K,) number of the region's pixels in the box."""
     outside: Floats
-    """(K,) pixels of the region around the box, in its margin."""
+    """(K,) number of the region's pixels in the margin around the box."""
     colours: Floats
-    """(K, 3)."""
+    """(K, 3) mean L, a, b."""
     place: Floats
-    """(K,) squared distance from the box's centre along the farther axis, 1 at its sides."""
+    """(K,) squared distance from the centre of the box along the farther axis; 1 at its sides."""
     edges: NDArray[np.int64]
-    """(E, 2) regions that meet."""
+    """(E, 2) pairs of regions that share a border."""
 
 
 def surroundings(regions: Regions, box_xyxy: Floats, labels: Labels, outline: BoolArray | None) -> Surroundings:
@@ -137,18 +142,19 @@ def surroundings(regions: Regions, box_xyxy: Floats, labels: Labels, outline: Bo
 
 
 def _counted(labels: Labels, count: int) -> Floats:
-    """(N,) pixels of each leaf."""
+    """Return the number of pixels (N,) of each leaf."""
     return np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.float64)
 
 
 def _slices(box_xyxy: Floats) -> tuple[slice, slice]:
-    """Rows and columns that a box touches, none of them outside the window."""
+    """Return the rows and columns that a box touches, without those before the first of the window."""
     x0, y0 = np.maximum(np.floor(box_xyxy[:2]), 0).astype(int).tolist()
     x1, y1 = np.maximum(np.ceil(box_xyxy[2:]), 0).astype(int).tolist()
     return slice(y0, y1), slice(x0, x1)
 
 
 def _place(centres_xy: Floats, box_xyxy: Floats, outline: BoolArray | None) -> Floats:
+    """Return the place (K,) of centres in a box or its outline, see :attr:`Surroundings.place`."""
     low, high = box_xyxy[:2], box_xyxy[2:]
     inner = np.clip(centres_xy, low, high)
     if outline is None:
@@ -160,7 +166,11 @@ def _place(centres_xy: Floats, box_xyxy: Floats, outline: BoolArray | None) -> F
 
 
 def evidence(around: Surroundings) -> Floats:
-    """(K, 4) one, squared place, log ratio of the colour densities inside and outside, log ratio of paths to them."""
+    """Return the evidence (K, 4) that each region belongs to the object.
+
+    The columns are 1, the squared place, the log ratio of the colour densities inside and outside, and the log ratio of
+    the shortest paths to the outside and to the core.
+    """
     place = np.stack([np.ones_like(around.place), around.place**2], axis=1)
     guess = _logistic(place @ FIRST_GUESS)
     scaled = around.colours / BANDWIDTH
@@ -172,7 +182,7 @@ def evidence(around: Surroundings) -> Floats:
 
 
 def _paths(around: Surroundings) -> Floats:
-    """(K,) log ratio of the colour differences on the way to the outside and to the core of the box."""
+    """Return the log ratio (K,) of the colour differences on the way to the outside and to the core of the box."""
     count = len(around.inside)
     one, two = around.edges.T
     steps = ((around.colours[one] - around.colours[two]) ** 2).sum(axis=1) + STEP
@@ -186,7 +196,7 @@ def _paths(around: Surroundings) -> Floats:
 
 
 def _distances(graph: csr_matrix, ends: BoolArray) -> Floats:
-    """(K,) length of the shortest path to one of the ends, at most `FAR`."""
+    """Return the length (K,) of the shortest path to one of the ends, at most `FAR`."""
     if not ends.any():
         return np.full(len(ends), FAR)
     lengths = dijkstra(graph, directed=False, indices=np.flatnonzero(ends), min_only=True)

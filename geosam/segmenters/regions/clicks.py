@@ -1,4 +1,4 @@
-"""What a prompt selects: nodes of the hierarchy for clicks, see :mod:`regions_box` for boxes and masks."""
+"""Selection by prompts: nodes of the hierarchy at points, regions in boxes and masks."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
     Answers = dict[Granularity, Selection]
 
-#: A part is at most so much of the whole, and the whole of a group.
+#: Largest area of a part, as a share of the whole; and of the whole, as a share of the group.
 LEVEL = 0.6
-#: A mask may be so much too small, as a share of the square root of its area, and at least so many pixels.
+#: Width by which the outline of a mask is loosened, as a share of the root of its area and at least in pixels.
 LOOSE, LOOSE_PX = 0.05, 2
 
 
 def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: bool) -> Answers:
-    """The masks for prompt `row`; none if it lies on no valid pixel, more than the whole only for `multimask`."""
+    """Return the masks for prompt `row` by granularity: none on invalid pixels, only the whole without `multimask`."""
     box, mask = prompts.boxes_xyxy[row], prompts.masks[row]
     included, excluded = (_leaves_under(regions.labels, prompts, row, label) for label in (1, 0))
     if not np.isnan(box).any():
-        found = select_in_box(regions, box, mask)
+        selection = select_in_box(regions, box, mask)
     elif mask is not None:
-        found = _select_in_mask(regions, mask)
+        selection = _select_in_mask(regions, mask)
     else:
         return _clicked(regions, included, excluded, multimask=multimask)
-    if found is None:
+    if selection is None:
         return {}
-    mask = found.mask
+    mask = selection.mask
     for more in _clicked(regions, included, excluded, multimask=False).values():
         mask = mask | more.mask
     for less in _clicked(regions, excluded, included, multimask=False, most=np.count_nonzero(mask) / 2).values():
         mask = mask & ~less.mask
-    return {Granularity.WHOLE: found._replace(mask=mask)} if mask.any() else {}
+    return {Granularity.WHOLE: selection._replace(mask=mask)} if mask.any() else {}
 
 
-def _leaves_under(labels: Labels, prompts: PixelPrompts, row: int, wanted: int) -> list[int]:
-    """Leaves 0 .. N - 1 under the points of one label, in their order; points on nothing are left out."""
+def _leaves_under(labels: Labels, prompts: PixelPrompts, row: int, label: int) -> list[int]:
+    """Return the leaves 0 .. N - 1 under the points of one label, in their order, without points on nothing."""
     height, width = labels.shape
-    points = np.floor(prompts.points[row][prompts.labels[row] == wanted]).astype(np.int64)
+    points = np.floor(prompts.points[row][prompts.labels[row] == label]).astype(np.int64)
     inside = (points >= 0).all(axis=1) & (points < [width, height]).all(axis=1)
     cols, rows = points[inside].T
     return [leaf - 1 for leaf in dict.fromkeys(labels[rows, cols].tolist()) if leaf > 0]
@@ -56,9 +56,14 @@ def _leaves_under(labels: Labels, prompts: PixelPrompts, row: int, wanted: int) 
 def _clicked(
     regions: Regions, included: list[int], excluded: list[int], *, multimask: bool, most: float = np.inf
 ) -> Answers:
-    """What clicks select: one node around all of them if it looks as good as one node for each, else these together.
+    """Select one node around all clicks if its score is as good as that of one node each; otherwise the latter.
 
-    Nodes over an excluded leaf or, above a leaf, with more than `most` pixels are not considered.
+    Args:
+        regions: hierarchy of the tile.
+        included: leaves under points inside the object.
+        excluded: leaves under points outside; no node above them is selected.
+        multimask: select a part and a group, too, if one node is selected.
+        most: largest area in pixels of a node that is no leaf.
     """
     refused = {node for leaf in excluded for node in _path(regions, leaf)}
     paths = [
@@ -79,7 +84,7 @@ def _clicked(
 
 
 def _path(regions: Regions, leaf: int) -> list[int]:
-    """A leaf and its ancestors, the root last."""
+    """Return a leaf and its ancestors, the root last."""
     path = [leaf]
     while (parent := int(regions.parents[path[-1]])) != path[-1]:
         path.append(parent)
@@ -87,11 +92,12 @@ def _path(regions: Regions, leaf: int) -> list[int]:
 
 
 def _best(regions: Regions, nodes: list[int]) -> int:
+    """Return the node that looks most like an object."""
     return nodes[int(np.argmax(regions.objectness[nodes]))]
 
 
 def _levels(regions: Regions, path: list[int], *, multimask: bool) -> Answers:
-    """The best node of a path as the whole, and the best ones that are clearly smaller and larger."""
+    """Select the best node of a path as the whole, and the best ones that are clearly smaller and larger."""
     whole = _best(regions, path)
     area = regions.areas[whole]
     smaller = [node for node in path if regions.areas[node] <= area * LEVEL and multimask]
@@ -102,13 +108,14 @@ def _levels(regions: Regions, path: list[int], *, multimask: bool) -> Answers:
 
 
 def _select(regions: Regions, node: int) -> Selection:
+    """Select one node."""
     first, end = regions.spans[node]
     mask = np.asarray((regions.labels > first) & (regions.labels <= end))
     return Selection(mask, float(expected_iou(regions.objectness[node])), float(regions.stability[node]))
 
 
 def _select_in_mask(regions: Regions, mask: BoolArray) -> Selection | None:
-    """What a box with the outline of the mask selects; the outline is loosened, as masks are drawn by hand."""
+    """Select within the outline of a mask as in a box. The outline is loosened, because masks are drawn by hand."""
     if not regions.labels[mask].any():
         return None
     reach = max(LOOSE_PX, round(LOOSE * float(np.sqrt(np.count_nonzero(mask)))))

@@ -1,7 +1,7 @@
-"""From leaves to a hierarchy: which regions are merged first, and how much each of them looks like an object.
+"""The hierarchy of regions: leaves merged step by step, and a score of each node as an object.
 
-Leaves are renumbered so that every node of the hierarchy is a range of leaves: its mask is two comparisons, and sums
-over it are differences of a running sum.
+Leaves are renumbered so that every node of the hierarchy is a range of leaves. So the mask of a node is two
+comparisons, and a sum over it is a difference of a running sum.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     Region = tuple[float, ...]
 
 #: Weights of a node's objectness: constant, log area (in 10,000 px) and its square, log shape, log contrast, faintness,
-#: log of the strongest inner contour. Fitted on roofs and fields to rank the nodes above a click by their IoU with the
-#: object that was meant.
+#: log of the strongest inner contour. Fitted on roofs and fields, to rank the nodes above a click by their IoU with the
+#: labelled object.
 OBJECTNESS = np.array([0.0, -2.0, -0.99, -10.62, 3.66, -12.35, -0.96])
 #: Offset and slope of the logistic function that turns objectness into an expected IoU.
 EXPECTED_IOU = (1.06, 0.123)
-#: A border that outlasts the merges inside by this factor is stable.
+#: A border is stable if merging across it costs this many times as much as the merges inside.
 PERSISTENCE = 1.2
-#: Squared difference of colour below which two regions count as equal.
+#: Squared difference of colour below which two regions are equal.
 FLAT = 0.01
 
 _NO_BORDER = (0.0, 0.0, 0.0, 0.0)
@@ -39,26 +39,26 @@ _NO_BORDER = (0.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """A tile's N leaves and the 2 N - 1 nodes over them: leaves first, then the merges in order, the root last."""
+    """N leaves of a tile and the 2 N - 1 nodes of the hierarchy: leaves, then merges in order, the root last."""
 
     labels: Labels
-    """(H, W) 1 .. N, 0 on invalid pixels; numbered so that every node is a range of leaves."""
+    """(H, W) number of the leaf, 1 .. N; 0 on invalid pixels. Every node is a range of these numbers."""
     colours: NDArray[np.float32]
-    """(N, 3) mean L, a, b, in mean contrasts between leaves."""
+    """(N, 3) mean L, a, b in units of the mean contrast between leaves."""
     centres_xy: NDArray[np.float32]
-    """(N, 2) centroids, corner-based pixels."""
+    """(N, 2) centroids (x, y) in corner-based pixels."""
     edges: NDArray[np.int32]
-    """(M, 2) leaves 0 .. N - 1 that meet."""
+    """(M, 2) pairs of leaves 0 .. N - 1 that share a border."""
     parents: NDArray[np.int32]
-    """(2 N - 1,) parent of each node; the root is its own."""
+    """(2 N - 1,) parent of each node; the root is its own parent."""
     spans: NDArray[np.int32]
-    """(2 N - 1, 2) first leaf of each node, and one past its last."""
+    """(2 N - 1, 2) first leaf of each node, and one after its last."""
     areas: NDArray[np.float32]
-    """(2 N - 1,) pixels."""
+    """(2 N - 1,) areas in pixels."""
     objectness: NDArray[np.float32]
-    """(2 N - 1,) how much each node looks like an object, in steps of log odds; -inf if it does not hang together."""
+    """(2 N - 1,) likeness to an object as log odds; -inf for a node that is not connected."""
     stability: NDArray[np.float32]
-    """(2 N - 1,) 1 if its outline clearly outlasts the merges inside, else IoU with what it is merged into."""
+    """(2 N - 1,) 1 for a node with a stable border, otherwise its IoU with its parent."""
 
 
 def build_regions(leaves: Leaves) -> Regions:
@@ -91,7 +91,7 @@ def build_regions(leaves: Leaves) -> Regions:
 
 
 def expected_iou(objectness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Expected IoU, 0 .. 1, of nodes of this objectness with the object that a click in them means."""
+    """Return the IoU, 0 .. 1, that is expected of nodes with the object of a click inside."""
     offset, slope = EXPECTED_IOU
     return np.asarray(1 / (1 + np.exp(-offset - slope * objectness)))
 
@@ -100,15 +100,15 @@ class _Merges(NamedTuple):
     """The N - 1 merges in order."""
 
     pairs: NDArray[np.int64]
-    """(N - 1, 2) nodes merged."""
+    """(N - 1, 2) nodes that are merged."""
     costs: Floats
-    """(N - 1,) their cost; infinite if the two do not touch."""
+    """(N - 1,) costs; infinite for two nodes that do not touch."""
     shared: Floats
-    """(N - 1, 4) facts of the border between them, see :func:`_borders`."""
+    """(N - 1, 4) facts about the border between the two, see :func:`_borders`."""
 
 
 def _merge(leaves: Leaves) -> _Merges:
-    """Always the cheapest merge next; parts that do not touch come last."""
+    """Merge the two nodes with the lowest cost until one is left. Parts that do not touch come last."""
     regions, around = _start(leaves)
     heap = [(_cost(regions[one], regions[two], around[one][two]), one, two) for one, two in leaves.edges.tolist()]
     heapq.heapify(heap)
@@ -133,12 +133,13 @@ def _merge(leaves: Leaves) -> _Merges:
 
 
 def _last_resort(alive: dict[int, None]) -> tuple[float, int, int]:
+    """Return a merge of the first two nodes, which do not touch."""
     one, two = islice(alive, 2)
     return math.inf, one, two
 
 
 def _start(leaves: Leaves) -> tuple[list[Region], list[dict[int, Border]]]:
-    """The leaves as regions, and the borders of each by neighbour."""
+    """Return the leaves as regions, and the borders of each by neighbour."""
     sides = np.bincount(leaves.edges.ravel(), np.repeat(leaves.lengths, 2), minlength=len(leaves.areas))
     regions = [tuple(row) for row in np.column_stack([leaves.areas, sides, leaves.colours]).tolist()]
     around: list[dict[int, Border]] = [{} for _ in regions]
@@ -148,13 +149,14 @@ def _start(leaves: Leaves) -> tuple[list[Region], list[dict[int, Border]]]:
 
 
 def _borders(leaves: Leaves) -> Floats:
-    """(M, 4) additive facts of each border: length, and length times gradient, contrast, and being faint."""
+    """Return additive facts (M, 4) of each border: length, and length times gradient, contrast and faintness."""
     faint = leaves.gradients < 1
     facts = np.stack([np.ones_like(leaves.lengths), leaves.gradients, leaves.contrasts, faint], axis=1)
     return np.asarray(facts * leaves.lengths[:, None])
 
 
 def _union(one: Region, two: Region, length: float) -> Region:
+    """Merge two regions (area, perimeter, L, a, b) with a common border of this length."""
     (size, sides, a, b, c), (size2, sides2, d, e, f) = one, two
     share = size / (size + size2)
     rest = 1 - share
@@ -163,7 +165,7 @@ def _union(one: Region, two: Region, length: float) -> Region:
 
 
 def _neighbours(around: list[dict[int, Border]], one: int, two: int, new: int) -> dict[int, Border]:
-    """The borders of a merged node; its neighbours are told."""
+    """Return the borders of a merged node, and replace its parts in the borders of its neighbours."""
     union = around[one]
     for other, (a, b, c, d) in around[two].items():
         e, f, g, h = union.get(other, _NO_BORDER)
@@ -179,7 +181,7 @@ def _neighbours(around: list[dict[int, Border]], one: int, two: int, new: int) -
 
 
 def _cost(one: Region, two: Region, border: Border) -> float:
-    """Gradient on the border, sizes, difference of colour and loss of compactness, multiplied."""
+    """Return the cost of a merge: gradient on the border x sizes x difference of colour x loss of compactness."""
     (size, sides, a, b, c), (size2, sides2, d, e, f) = one, two
     both = size + size2
     distance = (a - d) ** 2 + (b - e) ** 2 + (c - f) ** 2 + FLAT
@@ -188,7 +190,7 @@ def _cost(one: Region, two: Region, border: Border) -> float:
 
 
 def _spans(merges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(2 N - 1, 2) ranges of leaf positions: the first child's leaves, then the second's."""
+    """Return the ranges (2 N - 1, 2) of leaf positions: leaves of the first child, then of the second."""
     sizes = [1] * count
     for one, two in merges.tolist():
         sizes.append(sizes[one] + sizes[two])
@@ -199,13 +201,13 @@ def _spans(merges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _sums(values: Floats, spans: NDArray[np.int64]) -> Floats:
-    """Sums over nodes of `values` at leaf positions."""
+    """Return the sums over nodes of `values` at leaf positions."""
     running = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
     return np.asarray(running[spans[:, 1]] - running[spans[:, 0]])
 
 
 def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: NDArray[np.int64]) -> Floats:
-    """(2 N - 1, 7) what `OBJECTNESS` weighs: size, shape, and how strong the outline and the inner contours are."""
+    """Return the features (2 N - 1, 7) for `OBJECTNESS`: size, shape, strength of outline and inner contours."""
     borders = np.repeat(_borders(leaves), 2, axis=0)
     mine = np.stack(
         [np.bincount(leaves.edges.ravel(), fact, minlength=len(order)) for fact in borders.T], axis=1
@@ -223,7 +225,7 @@ def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: N
 
 
 def _strongest_inside(merges: _Merges, count: int) -> Floats:
-    """(2 N - 1,) largest mean gradient on a border that was merged away."""
+    """Return the largest mean gradient (2 N - 1,) on a border inside each node."""
     gradients = merges.shared[:, 1] / np.maximum(merges.shared[:, 0], 1)
     strongest = [0.0] * count
     for (one, two), gradient in zip(merges.pairs.tolist(), gradients.tolist(), strict=True):

@@ -1,6 +1,6 @@
-"""From a picture to leaves: small regions of even colour that follow contours, and how they meet.
+"""Leaves of a tile: small regions of even colour that follow contours, and the borders between them.
 
-Leaves are the atoms of :mod:`geosam.segmenters.regions.segmenter`; nothing it finds cuts through one.
+Every region that the segmenter finds is a union of leaves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from geosam._arrays import BoolArray, Floats, Labels
 
-#: Standard deviation of the Gaussian that colours and gradients are measured with (pixels).
+#: Standard deviation of the Gaussian for colours and gradients (pixels).
 SIGMA_PX = 1.0
 #: Mean size of a leaf (pixels).
 LEAF_PX = 175
@@ -30,40 +30,40 @@ LEAF_PX = 175
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
-    """N regions and their M borders with each other; units of colour and gradient are their means over all borders."""
+    """N regions and the M borders between them. Colours and gradients are in units of their mean over all borders."""
 
     labels: Labels
-    """(H, W) 1 .. N, 0 on invalid pixels."""
+    """(H, W) number of the leaf, 1 .. N; 0 on invalid pixels."""
     areas: Floats
-    """(N,) pixels."""
+    """(N,) areas in pixels."""
     colours: Floats
     """(N, 3) mean L, a, b."""
     centres_xy: Floats
-    """(N, 2) centroids, corner-based pixels."""
+    """(N, 2) centroids (x, y) in corner-based pixels."""
     outer: Floats
-    """(N,) length of the border with invalid pixels and the window's edge (pixel sides)."""
+    """(N,) length of the border with invalid pixels and the edge of the window (pixel sides)."""
     edges: NDArray[np.int64]
-    """(M, 2) leaves 0 .. N - 1 that meet, smaller first."""
+    """(M, 2) pairs of leaves 0 .. N - 1 that share a border, smaller first."""
     lengths: Floats
-    """(M,) length of their border (pixel sides)."""
+    """(M,) length of the border (pixel sides)."""
     gradients: Floats
-    """(M,) mean gradient along it."""
+    """(M,) mean gradient along the border."""
     contrasts: Floats
-    """(M,) distance of their colours."""
+    """(M,) distance between the colours of the two leaves."""
 
 
 def find_leaves(rgb: NDArray[np.uint8], valid: BoolArray) -> Leaves:
-    """The leaves of a tile: basins of the gradient, merged by Ward's criterion down to their mean size.
+    """Divide a tile into leaves: basins of the gradient, merged by Ward's criterion down to a mean size.
 
     Args:
-        rgb: (3, H, W).
-        valid: (H, W).
+        rgb: picture (3, H, W).
+        valid: valid pixels (H, W).
     """
     lab = _colours(rgb, valid)
     gradient = _gradient(lab)
     markers, _ = ndimage.label((ndimage.minimum_filter(gradient, 3) == gradient) & valid)
     basins = watershed(gradient, markers, mask=valid).astype(np.int32)  # type: ignore[no-untyped-call]
-    islands, _ = ndimage.label(valid & (basins == 0))  # without a minimum of their own
+    islands, _ = ndimage.label(valid & (basins == 0))  # areas without a minimum of their own
     basins[islands > 0] = islands[islands > 0] + basins.max(initial=0)
     smooth = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, mode="nearest") for band in lab])
     labels = _merged(basins, smooth, int(np.ceil(np.count_nonzero(valid) / LEAF_PX)))
@@ -71,8 +71,9 @@ def find_leaves(rgb: NDArray[np.uint8], valid: BoolArray) -> Leaves:
 
 
 def _colours(rgb: NDArray[np.uint8], valid: BoolArray) -> NDArray[np.float32]:
-    """L, a, b (3, H, W); invalid pixels repeat the nearest valid one, so that they make no contour."""
+    """Convert a picture to L, a, b (3, H, W)."""
     if not valid.all() and valid.any():
+        # invalid pixels repeat the nearest valid one, so that they make no contour
         nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
         rgb = rgb[:, nearest[0], nearest[1]]
     picture = rgb.transpose(1, 2, 0).astype(np.float32) / np.float32(255)
@@ -81,16 +82,24 @@ def _colours(rgb: NDArray[np.uint8], valid: BoolArray) -> NDArray[np.float32]:
 
 
 def _gradient(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The steepest change of colour at every pixel (H, W): Di Zenzo's largest eigenvalue, to a ten-thousandth."""
+    """Return the steepest change of colour at every pixel (H, W).
+
+    It is the root of the largest eigenvalue of the structure tensor (Di Zenzo, "A note on the gradient of a
+    multi-image", 1986).
+    """
     dx = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, order=(0, 1), mode="nearest") for band in lab])
     dy = np.stack([ndimage.gaussian_filter(band, SIGMA_PX, order=(1, 0), mode="nearest") for band in lab])
     xx, yy, xy = (dx * dx).sum(axis=0), (dy * dy).sum(axis=0), (dx * dy).sum(axis=0)
     steepest = np.sqrt((xx + yy + np.sqrt((xx - yy) ** 2 + 4 * xy * xy)) / 2)
-    return np.asarray(np.round(steepest, 4))  # rounding errors on flat ground would be minima
+    return np.asarray(np.round(steepest, 4))  # otherwise rounding errors on flat ground are minima
 
 
 def _merged(basins: Labels, lab: NDArray[np.float32], count: int) -> Labels:
-    """Basins merged by Ward's criterion until `count` are left; a 4-connected label map numbered by first pixel."""
+    """Merge basins by Ward's criterion until `count` are left.
+
+    Returns:
+        Label map (H, W) of 4-connected regions, numbered by their first pixel.
+    """
     found = int(basins.max(initial=0))
     if found > max(count, 1):
         met, _, _ = _meetings(basins)
@@ -104,7 +113,7 @@ def _merged(basins: Labels, lab: NDArray[np.float32], count: int) -> Labels:
 
 
 def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
-    """The highest ancestor among the nodes before `limit` of every node; parents come after their children."""
+    """Return the highest ancestor of every node among the nodes before `limit`. Parents come after their children."""
     highest = np.where(parents < limit, parents, np.arange(len(parents)))
     while True:
         further = highest[highest]
@@ -114,7 +123,7 @@ def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
 
 
 def _joined(edges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The edges, and one more from each part of the graph to the next: hierarchies want a connected graph."""
+    """Add an edge from each part of a graph to the next: a hierarchy needs a connected graph."""
     graph = coo_matrix((np.ones(len(edges), bool), edges.T), shape=(count, count))
     parts, part = connected_components(graph, directed=False)
     first = np.unique(part, return_index=True)[1]
@@ -122,6 +131,7 @@ def _joined(edges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _measured(labels: Labels, lab: NDArray[np.float32], gradient: NDArray[np.float32]) -> Leaves:
+    """Measure the leaves of a label map (H, W) and their borders."""
     count = int(labels.max(initial=0))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.float64)
     colours = _means(labels, lab, areas)
@@ -139,15 +149,17 @@ def _measured(labels: Labels, lab: NDArray[np.float32], gradient: NDArray[np.flo
 
 
 def _means(labels: Labels, values: NDArray[np.float32], areas: Floats) -> Floats:
-    """(N, K) means of K arrays (K, H, W) over the labels 1 .. N."""
+    """Return the means (N, K) of K arrays (K, H, W) over the labels 1 .. N."""
     sums = [np.bincount(labels.ravel(), value.ravel(), minlength=len(areas) + 1)[1:] for value in values]
     return np.stack(sums, axis=1) / areas[:, None]
 
 
 def _meetings(labels: Labels, gradient: NDArray[np.float32] | None = None) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """(M, 2) pairs of labels that meet along pixel sides, smaller first, the window's outside being 0.
+    """Find the labels that meet along pixel sides. The outside of the window has the label 0.
 
-    Then (M,) the number of these sides and (M,) the mean over them of the larger gradient of either pixel.
+    Returns:
+        Pairs of labels (M, 2), smaller first; number of their common pixel sides (M,); mean gradient (M,) over these
+        sides, where a side has the larger gradient of its two pixels.
     """
     padded = np.pad(labels, 1).astype(np.int64)
     steep = np.zeros(padded.shape, np.float32) if gradient is None else np.pad(gradient, 1)

@@ -1,9 +1,4 @@
-"""RegionsSegmenter: objects from a hierarchy of regions, without weights, as object-based image analysis finds them.
-
-Leaves follow the contours (:mod:`geosam.segmenters.regions.leaves`), a hierarchy of merges says what belongs together
-and how much each node looks like an object (:mod:`geosam.segmenters.regions.hierarchy`), and prompts choose from it
-(:mod:`geosam.segmenters.regions.clicks`, :mod:`geosam.segmenters.regions.box`).
-"""
+"""The segmenter that finds objects in a hierarchy of regions, without weights."""
 
 from __future__ import annotations
 
@@ -24,22 +19,22 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray
     from geosam.segmenters.pixel_prompts import PixelPrompts
 
-#: A region of a partition is worth its area to the power of `GROWTH`, times the logistic of `CLARITY` times its
-#: objectness, less `PRICE`: larger powers and prices give fewer and larger regions.
+#: Value of a region in a partition: area ** GROWTH * logistic(CLARITY * objectness) - PRICE. Larger powers and prices
+#: give fewer and larger regions.
 GROWTH, CLARITY, PRICE = 0.7, 0.25, 7.0
 
 
 @dataclass(frozen=True)
 class RegionsSegmenter:
-    """Promptable regions of even colour; see the module."""
+    """Segmenter of regions of even colour, which are proposed as a partition or selected by prompts."""
 
     @property
     def spec(self) -> ModelSpec:
-        """Any input size; proposals are disjoint."""
+        """Facts about the model. It takes any input size, and its proposals are disjoint."""
         return ModelSpec("regions", "regions-1")
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
-        """The hierarchy of every tile: the arrays of :class:`geosam.segmenters.regions.hierarchy.Regions`."""
+        """Build the hierarchy of every tile: the arrays of :class:`geosam.segmenters.regions.hierarchy.Regions`."""
         return [self._embed(picture, mask) for picture, mask in zip(rgb, valid, strict=True)]
 
     def _embed(self, rgb: NDArray[np.uint8], valid: BoolArray) -> Embedding:
@@ -47,34 +42,34 @@ class RegionsSegmenter:
         return Embedding(vars(regions), (valid.shape[0], valid.shape[1]), self.spec.fingerprint)
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
-        """The regions that best explain each prompt.
+        """Return the regions that best explain each prompt.
 
-        - Points: the ancestor of the leaf under them that looks most like an object and has no excluding point, or
-          the union of one for each point; a part and a group of it too, if asked for.
-        - A box: the regions in it that are likely to belong to the object it was drawn around, as one piece. A mask
-          with a box says where the box lies if it is not upright.
-        - A mask: the same within its outline, loosened a little.
+        - Points: the ancestor of the leaf under them that looks most like an object and has no excluding point, or the
+          union of one for each point; with `multimask` a part and a group, too.
+        - A box: the regions in it that probably belong to its object, as one piece. A mask with a box is the outline of
+          a box that is not upright.
+        - A mask: the same within its outline, which is loosened a little.
 
-        Points together with a box or mask add or remove what a click on them would select.
+        A point with a box or mask adds or removes the selection of a click there.
         """
         del keep
         regions = Regions(**embedding.arrays)
-        found = [
+        selections = [
             (row, level, selected)
             for row in range(len(prompts))
             for level, selected in answers(regions, prompts, row, multimask=multimask).items()
         ]
         return MaskSet.from_full(
-            (selected.mask for _, _, selected in found),
+            (selected.mask for _, _, selected in selections),
             embedding.input_hw,
-            predicted_iou=[selected.iou for _, _, selected in found],
-            stability_score=[selected.stability for _, _, selected in found],
-            prompt_index=[row for row, _, _ in found],
-            granularity=[level for _, level, _ in found],
+            predicted_iou=[selected.iou for _, _, selected in selections],
+            stability_score=[selected.stability for _, _, selected in selections],
+            prompt_index=[row for row, _, _ in selections],
+            granularity=[level for _, level, _ in selections],
         )
 
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
-        """A partition of the valid pixels: the cut through the hierarchy whose regions look most like objects."""
+        """Return a partition of the valid pixels: the cut whose regions look most like objects."""
         del keep
         regions = Regions(**embedding.arrays)
         nodes = _partition(regions)
@@ -91,7 +86,7 @@ class RegionsSegmenter:
 
 
 def _partition(regions: Regions) -> NDArray[np.int64]:
-    """Nodes that share no leaf and cover all, with the largest sum of what each of them is worth."""
+    """Return the nodes that cover all leaves once and have the largest sum of values."""
     looks = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
     gain = np.where(looks > 0, regions.areas**GROWTH * looks - PRICE, -np.inf).tolist()
     parents = regions.parents.tolist()

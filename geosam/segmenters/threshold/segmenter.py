@@ -1,4 +1,4 @@
-"""The exact segmenter: every component of equal colour is an object."""
+"""The exact segmenter: every area of one colour is an object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ThresholdSegmenter:
-    """Every 4-connected component of equal colour among the valid pixels is an object; scores are 1.
+    """Segmenter for which every 4-connected component of equal colour among the valid pixels is an object.
+
+    All scores are 1. With it everything after the model is tested to the byte.
 
     A prompt selects
 
@@ -28,14 +30,14 @@ class ThresholdSegmenter:
     - else with a mask: the component with most pixels in the mask;
     - else with a box: the component with most pixels among those the box touches.
 
-    Components under negative points are never selected; of equal counts the component met first in the box or mask,
-    row by row, is taken; points outside the window are ignored. Only pixels under the prompt decide, so the choice
-    does not depend on the window.
+    Components under negative points are never selected. Of components with equal counts the one wins that comes first
+    in the box or mask, row by row. Points outside the window are ignored. Only pixels under the prompt decide, so the
+    choice does not depend on the window.
     """
 
     @property
     def spec(self) -> ModelSpec:
-        """Any input size, disjoint masks."""
+        """Facts about the model. It takes any input size, and its masks are disjoint."""
         return ModelSpec("threshold", "threshold-1")
 
     def embed(self, rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> list[Embedding]:
@@ -49,7 +51,7 @@ class ThresholdSegmenter:
         return Embedding({"labels": labels}, (labels.shape[0], labels.shape[1]), self.spec.fingerprint)
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
-        """The component or union of components of each prompt, one row a prompt, whatever the options."""
+        """Return the union of the components that each prompt selects, one row a prompt. Options have no effect."""
         del multimask, keep
         labels = embedding.arrays["labels"]
         chosen = [components(labels, prompts, row) for row in range(len(prompts))]
@@ -58,13 +60,13 @@ class ThresholdSegmenter:
         return MaskSet.from_full(masks, embedding.input_hw, prompt_index=rows)
 
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
-        """All components, by first pixel."""
+        """Return all components, in the order of their first pixels."""
         del keep
         return MaskSet.from_labels(embedding.arrays["labels"])
 
 
 def components(labels: Labels, prompts: PixelPrompts, row: int) -> list[int]:
-    """Labels of the components that prompt `row` selects, increasing; see :class:`ThresholdSegmenter`."""
+    """Return the labels of the components that prompt `row` selects, increasing; see :class:`ThresholdSegmenter`."""
     is_positive = np.asarray(prompts.labels[row]) == 1
     points = np.asarray(prompts.points[row], np.float64).reshape(-1, 2)
     refused = under_points(labels, points[~is_positive]) | {0}
@@ -77,7 +79,7 @@ def components(labels: Labels, prompts: PixelPrompts, row: int) -> list[int]:
 
 
 def under_points(labels: Labels, points_xy: NDArray[np.float64]) -> set[int]:
-    """Labels under points (K, 2); points outside the window are ignored."""
+    """Return the labels under points (K, 2), without points outside the window."""
     height, width = labels.shape
     cols, rows = np.floor(points_xy).astype(np.int64).T
     inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
@@ -85,15 +87,17 @@ def under_points(labels: Labels, points_xy: NDArray[np.float64]) -> set[int]:
 
 
 def _inside_box(labels: Labels, box_xyxy: NDArray[np.float64]) -> Labels:
+    """Return the part of a label map that a box touches."""
     x0, y0 = np.maximum(np.floor(box_xyxy[:2]), 0).astype(int)
     x1, y1 = np.maximum(np.ceil(box_xyxy[2:]), 0).astype(int)
     return labels[y0:y1, x0:x1]
 
 
 def _most_frequent(values: Labels, refused: set[int]) -> list[int]:
-    found, first, counts = np.unique(values, return_index=True, return_counts=True)
-    allowed = ~np.isin(found, list(refused))
+    """Return the most frequent value, the first of several; nothing if all are refused."""
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    allowed = ~np.isin(distinct, list(refused))
     if not allowed.any():
         return []
     order = np.lexsort((first[allowed], -counts[allowed]))
-    return [int(found[allowed][order[0]])]
+    return [int(distinct[allowed][order[0]])]

@@ -1,4 +1,4 @@
-"""Official checkpoints into the checkpoint folder: whole, checked, and under their own names only then."""
+"""The download of official checkpoints. A file gets its name only when it is complete and checked."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from geosam.segmenters.weights.manifest import Checkpoint, official
 
 logger = logging.getLogger(__name__)
 
-#: How often a process that waits for another one's download looks again (seconds).
+#: Seconds between two looks at the lock that another process holds.
 _PATIENCE_S: Final = 0.2
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-#: SQLite puts details above the lowest byte of its error codes.
+#: Mask of the primary error code of SQLite; the higher bytes hold details.
 _PRIMARY_CODE: Final = 0xFF
-_BROKE: Final = "no connection, or one that broke; the file wanted"
-#: From the particular to the general.
+_BROKE: Final = "no connection, or one that broke; expected the file"
+#: Reasons by class of error, from the particular to the general.
 _REASONS: Final = (
-    (requests.exceptions.ProxyError, "the proxy does not answer, a connection wanted"),
-    (requests.exceptions.SSLError, "the certificate of the server is not trusted, a secure connection wanted"),
-    (requests.Timeout, "no answer in time, the file wanted"),
+    (requests.exceptions.ProxyError, "the proxy does not answer, expected a connection"),
+    (requests.exceptions.SSLError, "the certificate of the server is not trusted, expected a secure connection"),
+    (requests.Timeout, "no answer in time, expected the file"),
     (requests.exceptions.ChunkedEncodingError, _BROKE),
     (requests.ConnectionError, _BROKE),
 )
@@ -41,21 +41,21 @@ _REASONS: Final = (
 def download(name: str, progress: Progress | None = None, folder: Path | None = None) -> Path:
     """Fetch the checkpoint of the model `name`, unless it is there already.
 
-    The file gets its name when it is whole and has the hash of the manifest; what lay there before stays until then.
-    A file with another hash is kept as `FILE.corrupt`. An interrupted download is gone on with. Several processes may
-    download the same checkpoint at once: one does, the others wait for it.
+    The file gets its name when it is complete and has the hash of the manifest. A former file stays until then. A file
+    with another hash is kept as `FILE.corrupt`. The next call continues an interrupted download. Several processes may
+    download the same checkpoint at the same time: one does, the others wait for it.
 
     Args:
-        name: A name of the manifest.
-        progress: Called as ``progress(bytes done, bytes in all, or 0 if unknown)``.
-        folder: Where to put it; None for :func:`geosam.segmenters.weights.folder.checkpoint_folder`.
+        name: name of the model in the manifest.
+        progress: called as ``progress(bytes done, bytes in all, or 0 if unknown)``.
+        folder: folder of the file; None for :func:`geosam.segmenters.weights.folder.checkpoint_folder`.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
         UnknownModel: the manifest has no such model.
-        DownloadFailed: the file cannot be had, or the folder cannot be written.
+        DownloadFailed: the file cannot be fetched, or the folder cannot be written.
         UnreadableCheckpoint: something else arrived.
         DiskFull: there is not enough space.
     """
@@ -66,7 +66,7 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
             with _failures_reported(checkpoint, path):
                 _bring(checkpoint, path, progress)
         except GeosamError:
-            if not _present(path, checkpoint):  # by a process that was first where locks do not work
+            if not _present(path, checkpoint):  # without working locks another process may have been first
                 raise
     if checkpoint.sha256 is None:
         logger.warning("not verified: no attested hash: %s", path)
@@ -74,12 +74,12 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
 
 
 def _present(path: Path, checkpoint: Checkpoint) -> bool:
-    """Whether there is nothing to do."""
+    """Return True if the checkpoint is there and right."""
     if not is_there(path):
         return False
     try:
         verify(path, checkpoint)
-    except FileNotFoundError:  # renamed meanwhile
+    except FileNotFoundError:  # another process has renamed it
         return False
     except UnreadableCheckpoint as error:
         if path.is_dir():
@@ -90,7 +90,7 @@ def _present(path: Path, checkpoint: Checkpoint) -> bool:
 
 
 def _bring(checkpoint: Checkpoint, path: Path, progress: Progress | None) -> None:
-    """Fetch the file, or wait until another process has."""
+    """Fetch the file, or wait until another process has fetched it."""
     work = path.with_name(f".{path.name}.download")
     work.mkdir(parents=True, exist_ok=True)
     with _only_one(work), _swept(work):
@@ -99,10 +99,10 @@ def _bring(checkpoint: Checkpoint, path: Path, progress: Progress | None) -> Non
 
 
 def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress | None) -> None:
-    """Fetch the file in the folder `work`, where an interruption leaves what has arrived, and move it to `path`.
+    """Fetch the file into the folder `work`, where an interruption leaves its part, and move it to `path`.
 
-    Where locks do not work another process may take or sweep what lies in that folder at any moment, or be the first
-    to put the file into its place.
+    Without working locks another process may take or remove files of that folder at any moment, or move its own file
+    to `path` first.
     """
     part, corrupt = _claim(work), path.with_name(f"{path.name}.corrupt")
     try:
@@ -113,14 +113,23 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
         raise
     if not part.exists():
         raise DownloadFailed(
-            f"another process has taken over the download of {checkpoint.name}: {work}: a folder in which files can be "
-            "locked wanted. Wait until the other one is done, and run again"
+            f"another process has taken over the download of {checkpoint.name}: {work}: expected a folder in which "
+            "files can be locked.",
+            remedy="Wait until the other process is done, and run again.",
+            code="download-taken-over",
+            model=checkpoint.name,
+            path=str(work),
         )
     if wrong := difference(part, checkpoint):
         part.replace(corrupt)
         raise UnreadableCheckpoint(
             f"the download is not the checkpoint of {checkpoint.name}: {checkpoint.url}: {wrong}. It is kept as "
-            f"{corrupt}; try again later or from another network, or put {path.name} into {path.parent} by hand"
+            f"{corrupt}.",
+            remedy=f"Try again later or from another network, or put {path.name} into {path.parent} by hand.",
+            code="download-is-another-file",
+            model=checkpoint.name,
+            url=checkpoint.url,
+            path=str(corrupt),
         )
     if path.exists():
         if _present(path, checkpoint):
@@ -132,11 +141,9 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
 
 
 def _claim(work: Path) -> Path:
-    """A file of this process alone for what arrives, begun with what an interrupted download has left, if anything.
-
-    Where locks do not work another process may still be writing what is claimed here. That does no harm: it goes on in
-    the same file with the same bytes at the same places, and finds its name gone in the end.
-    """
+    """Return a file of this process alone, which begins with the part of an interrupted download if there is one."""
+    # Without working locks another process may still write to the part that is claimed here. That does no harm: it
+    # writes the same bytes to the same places, and finds its name gone in the end.
     part = work / f"{uuid.uuid4().hex}.part"
     for left in sorted(filter(_size, work.glob("*.part")), key=_size, reverse=True):
         with contextlib.suppress(FileNotFoundError):
@@ -146,7 +153,7 @@ def _claim(work: Path) -> Path:
 
 @contextlib.contextmanager
 def _swept(work: Path) -> Iterator[None]:
-    """Remove the folder in the end; after a failure only if no part is left in it, of this process or another one."""
+    """Remove the folder in the end, after a failure only if no process has left a part in it."""
     done = False
     try:
         yield
@@ -157,7 +164,7 @@ def _swept(work: Path) -> Iterator[None]:
 
 
 def _size(path: Path) -> int:
-    """Size of a file that may vanish any moment."""
+    """Return the size of a file that may vanish at any moment, 0 if it has."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size
     return 0
@@ -165,21 +172,19 @@ def _size(path: Path) -> int:
 
 @contextlib.contextmanager
 def _only_one(work: Path) -> Iterator[None]:
-    """Let one process at a time in, as long as the file system knows locks; a killed process leaves no lock behind.
-
-    The lock is SQLite's, which has one for every system, on an empty file. The file goes with the folder when the
-    checkpoint is there; who comes later finds the checkpoint and needs no lock.
-    """
+    """Let one process at a time in, if the file system has locks. A killed process leaves no lock behind."""
+    # SQLite has a lock for every operating system; it locks an empty file here. The file is removed with its folder
+    # when the checkpoint is there: later processes find the checkpoint and need no lock.
     with contextlib.ExitStack() as held:
         try:
             _wait_for(held.enter_context(contextlib.closing(sqlite3.connect(work / "lock", timeout=0))), work)
         except sqlite3.OperationalError as error:
-            logger.warning("no lock, going on without: %s: %s", work, error)
+            logger.warning("no lock, continuing without: %s: %s", work, error)
         yield
 
 
 def _wait_for(lock: sqlite3.Connection, work: Path) -> None:
-    """Take the lock as soon as it is free."""
+    """Wait for the lock and take it."""
     waiting = False
     while True:
         try:
@@ -197,7 +202,7 @@ def _wait_for(lock: sqlite3.Connection, work: Path) -> None:
 
 @contextlib.contextmanager
 def _failures_reported(checkpoint: Checkpoint, path: Path) -> Iterator[None]:
-    """Turn what the libraries below raise into DownloadFailed or DiskFull."""
+    """Turn errors of the libraries below into DownloadFailed or DiskFull."""
     by_hand = f"put the file {checkpoint.file} into {path.parent} by hand"
     try:
         yield
@@ -205,25 +210,35 @@ def _failures_reported(checkpoint: Checkpoint, path: Path) -> Iterator[None]:
         raise
     except requests.RequestException as error:
         raise DownloadFailed(
-            f"the checkpoint of {checkpoint.name} cannot be downloaded: {checkpoint.url}: {_reason(error)}. Check the "
-            f"network and the proxy (HTTPS_PROXY) and run again, or {by_hand}"
+            f"the checkpoint of {checkpoint.name} cannot be downloaded: {checkpoint.url}: {_reason(error)}.",
+            remedy=f"Check the network and the proxy (HTTPS_PROXY) and run again, or {by_hand}.",
+            model=checkpoint.name,
+            url=checkpoint.url,
         ) from error
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFull(
-                f"no space left for the checkpoint of {checkpoint.name}: {path.parent}. Free some space and run again: "
-                f"the download goes on where it stopped; or name a folder on another disk in {FOLDER_VARIABLE}"
+                f"no space left for the checkpoint of {checkpoint.name}: {path.parent}.",
+                remedy="Free some space and run again: the download continues where it stopped. Or name a folder on "
+                f"another disk in {FOLDER_VARIABLE}.",
+                code="no-space-for-checkpoint",
+                model=checkpoint.name,
+                path=str(path.parent),
             ) from error
         raise DownloadFailed(
-            f"the checkpoint of {checkpoint.name} cannot be written: {path}: {error.strerror or error}, a folder that "
-            f"can be written wanted. Check its permissions, or name another one in {FOLDER_VARIABLE}"
+            f"the checkpoint of {checkpoint.name} cannot be written: {path}: {error.strerror or error}, expected a "
+            "folder that can be written.",
+            remedy=f"Check its permissions, or name another one in {FOLDER_VARIABLE}.",
+            code="checkpoint-not-writable",
+            model=checkpoint.name,
+            path=str(path),
         ) from error
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Why a request failed, in words for somebody who does not know the library."""
+    """Return the reason of a failed request, in words for users."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}, the file wanted"
+        return f"found HTTP status {error.response.status_code}, expected the file"
     for kind, words in _REASONS:
         if isinstance(error, kind):
             return words

@@ -1,4 +1,4 @@
-"""What a file holds by its first bytes, whatever its name says."""
+"""The kind of a file by its first bytes. Its name may be wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Kind(enum.Enum):
-    """What a file is; the value says it in a sentence that starts with "it is"."""
+    """Kind of a file. The value completes a sentence that begins with "it is"."""
 
     ZIP = "a zip archive"
     PICKLE = "a Python pickle"
@@ -22,7 +22,7 @@ class Kind(enum.Enum):
 
 #: Enough for the magic number of a tar archive, the farthest from the start.
 _HEAD_BYTES: Final = 512
-#: Kind, where its magic number stands, and what it may be.
+#: Kind, offset of its magic number, and the numbers that stand for it.
 _MAGIC: Final = (
     (Kind.ZIP, 0, (b"PK\x03\x04",)),
     (Kind.PICKLE, 0, (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")),
@@ -33,10 +33,10 @@ _PAGE_STARTS: Final = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
 
 
 def kind_of(path: Path) -> Kind:
-    """What the file is.
+    """Return the kind of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -46,4 +46,4 @@ def kind_of(path: Path) -> Kind:
         return Kind.SAFETENSORS
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS):
         return Kind.WEB_PAGE
-    return next((kind for kind, place, magic in _MAGIC if head.startswith(magic, place)), Kind.OTHER)
+    return next((kind for kind, offset, magic in _MAGIC if head.startswith(magic, offset)), Kind.OTHER)

@@ -1,4 +1,4 @@
-"""Where checkpoints lie on this machine, and whether they are the bytes that the manifest wants."""
+"""The folder of checkpoints on this machine, and the comparison of its files with the manifest."""
 
 from __future__ import annotations
 
@@ -18,91 +18,102 @@ from geosam.segmenters.weights.manifest import Checkpoint, manifest, official
 
 #: Environment variable that names another folder.
 FOLDER_VARIABLE: Final = "GEOSAM_CHECKPOINTS"
-#: What servers and careless copies leave in place of a file.
+#: Kinds of files that servers and careless copies leave in place of the real one.
 _NO_WEIGHTS: Final = (Kind.EMPTY, Kind.LFS_POINTER, Kind.WEB_PAGE)
 
 
 def checkpoint_folder() -> Path:
-    """The folder of checkpoints: the one that `GEOSAM_CHECKPOINTS` names, or one in the user's cache."""
+    """Return the folder of checkpoints: the one that `GEOSAM_CHECKPOINTS` names, or one in the user's cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named).expanduser() if named else platformdirs.user_cache_path("geosam") / "checkpoints"
     return folder.absolute()
 
 
 def checkpoint_path(name: str, folder: Path | None = None, *, afresh: bool = False) -> Path:
-    """The checkpoint of the model `name`, once its bytes are known to be right.
+    """Return the path of a model's checkpoint after its bytes were verified.
 
     Args:
-        name: A name of the manifest.
-        folder: Where to look; None for :func:`checkpoint_folder`.
-        afresh: Hash the file even if that has been done before, see :func:`verify`.
+        name: name of the model in the manifest.
+        folder: folder of the file; None for :func:`checkpoint_folder`.
+        afresh: hash the file even if it was hashed before, see :func:`verify`.
 
     Raises:
         UnknownModel: the manifest has no such model.
         CheckpointNotFound: the file is not there.
-        UnreadableCheckpoint: the file is damaged, or another one.
+        UnreadableCheckpoint: the file is damaged, or another file.
     """
     checkpoint = official(name)
     path = (folder or checkpoint_folder()) / checkpoint.file
     if not is_there(path):
-        raise CheckpointNotFound(f"the checkpoint of {name} is missing: {path}. {remedy(checkpoint, path.parent)}")
+        raise CheckpointNotFound(
+            f"the checkpoint of {name} is missing: {path}.",
+            remedy=remedy(checkpoint, path.parent),
+            code="checkpoint-missing",
+            model=name,
+            path=str(path),
+        )
     verify(path, checkpoint, afresh=afresh)
     return path
 
 
 def is_attested(path: Path) -> bool:
-    """Whether a file anywhere is known to be right, because it is the official checkpoint that its name says.
+    """Return True if a file has the name of an official checkpoint and its hash. The folder does not matter.
 
     Raises:
         UnreadableCheckpoint: the file cannot be read, or has an official name and other bytes.
     """
-    known = {checkpoint.file: checkpoint for checkpoint in manifest.values()}.get(path.name)
-    if known is None:
+    checkpoint = {checkpoint.file: checkpoint for checkpoint in manifest.values()}.get(path.name)
+    if checkpoint is None:
         check_file(path)
         return False
-    return verify(path, known)
+    return verify(path, checkpoint)
 
 
 def is_there(path: Path) -> bool:
-    """Whether the file exists.
+    """Return True if the file exists.
 
     Raises:
-        UnreadableCheckpoint: nobody may look into its folder, or its name is none.
+        UnreadableCheckpoint: its folder cannot be read, or its name is not possible.
     """
     try:
         return path.exists()
     except OSError as error:
         raise UnreadableCheckpoint(
-            f"the folder of checkpoints cannot be read: {path.parent}: {error.strerror}, a readable folder wanted. "
-            f"Check its permissions, or name another one in {FOLDER_VARIABLE}"
+            f"the folder of checkpoints cannot be read: {path.parent}: {error.strerror}, expected a readable folder.",
+            remedy=f"Check its permissions, or name another one in {FOLDER_VARIABLE}.",
+            code="checkpoint-folder-unreadable",
+            path=str(path.parent),
         ) from error
 
 
 def remedy(checkpoint: Checkpoint, folder: Path) -> str:
-    """What to do where a checkpoint is missing."""
-    return f"Run `geosam models download {checkpoint.name}`, or put the file {checkpoint.file} into {folder}"
+    """Return the remedy for a missing checkpoint."""
+    return f"Run `geosam models download {checkpoint.name}`, or put the file {checkpoint.file} into {folder}."
 
 
 def verify(path: Path, checkpoint: Checkpoint, *, afresh: bool = False) -> bool:
     """Compare a file with the hash of the manifest.
 
-    A hash that was right is remembered beside the file until the file changes, as told by its size, modification time
-    and inode. A bit that flips on the disk changes none of these: `afresh` looks at every byte.
+    A right hash is recorded beside the file. The record holds until size, modification time or inode of the file
+    change. A bit that flips on the disk changes none of them, so `afresh` reads every byte.
 
     Returns:
-        Whether there is a hash to compare with.
+        True if there is a hash to compare with.
 
     Raises:
-        UnreadableCheckpoint: the file cannot be read, is damaged, or is another one.
+        UnreadableCheckpoint: the file cannot be read, is damaged, or is another file.
     """
     check_file(path)
     before = _identity(path, checkpoint.sha256)
-    if checkpoint.sha256 is not None and not afresh and _recall(path) == before:
+    if checkpoint.sha256 is not None and not afresh and _recorded(path) == before:
         return True
     if wrong := difference(path, checkpoint):
         raise UnreadableCheckpoint(
-            f"the checkpoint of {checkpoint.name} is not the official file: {path}: {wrong}. "
-            f"Run `geosam models download {checkpoint.name}`; if it is a file of your own, give it another name"
+            f"the checkpoint of {checkpoint.name} is not the official file: {path}: {wrong}.",
+            remedy=f"Run `geosam models download {checkpoint.name}`; if the file is your own, give it another name.",
+            code="checkpoint-not-official",
+            model=checkpoint.name,
+            path=str(path),
         )
     if checkpoint.sha256 is not None and before == _identity(path, checkpoint.sha256):
         remember(path, checkpoint.sha256)
@@ -110,7 +121,9 @@ def verify(path: Path, checkpoint: Checkpoint, *, afresh: bool = False) -> bool:
 
 
 def difference(path: Path, checkpoint: Checkpoint) -> str | None:
-    """What distinguishes a file from the official one; None if nothing does, or nothing that can be told without hash.
+    """Describe the difference between a file and the official one. Return None if there is none that can be found.
+
+    Without a hash only text in place of the file and an incomplete download can be found.
 
     Raises:
         UnreadableCheckpoint: the file cannot be read.
@@ -119,10 +132,10 @@ def difference(path: Path, checkpoint: Checkpoint) -> str | None:
         return f"it is {kind.value}"
     if checkpoint.sha256 is None:
         return incomplete(path, checkpoint.bytes)
-    found = sha256_of(path)
-    if found == checkpoint.sha256:
+    sha256 = sha256_of(path)
+    if sha256 == checkpoint.sha256:
         return None
-    hashes = f"SHA-256 {found} found, {checkpoint.sha256} wanted (attested by {checkpoint.attested})"
+    hashes = f"found SHA-256 {sha256}, expected {checkpoint.sha256} (attested by {checkpoint.attested})"
     return incomplete(path, checkpoint.bytes) or hashes
 
 
@@ -130,26 +143,34 @@ def check_file(path: Path) -> None:
     """Refuse what is no readable file, and files that certainly hold no weights.
 
     Raises:
-        UnreadableCheckpoint: with what the file is.
+        UnreadableCheckpoint: the message says what the file is.
     """
     if path.is_dir():
-        raise UnreadableCheckpoint(f"the checkpoint is a folder: {path}: a file wanted. Name the file in it")
+        raise UnreadableCheckpoint(
+            f"the checkpoint is a folder: {path}: expected a file.",
+            remedy="Name the file in it.",
+            code="checkpoint-is-folder",
+            path=str(path),
+        )
     try:
         kind = kind_of(path)
     except OSError as error:
         raise UnreadableCheckpoint(
-            f"the checkpoint cannot be read: {path}: {error.strerror}, a readable file wanted. "
-            "Check the path and its permissions"
+            f"the checkpoint cannot be read: {path}: {error.strerror}, expected a readable file.",
+            remedy="Check the path and its permissions.",
+            path=str(path),
         ) from error
     if kind in _NO_WEIGHTS:
         raise UnreadableCheckpoint(
-            f"the checkpoint holds no weights: {path}: it is {kind.value}, a PyTorch or safetensors file wanted. "
-            "Delete it and download the file itself"
+            f"the checkpoint holds no weights: {path}: it is {kind.value}, expected a PyTorch or safetensors file.",
+            remedy="Delete it and download the file itself.",
+            code="checkpoint-without-weights",
+            path=str(path),
         )
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal.
+    """Return the SHA-256 of a file in hexadecimal.
 
     Raises:
         UnreadableCheckpoint: the file cannot be read.
@@ -159,37 +180,40 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UnreadableCheckpoint(
-            f"the checkpoint cannot be read: {path}: {error.strerror}, a readable file wanted. Check the disk"
+            f"the checkpoint cannot be read: {path}: {error.strerror}, expected a readable file.",
+            remedy="Check the disk.",
+            path=str(path),
         ) from error
 
 
-def _memo(path: Path) -> Path:
+def _record_path(path: Path) -> Path:
+    """Return the path of the record that a file was verified."""
     return path.with_name(f".{path.name}.verified")
 
 
 def _identity(path: Path, sha256: str | None) -> dict[str, Any]:
-    """What has to be unchanged for a remembered hash to hold."""
-    facts = path.stat()
-    return {"sha256": sha256, "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "inode": facts.st_ino}
+    """Return the facts that must be unchanged for a recorded hash to hold."""
+    status = path.stat()
+    return {"sha256": sha256, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
 
 
-def _recall(path: Path) -> object:
-    """What is remembered of a file; None if that is nothing, or cannot be understood."""
+def _recorded(path: Path) -> object:
+    """Return the record of a file, None without a readable one."""
     try:
-        return json.loads(_memo(path).read_bytes())
+        return json.loads(_record_path(path).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
 
 
 def remember(path: Path, sha256: str) -> None:
-    """Remember the hash of a file in geosam's own folder; where that fails the file is hashed every time."""
+    """Record the right hash of a file in geosam's own folder."""
     if path.parent != checkpoint_folder():
         return
-    memo = _memo(path)
-    draft = memo.with_name(f"{memo.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
+    record = _record_path(path)
+    draft = record.with_name(f"{record.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # without a record the file is hashed every time
         try:
             draft.write_text(json.dumps(_identity(path, sha256)), encoding="utf-8")
-            draft.replace(memo)
+            draft.replace(record)
         finally:
             draft.unlink(missing_ok=True)

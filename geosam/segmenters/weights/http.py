@@ -1,4 +1,4 @@
-"""One file over HTTP, going on where an interrupted transfer stopped."""
+"""The transfer of one file over HTTP, which continues where an interrupted one stopped."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from geosam.errors import DiskFull
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait for a connection, and for the next bytes.
+#: Longest wait for a connection, and for the next bytes, in seconds.
 TIMEOUT_S: Final = (10.0, 30.0)
-#: A connection that breaks again and again is given up, even if each gets a little further.
+#: Largest number of connections, even if each gets a little further.
 _MAX_ATTEMPTS: Final = 20
-#: What a connection that breaks may cost: the block under way.
+#: Bytes of a block: a connection that breaks loses one at most.
 _BLOCK_BYTES: Final = 1 << 18
-#: Partial Content, Range Not Satisfiable.
+#: HTTP status: Partial Content, Range Not Satisfiable.
 _PARTIAL: Final = (206, 416)
 
-#: (bytes done, bytes in all or 0 where nobody knows)
+#: Called with (bytes done, bytes in all or 0 if unknown).
 Progress = Callable[[int, int], None]
 
 
 def fetch(url: str, part: Path, *, size: int | None = None, progress: Progress | None = None) -> None:
-    """Fill `part` with what lies at `url`.
+    """Fetch the file at `url` into `part`.
 
-    A partial file is gone on with if the server still offers the same file, as its ETag or date says; if not, or if the
-    server knows no ranges, the file is fetched from its start. A connection that breaks is taken up again as long as it
-    brings something.
+    A partial file is continued if the server still offers the same file, by its ETag or date. Otherwise, and if the
+    server knows no ranges, the file is fetched from its start. After a broken connection there is another one, as long
+    as each brings some bytes.
 
     Args:
-        url: http or https; proxies are taken from the environment.
-        part: The file; what it holds after an interruption is gone on with by the next call.
-        size: The size of the whole file, if known beforehand.
-        progress: Called after each block.
+        url: address with http or https. Proxies are taken from the environment.
+        part: the file. After an interruption the next call continues it.
+        size: bytes of the complete file, if known.
+        progress: called after each block.
 
     Raises:
-        DiskFull: there is not enough space beside `part`.
-        requests.RequestException: the file cannot be had.
+        DiskFull: there is not enough space in the folder of `part`.
+        requests.RequestException: the file cannot be fetched.
         OSError: `part` cannot be written.
     """
     for _ in range(_MAX_ATTEMPTS):
@@ -57,17 +57,17 @@ def fetch(url: str, part: Path, *, size: int | None = None, progress: Progress |
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as broken:
             if _length(part) <= before:
                 raise
-            logger.info("the connection broke after %d bytes, going on: %s", _length(part), broken)
+            logger.info("the connection broke after %d bytes, continuing: %s", _length(part), broken)
         else:
             return
     raise requests.ConnectionError(f"the connection broke {_MAX_ATTEMPTS} times")
 
 
 def move(part: Path, to: Path) -> Path:
-    """Give a partial file, and what is noted of it, another name in its folder.
+    """Rename a partial file and its note within their folder.
 
     Raises:
-        FileNotFoundError: it is gone.
+        FileNotFoundError: the file is gone.
     """
     part.replace(to)
     with contextlib.suppress(FileNotFoundError):
@@ -76,13 +76,13 @@ def move(part: Path, to: Path) -> Path:
 
 
 def discard(part: Path) -> None:
-    """Remove what is left of a transfer, and what is noted of it."""
+    """Remove a partial file and its note."""
     _note_path(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
 
 
 def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
-    """Fetch what is missing of `part` over one connection."""
+    """Fetch the missing bytes of `part` over one connection."""
     note = _read_note(part, url)
     start, headers = 0, {"Accept-Encoding": "identity", "User-Agent": f"geosam/{__version__}"}
     if note is not None:
@@ -103,7 +103,7 @@ def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) 
 
 
 def _receive(answer: requests.Response, url: str, part: Path, start: int, progress: Progress | None) -> None:
-    """Write the body of an answer into `part` from `start` on."""
+    """Write the body of an answer into `part` from the byte `start` on."""
     total, done = _total(answer), start
     _check_space(part, start, total)
     if start == 0:
@@ -121,24 +121,34 @@ def _receive(answer: requests.Response, url: str, part: Path, start: int, progre
 
 
 def _continues(answer: requests.Response, start: int) -> bool:
-    """Whether an answer brings the bytes from `start` on."""
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    return answer.status_code == _PARTIAL[0] and found is not None and int(found[1]) == start
+    """Return True if an answer brings the bytes from `start` on."""
+    content = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return answer.status_code == _PARTIAL[0] and content is not None and int(content[1]) == start
 
 
 def _total(answer: requests.Response) -> int | None:
-    """Bytes of the whole file, if the server says so."""
+    """Return the bytes of the complete file, if the server states them."""
     text = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
     encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
     return int(text) if text.isdecimal() and not encoded else None
 
 
 def _check_space(part: Path, start: int, total: int | None) -> None:
+    """Refuse a transfer for which the disk has no space.
+
+    Raises:
+        DiskFull: there is less space than bytes are missing.
+    """
     free, missing = shutil.disk_usage(part.parent).free, (total or 0) - start
     if missing > free:
         raise DiskFull(
-            f"no space left for the checkpoint: {part.parent}: {free / 1e6:,.1f} MB free, {missing / 1e6:,.1f} MB "
-            "wanted. Free some space, or name a folder on another disk in GEOSAM_CHECKPOINTS"
+            f"no space left for the checkpoint: {part.parent}: found {free / 1e6:,.1f} MB free, "
+            f"expected {missing / 1e6:,.1f} MB.",
+            remedy="Free some space, or name a folder on another disk in GEOSAM_CHECKPOINTS.",
+            code="no-space-for-checkpoint",
+            path=str(part.parent),
+            free_bytes=free,
+            expected_bytes=missing,
         )
 
 
@@ -147,11 +157,12 @@ def _length(part: Path) -> int:
 
 
 def _note_path(part: Path) -> Path:
+    """Return the path of the note about the file of which `part` is the beginning."""
     return part.with_name(f"{part.name}.json")
 
 
 def _read_note(part: Path, url: str) -> dict[str, Any] | None:
-    """What is known of the file that `part` is the beginning of; None if there is nothing to go on with."""
+    """Read the note about a partial file. Return None if it cannot be continued."""
     try:
         note = json.loads(_note_path(part).read_bytes())
     except (OSError, ValueError):
@@ -166,7 +177,8 @@ def _read_note(part: Path, url: str) -> dict[str, Any] | None:
 
 
 def _begin(part: Path, url: str, answer: requests.Response, total: int | None) -> None:
-    """Start `part` anew, then note what will go into it: never the other way round."""
+    """Start `part` anew and write its note."""
+    # In this order: a note beside bytes of another file would make the next call continue them.
     _note_path(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
     part.touch()

@@ -1,4 +1,4 @@
-"""The manifest of official checkpoints: where each comes from and which bytes it must have."""
+"""The manifest of official checkpoints: address, licence and hash of each."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class Checkpoint:
     """One official checkpoint."""
 
     name: str
-    """The model it belongs to."""
+    """Name of its model."""
     family: str
-    """`sam`, `mobile_sam`, `sam2`, `sam2.1` or `sam_hq`."""
+    """One of `sam`, `mobile_sam`, `sam2`, `sam2.1` and `sam_hq`."""
     url: str
-    """Where its publisher offers it."""
+    """Address at its publisher."""
     licence: str
     """SPDX identifier of the licence of the weights."""
     sha256: str | None = None
-    """Hash of the file in hexadecimal; None where nobody has attested one."""
+    """SHA-256 of the file in hexadecimal; None if nobody has attested one."""
     attested: str | None = None
-    """Who says that this is the hash."""
+    """Source of the hash."""
     bytes: int | None = None
-    """Size of the file, where it is known."""
+    """Size of the file; None if unknown."""
 
     @property
     def file(self) -> str:
-        """The official file name."""
+        """Official name of the file."""
         return urlsplit(self.url).path.rpartition("/")[2]
 
 
 def manifest_path() -> Path:
-    """The manifest file: inside the installed package, or beside it in a source checkout."""
+    """Return the path of the manifest: inside the installed package, or beside it in a source checkout."""
     package = Path(__file__).parents[2]
     installed = package / "checkpoints" / "manifest.toml"
     return installed if installed.exists() else package.parent / "checkpoints" / "manifest.toml"
 
 
 class _Manifest(Mapping[str, Checkpoint]):
-    """The manifest file, read when it is first looked into."""
+    """Manifest file that is read when it is first used."""
 
     @cached_property
     def _entries(self) -> dict[str, Checkpoint]:
@@ -62,19 +62,22 @@ class _Manifest(Mapping[str, Checkpoint]):
         return len(self._entries)
 
 
-#: Every official checkpoint by the name of its model, in the order of the file.
+#: Official checkpoints by the name of the model, in the order of the file.
 manifest: Mapping[str, Checkpoint] = _Manifest()
 
 
 def official(name: str) -> Checkpoint:
-    """The checkpoint of the model `name`.
+    """Return the official checkpoint of the model `name`.
 
     Raises:
         UnknownModel: the manifest has no such model.
     """
     if name not in manifest:
         raise UnknownModel(
-            f"no checkpoint of that name: {name!r}, one of {', '.join(manifest)} wanted. "
-            "Run `geosam models` for the list."
+            f"no checkpoint of that name: found {name!r}, expected one of {', '.join(manifest)}.",
+            remedy="Run `geosam models` for the list.",
+            code="unknown-checkpoint",
+            model=name,
+            models=list(manifest),
         )
     return manifest[name]

@@ -1,9 +1,7 @@
-"""State dictionaries from files that may be damaged or hostile.
+"""Tensors from files that may be damaged or hostile.
 
-Pickles go through torch's restricted reader, which knows tensors and plain containers only; there is no other way in,
-and no option for one. `weights_only=True` is always said, because torch's own default can be turned off from the
-environment. Files are not mapped into memory: a mapped archive is cut up by declared sizes, without a look at the
-sizes of its records, so that a record that is too short would lend bytes from the next one.
+Pickles are read by torch's restricted reader, which knows tensors and plain containers only. There is no other way and
+no option for one.
 """
 
 from __future__ import annotations
@@ -30,28 +28,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What training scripts put around a state dictionary.
+#: Keys under which training scripts put a state dictionary.
 _WRAPPERS: Final = ("model", "state_dict")
-#: What `torch.nn.DataParallel` puts before each name.
+#: Prefix of all names that `torch.nn.DataParallel` adds.
 _PARALLEL_PREFIX: Final = "module."
-#: Tensors may share storage, but not so that a small file claims many bytes.
+#: Largest size of all tensors, in sizes of the file. Tensors may share storage, but not without limit.
 _MAX_CLAIM: Final = 2
-_SAVE_ALONE: Final = "Save the state dictionary alone: torch.save(model.state_dict(), PATH)"
+_SAVE_ALONE: Final = "Save the state dictionary alone: torch.save(model.state_dict(), PATH)."
 
 
 def read_state_dict(path: Path, *, again: bool = False) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, by name.
+    """Read the tensors of a checkpoint.
 
-    A file with the official name of a checkpoint has to be that checkpoint (see
-    :mod:`geosam.segmenters.weights.folder`); any other is logged as unverified.
+    A file with the name of an official checkpoint must be that checkpoint, see
+    :mod:`geosam.segmenters.weights.folder`. Any other file is logged as unverified.
 
     Args:
-        path: A file that `torch.save` wrote (any extension), or safetensors.
-        again: The file was read before, so what there was to log has been logged.
+        path: file that `torch.save` wrote (any extension), or safetensors.
+        again: the file was read before, so that its warning is not logged again.
 
     Returns:
-        Tensor name -> tensor in host memory. Names come without what parallel training puts before them; floating
-        point tensors are float32 and finite.
+        Tensor name -> tensor in host memory. Names have no prefix of parallel training. Floating point tensors are
+        float32 and finite.
 
     Raises:
         UnreadableCheckpoint: the file is missing, damaged, incomplete, contains code, or holds something else.
@@ -61,27 +59,27 @@ def read_state_dict(path: Path, *, again: bool = False) -> dict[str, Tensor]:
     if not is_attested(path) and not again:
         logger.warning("the checkpoint is not verified: %s: no attested hash", path)
     named = _unwrapped(path, _content(path))
-    return {name: _sound(path, name, value) for name, value in _names_restored(path, named).items()}
+    return {name: _finite(path, name, value) for name, value in _without_prefix(path, named).items()}
 
 
 def _content(path: Path) -> object:
-    """What the file holds, by the reader for its kind."""
+    """Read a file with the reader for its kind."""
     kind = kind_of(path)
     promised = path.suffix.lower() == ".safetensors"
     if kind is Kind.SAFETENSORS or (promised and kind is Kind.OTHER):
         return _safetensors(path)
     if promised:
         raise refusal(
-            path, "is not what its name promises", f"it is {kind.value}, a safetensors file wanted", "Rename it"
+            path, "is not what its name promises", f"it is {kind.value}, expected a safetensors file", "Rename it."
         )
     if kind is Kind.ZIP:
         check_zip(path)
     elif kind is Kind.TAR:
         raise refusal(
-            path, "may contain code, refused", "it is a tar archive, a zip archive of torch.save wanted", _SAVE_ALONE
+            path, "may contain code, refused", "it is a tar archive, expected a zip archive of torch.save", _SAVE_ALONE
         )
     elif kind is not Kind.PICKLE:
-        raise refusal(path, "is damaged", f"it is {kind.value}, a PyTorch or safetensors file wanted")
+        raise refusal(path, "is damaged", f"it is {kind.value}, expected a PyTorch or safetensors file")
     return read_pickled(path)
 
 
@@ -96,9 +94,7 @@ def _safetensors(path: Path) -> object:
 
 
 def read_pickled(path: Path) -> object:
-    """What `torch.save` wrote, on the CPU, without running code from it.
-
-    torch's messages advise to read the file unsafely, so none of them is passed on.
+    """Read a file of `torch.save` to the CPU, without running code from it.
 
     Raises:
         UnreadableCheckpoint: the file is damaged, or holds more than tensors need.
@@ -107,26 +103,34 @@ def read_pickled(path: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # torch's default for weights_only can be turned off from the environment. A mapped archive is cut by the
+            # declared sizes of tensors: a record that is too short would borrow bytes from the next one.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged pickle can make its reader fail in any way
-        said, unpickling = str(error), isinstance(error, pickle.UnpicklingError)
-    if "DefaultCPUAllocator" in said:
-        raise OutOfMemory(f"not enough memory for the checkpoint: {path}. Use a smaller model or a larger machine")
-    if named := re.search(r"GLOBAL (\S+)", said):
-        found = f"it calls for {named[1]}, nothing but tensors wanted"
+        # the text itself is not passed on: it advises to read the file unsafely
+        text, unpickling = str(error), isinstance(error, pickle.UnpicklingError)
+    if "DefaultCPUAllocator" in text:
+        raise OutOfMemory(
+            f"not enough memory for the checkpoint: {path}.",
+            remedy="Use a smaller model or a larger machine.",
+            code="checkpoint-out-of-memory",
+            path=str(path),
+        )
+    if name := re.search(r"GLOBAL (\S+)", text):
+        found = f"it calls for {name[1]}, expected nothing but tensors"
         raise refusal(path, "contains code, refused", found, f"Use the official file. {_SAVE_ALONE}")
     if unpickling:
         raise refusal(
             path, "contains code or is damaged, refused", "its pickle holds more than tensors need", _SAVE_ALONE
         )
-    short = "a tensor has fewer bytes than it declares" if "record size" in said else "its parts do not fit together"
-    raise refusal(path, "is damaged", short)
+    reason = "a tensor has fewer bytes than it declares" if "record size" in text else "its parts do not fit together"
+    raise refusal(path, "is damaged", reason)
 
 
 def _unwrapped(path: Path, content: object) -> Mapping[str, Any]:
-    """The state dictionary inside what training scripts put around it."""
+    """Return the state dictionary without the dictionaries that training scripts put around it."""
     for _ in _WRAPPERS:
         inside = content if isinstance(content, Mapping) else {}
         wrapper = next((key for key in _WRAPPERS if isinstance(inside.get(key), Mapping)), None)
@@ -135,45 +139,46 @@ def _unwrapped(path: Path, content: object) -> Mapping[str, Any]:
         logger.info("took the entry %r of %s", wrapper, path)
         content = inside[wrapper]
     if not isinstance(content, Mapping):
-        found = f"it holds one {type(content).__name__}, a dictionary of tensors wanted"
+        found = f"it holds one {type(content).__name__}, expected a dictionary of tensors"
         raise refusal(path, "is no state dictionary", found, _SAVE_ALONE)
     if not content:
-        raise refusal(path, "is no state dictionary", "it is empty, a dictionary of tensors wanted", _SAVE_ALONE)
+        raise refusal(path, "is no state dictionary", "it is empty, expected a dictionary of tensors", _SAVE_ALONE)
     _check_entries(path, content)
     return content
 
 
 def _check_entries(path: Path, named: Mapping[object, object]) -> None:
-    """Every entry is a tensor with a name, and together they claim no more bytes than the file can hold."""
+    """Check that every entry is a tensor with a name, and that all claim no more bytes than the file can hold."""
     claimed = 0
     for name, value in named.items():
         plain = type(value) in (torch.Tensor, torch.nn.Parameter)
         if not (isinstance(name, str) and isinstance(value, torch.Tensor) and plain):
-            found = f"entry {name!r} is a {type(value).__name__}, a tensor wanted"
+            found = f"entry {name!r} is a {type(value).__name__}, expected a tensor"
             raise refusal(path, "is no state dictionary", found, _SAVE_ALONE)
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.device.type != "cpu":
             found = f'tensor "{name}" is of an unusual kind ({value.dtype}, {value.layout}, {value.device.type})'
-            raise refusal(path, "is no state dictionary", f"{found}, plain numbers wanted", _SAVE_ALONE)
+            raise refusal(path, "is no state dictionary", f"{found}, expected plain numbers", _SAVE_ALONE)
         claimed += value.numel() * value.element_size()
     size = path.stat().st_size
     if claimed > _MAX_CLAIM * size:
         raise refusal(path, "is damaged, refused", f"its tensors claim {claimed} bytes, the file has {size}")
 
 
-def _names_restored(path: Path, named: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _without_prefix(path: Path, named: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Remove the prefix of parallel training, if all names have it."""
     if not all(name.startswith(_PARALLEL_PREFIX) for name in named):
         return named
     logger.info("removed the prefix %r of all names in %s", _PARALLEL_PREFIX, path)
     return {name.removeprefix(_PARALLEL_PREFIX): value for name, value in named.items()}
 
 
-def _sound(path: Path, name: str, value: Tensor) -> Tensor:
-    """The tensor as float32 where it is floating point; it has to be finite."""
+def _finite(path: Path, name: str, value: Tensor) -> Tensor:
+    """Return a floating point tensor as float32 after checking that it is finite; others unchanged."""
     if not value.is_floating_point():
         return value
     value = value.detach().float()
     bad = value.numel() - int(torch.isfinite(value).sum())
     if bad:
-        found = f'tensor "{name}": {bad} of {value.numel()} values are not finite, all of them wanted'
+        found = f'tensor "{name}": {bad} of {value.numel()} values are not finite, expected none'
         raise refusal(path, "is damaged", found, AGAIN)
     return value

@@ -145,7 +145,7 @@ def test_verify_finds_a_flipped_bit_and_ends_in_5(geosam, server, folder, monkey
     (folder / "tiny.pth").write_bytes(content)
     done = geosam("models", "verify")
     assert done.code == 5
-    assert "tiny.pth: SHA-256" in done.error()
+    assert "tiny.pth: found SHA-256" in done.error()
     assert done.out.splitlines()[1:] == ["small  verified"]
     rows = geosam("models", "verify", "--json").json["checkpoints"]
     assert [row["state"] for row in rows] == ["damaged", "verified"]
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_is_missing_ends_in_5_with_the_remedy(geosam):
 def test_a_name_without_checkpoint_is_a_usage_error(command, geosam):
     done = geosam("models", command, "regions")
     assert done.code == 2
-    assert "'regions', one of sam_vit_b, " in done.error()
+    assert "found 'regions', expected one of sam_vit_b, " in done.error()
 
 
 def test_a_misspelt_name_is_said_before_anything_is_fetched(geosam, server):

@@ -106,7 +106,7 @@ def test_a_bit_that_flips_in_place_is_found_by_a_fresh_look(folder):
         file.write(bytes([byte ^ 1]))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     checkpoint_path("tiny")
-    with pytest.raises(UnreadableCheckpoint, match=r": SHA-256 \w+ found, \w+ wanted \(attested by this test\)"):
+    with pytest.raises(UnreadableCheckpoint, match=r": found SHA-256 \w+, expected \w+ \(attested by this test\)"):
         checkpoint_path("tiny", afresh=True)
 
 
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named_with_both_remedies(folder, monkeypatch):
     assert caught.value.exit_code == 5
     assert str(caught.value) == (
         f"the checkpoint of tiny is missing: {folder}/tiny.pth. "
-        f"Run `geosam models download tiny`, or put the file tiny.pth into {folder}"
+        f"Run `geosam models download tiny`, or put the file tiny.pth into {folder}."
     )
 
 
@@ -201,5 +201,5 @@ def test_a_file_is_attested_by_its_official_name_and_hash_wherever_it_lies(tmp_p
     assert is_attested(folder / "tiny.pth")
     assert not is_attested(folder / "own.pth")
     (folder / "tiny.pth").write_bytes(CONTENT[:-1] + b"x")
-    with pytest.raises(UnreadableCheckpoint, match="if it is a file of your own, give it another name"):
+    with pytest.raises(UnreadableCheckpoint, match="if the file is your own, give it another name"):
         is_attested(folder / "tiny.pth")

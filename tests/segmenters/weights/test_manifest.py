@@ -49,7 +49,7 @@ def test_an_entry_cannot_be_changed():
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are():
-    with pytest.raises(UnknownModel, match=r"'sam9', one of sam_vit_b, .* wanted"):
+    with pytest.raises(UnknownModel, match=r"found 'sam9', expected one of sam_vit_b, .*\. Run"):
         official("sam9")
 
 
