@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr
+from importlib.util import find_spec
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,8 +18,8 @@ from affine import Affine
 from pyproj import Transformer
 
 import geosam
-from geosam import Draft, Prompt, segment
-from geosam.errors import GeosamError, PromptError
+from geosam import Draft, Prompt, open_scene, segment
+from geosam.errors import GeosamError, PromptError, UsageError
 
 CRS = "EPSG:32633"
 #: Three flat fields: left, top, width, height in pixels of 2 m.
@@ -63,7 +64,7 @@ def one_sentence(error):
     text = str(error.value)
     assert "\n" not in text
     assert len(text) < 400
-    assert error.value.remedy
+    assert error.value.remedy or "expected" in text
     return text
 
 
@@ -85,6 +86,19 @@ def test_a_file_is_written_where_out_says():
 
 def test_a_pathlib_path_serves_for_both():
     assert equals_the_fields(segment(Path("scene.tif"), out=Path("x.parquet"), model="threshold").polygons)
+
+
+def test_an_open_rasterio_dataset_serves_as_a_scene():
+    with rasterio.open("scene.tif") as dataset:
+        assert equals_the_fields(segment(dataset, model="threshold").polygons)
+        assert not dataset.closed
+
+
+def test_a_numpy_array_is_told_what_to_write_instead():
+    with pytest.raises(UsageError) as error:
+        segment(np.zeros((3, 100, 100), np.uint8))
+    assert "array" in one_sentence(error)
+    assert "GeoTIFF" in one_sentence(error)
 
 
 def test_a_geodataframe_in_another_crs_gives_one_object_a_feature():
@@ -129,6 +143,32 @@ def test_prompts_are_made_of_a_point_a_box_or_a_polygon():
     result = segment("scene.tif", prompts, model="threshold")
     assert set(result.polygons["prompt_id"]) == {"point", "box", "polygon"}
     assert equals_the_fields(result.polygons)
+
+
+def test_a_scene_is_a_context_manager():
+    with open_scene("scene.tif") as opened:
+        assert equals_the_fields(segment(opened, model="threshold").polygons)
+        assert equals_the_fields(segment(opened, model="threshold").polygons)
+
+
+def test_an_open_scene_takes_no_options_about_opening():
+    with open_scene("scene.tif") as opened, pytest.raises(UsageError) as error:
+        segment(opened, bands=[1])
+    assert "bands" in one_sentence(error)
+    assert "open_scene" in one_sentence(error)
+
+
+def test_a_scene_says_where_it_lies_and_shows_itself():
+    with open_scene("scene.tif") as opened:
+        assert opened.crs == CRS
+        assert opened.bounds == (500000, 4650000 - 220, 500000 + 260, 4650000)
+        assert opened.shape == (110, 130)
+        assert opened.resolution == pytest.approx((2, 2), rel=1e-2)
+        if find_spec("matplotlib"):
+            assert opened.plot() is not None
+        else:
+            with pytest.raises(UsageError, match="matplotlib"):
+                opened.plot()
 
 
 def test_a_draft_needs_no_arguments():
@@ -200,6 +240,27 @@ def test_help_shows_examples_first():
     assert 'geosam.segment("scene.tif")' in text
 
 
+def test_everything_prints_on_a_screen():
+    result = segment("scene.tif", centres(), model="threshold")
+    prompt = Prompt.point(*centres()[0], crs=CRS)
+    with open_scene("scene.tif") as opened, geosam.session("scene.tif", "threshold") as session:
+        session.click(*centres()[0])
+        values = [result, result.summary, opened, session, session.answer, Draft(), prompt, geosam.models()]
+        values += [geosam.evaluate(result, "truth.gpkg"), opened.geobox, opened.region, session.draft]
+        for value in values:
+            lines = repr(value).splitlines()
+            assert len(lines) <= 40, type(value)
+            assert max(map(len, lines)) <= 600, (type(value), repr(value))
+
+
+def test_a_result_shows_itself_in_a_notebook():
+    page = segment("scene.tif", centres(), model="threshold")._repr_html_()
+    assert "data:image/png;base64," in page
+    assert "<table" in page
+    with open_scene("scene.tif") as opened:
+        assert "data:image/png;base64," in opened._repr_html_()
+
+
 def test_a_preview_is_a_picture_and_a_file():
     result = segment("scene.tif", centres(), model="threshold")
     picture = geosam.preview("scene.tif", result, "picture.png", size=300)
@@ -219,6 +280,8 @@ def test_models_are_listed_with_what_they_are():
     [
         (lambda: segment("scene.tif", tilesize=512), "tile_size"),
         (lambda: segment("scene.tif", tree=1), "help(geosam.segment)"),
+        (lambda: segment(3), "path"),
+        (lambda: segment("scene.tif", 3.5), "points"),
         (lambda: geosam.evaluate(3, "truth.gpkg"), "predicted"),
         (lambda: geosam.segment("scene.tif", model=3), "model"),
         (lambda: segment("scene.tif", centres(), model="threshold", spacing=8), "prompts"),

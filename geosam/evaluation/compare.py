@@ -8,7 +8,7 @@ tolerance of outlines are ground metres, taken in an equal-area projection aroun
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +135,7 @@ class Evaluation:
     """Sum of the areas of the reference objects judged."""
     classes: dict[str, ClassScore]
     """By class, where the reference layer has a column `class`."""
-    objects: tuple[ObjectScore, ...]
+    objects: tuple[ObjectScore, ...] = field(repr=False)
     """By reference object, in the layer's order."""
     notes: tuple[str, ...]
     """What was repaired or skipped."""

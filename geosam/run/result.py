@@ -78,6 +78,20 @@ class Result:
 
         return preview(self.scene, polygons_of(self.polygons, name=self._name), max_side=size)
 
+    def plot(self, **options: Any) -> Any:
+        """Draw the polygons with matplotlib, over the scene's thumbnail; the options are those of GeoDataFrame.plot.
+
+        Returns:
+            The matplotlib axes.
+
+        Raises:
+            UsageError: matplotlib is not installed.
+        """
+        _require("matplotlib", "plot")
+        axes = self.scene.plot() if "ax" not in options else options.pop("ax")
+        style = {"facecolor": "none", "edgecolor": "tab:orange", **options}
+        return self.polygons.to_crs(self.scene.crs).plot(ax=axes, **style)
+
     def explore(self, **options: Any) -> Any:
         """Show the polygons on a web map with folium; the options are those of GeoDataFrame.explore.
 
