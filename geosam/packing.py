@@ -1,4 +1,4 @@
-"""Named arrays, and blocks of bytes, as one block of bytes: for results that go to a file or to another process."""
+"""Packing of arrays, and of blocks of bytes, into one block: for results that go to a file or to another process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays of plain numbers as bytes, lightly compressed; equal arrays give equal bytes."""
+    """Pack named arrays of plain numbers, lightly compressed; equal arrays give equal bytes."""
     header = json.dumps([[name, array.dtype.str, array.shape] for name, array in arrays.items()]).encode()
     body = b"".join([len(header).to_bytes(8, "little"), header, *(array.tobytes() for array in arrays.values())])
     return zlib.compress(body, 1)
 
 
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """Read what :func:`pack` wrote."""
+    """Read the arrays that :func:`pack` wrote."""
     body = zlib.decompress(data)
     start = 8 + int.from_bytes(body[:8], "little")
     arrays = {}
@@ -34,12 +34,12 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def join(blocks: Iterable[bytes]) -> bytes:
-    """Blocks of bytes in one, as they are."""
+    """Join blocks of bytes into one, each after its length."""
     return b"".join(part for block in blocks for part in (len(block).to_bytes(8, "little"), block))
 
 
 def split(data: bytes) -> list[bytes]:
-    """Read what :func:`join` wrote."""
+    """Read the blocks that :func:`join` wrote."""
     blocks = []
     start = 0
     while start < len(data):
@@ -50,5 +50,5 @@ def split(data: bytes) -> list[bytes]:
 
 
 def plain(array: NDArray[Any]) -> NDArray[Any]:
-    """The same values in the machine's byte order, row by row: arrays that went through a file look like this."""
+    """Return the same values in the machine's byte order, row by row, like arrays that went through a file."""
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")

@@ -1,4 +1,4 @@
-"""The corner form of a set of pixels: its boundary, sparse, exact and additive.
+"""Corners: the boundary of a set of pixels in a form that is sparse, exact and additive.
 
 At every lattice vertex the mixed second difference of the mask ``m`` is taken::
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,29 +23,30 @@ from numpy.typing import NDArray
 from geosam.geometry.geobox import Window
 
 if TYPE_CHECKING:
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Integers
 
-Corners = NDArray[np.int32]
+Corners: TypeAlias = NDArray[np.int32]
 
+#: Corners of no pixel.
 NO_CORNERS: Corners = np.zeros((0, 3), np.int32)
 
 
 def corners_of(mask: BoolArray, col_off: int, row_off: int) -> Corners:
-    """Corners of a mask (H, W) whose first pixel is scene pixel (`col_off`, `row_off`)."""
+    """Return the corners of a mask (H, W) whose first pixel is scene pixel (`col_off`, `row_off`)."""
     height, width = mask.shape
     framed = np.zeros((height + 2, width + 2), np.int8)
     framed[1:-1, 1:-1] = mask
     rows = framed[1:] - framed[:-1]
     weights = rows[:, 1:] - rows[:, :-1]
-    found = np.flatnonzero(weights != 0)
-    y, x = np.divmod(found, width + 1)
-    corners = np.empty((len(found), 3), np.int32)
-    corners[:, 0], corners[:, 1], corners[:, 2] = x + col_off, y + row_off, weights.ravel()[found]
+    turns = np.flatnonzero(weights != 0)
+    y, x = np.divmod(turns, width + 1)
+    corners = np.empty((len(turns), 3), np.int32)
+    corners[:, 0], corners[:, 1], corners[:, 2] = x + col_off, y + row_off, weights.ravel()[turns]
     return corners
 
 
 def add(parts: Sequence[Corners]) -> Corners:
-    """Corners of the union of disjoint pixel sets, in canonical order."""
+    """Return the corners of the union of disjoint pixel sets, in canonical order."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
@@ -62,7 +63,10 @@ def add(parts: Sequence[Corners]) -> Corners:
 
 
 def unite(parts: Sequence[Corners]) -> Corners:
-    """Corners of the union of pixel sets that may overlap; their common box is rasterized, so it must be small."""
+    """Return the corners of the union of pixel sets that may overlap.
+
+    Their common box is rasterized, so it must be small.
+    """
     total = add([part for part in parts if len(part)])
     if len(parts) < 2 or not len(total):
         return total
@@ -74,19 +78,19 @@ def unite(parts: Sequence[Corners]) -> Corners:
 
 
 def mask_of(corners: Corners, window: Window) -> BoolArray:
-    """The pixels (H, W) of `window` that the corners enclose; all corners must lie in the window."""
+    """Return the pixels (H, W) of `window` that the corners enclose; all corners must lie in the window."""
     return np.asarray(_summed(corners, window) > 0)
 
 
 def bounds(corners: Corners) -> Window:
-    """The smallest window around at least one pixel, given by canonical corners."""
+    """Return the smallest window around at least one pixel, given by canonical corners."""
     x, y = corners[:, 0], corners[:, 1]
     x0, y0 = int(x.min()), int(y[0])
     return Window(x0, y0, int(x.max()) - x0, int(y[-1]) - y0)
 
 
 def area(corners: Corners) -> int:
-    """Number of pixels enclosed."""
+    """Count the pixels that corners enclose."""
     x, y, weight = corners.astype(np.int64).T
     return int(np.dot(x * y, weight))
 
@@ -96,20 +100,20 @@ class Rings:
     """Closed outlines of many objects, in integer scene pixels."""
 
     xy: NDArray[np.int32]
-    """(V, 2) vertices, ring after ring, the first of each ring not repeated."""
-    starts: NDArray[np.int64]
-    """(R,) first vertex of each ring; a ring starts at its first vertex by (y, x)."""
-    owner: NDArray[np.int64]
-    """(R,) which object a ring belongs to, not decreasing."""
-    is_hole: NDArray[np.bool_]
-    """(R,) whether the ring bounds a hole."""
+    """Vertices (V, 2), ring after ring, the first of each ring not repeated."""
+    starts: Integers
+    """First vertex of each ring (R,); a ring starts at its first vertex by (y, x)."""
+    owner: Integers
+    """Number of the object of each ring (R,), not decreasing."""
+    is_hole: BoolArray
+    """True for rings that bound a hole (R,)."""
 
 
 def trace(objects: Sequence[Corners]) -> Rings:
-    """Outlines of objects given by their canonical corners.
+    """Trace the outlines of objects given by their canonical corners.
 
-    Interiors are 4-connected: where two pixels meet at a vertex only, two rings pass it. No ring visits a vertex
-    twice, as OGC simple features want it. Shells run clockwise on the screen (y down), holes against it.
+    Interiors are 4-connected: two rings pass a vertex at which two pixels meet and nothing else. No ring visits a
+    vertex twice, as OGC simple features demand. Shells run clockwise on the screen (y down), holes the other way.
     """
     counts = [len(corners) for corners in objects]
     corners = np.concatenate(objects) if objects else NO_CORNERS
@@ -123,7 +127,7 @@ def trace(objects: Sequence[Corners]) -> Rings:
 
 
 def _summed(corners: Corners, window: Window) -> NDArray[np.int32]:
-    """How often each pixel (H, W) of the window is enclosed."""
+    """Count how often each pixel (H, W) of the window is enclosed."""
     weights = np.zeros((window.height + 1, window.width + 1), np.int32)
     weights[corners[:, 1] - window.row_off, corners[:, 0] - window.col_off] = corners[:, 2]
     inside: NDArray[np.int32] = weights.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
@@ -132,17 +136,17 @@ def _summed(corners: Corners, window: Window) -> NDArray[np.int32]:
 
 @dataclass(frozen=True, eq=False)
 class _Nodes:
-    """The points rings pass: a corner is one node, or two where two pixels meet diagonally (weight +2 or -2).
+    """Points that rings pass: a corner is one node, or two if two pixels meet diagonally there (weight +2 or -2).
 
-    There each pixel has a node of its own, that of the lower pixel right after that of the upper one.
+    Then each pixel has a node of its own, and the node of the lower pixel follows the node of the upper one.
     """
 
-    corner: NDArray[np.int64]
-    """(M,) the corner of each node."""
-    upper: NDArray[np.int64]
-    """(K,) node of each corner, or of the upper pixel at it."""
-    lower: NDArray[np.int64]
-    """(K,) the same node, or that of the lower pixel."""
+    corner: Integers
+    """Corner of each node (M,)."""
+    upper: Integers
+    """Node of each corner (K,), or of the upper pixel at it."""
+    lower: Integers
+    """Same node (K,), or the node of the lower pixel."""
 
     @classmethod
     def of(cls, corners: Corners) -> _Nodes:
@@ -150,8 +154,8 @@ class _Nodes:
         upper = np.arange(len(corners)) + np.cumsum(double) - double
         return cls(np.repeat(np.arange(len(corners)), 1 + double), upper, upper + double)
 
-    def following(self, corners: Corners, owner: NDArray[np.int64]) -> NDArray[np.int32]:
-        """(M,) for every node the node after it on its ring, the interior on the right hand (y down)."""
+    def following(self, corners: Corners, owner: Integers) -> NDArray[np.int32]:
+        """Return for every node (M,) the next one on its ring, with the interior on the right hand (y down)."""
         x, y, weight = corners.T
         to_left = np.where(weight == -2, self.lower, self.upper)
         to_right = np.where(weight == 2, self.lower, self.upper)
@@ -171,27 +175,27 @@ class _Nodes:
         return following
 
 
-def _column_key(x: NDArray[np.int32], y: NDArray[np.int32], owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(K,) numbers that sort corners by owner, then x, then y; one key sorts several times faster than three."""
+def _column_key(x: NDArray[np.int32], y: NDArray[np.int32], owner: Integers) -> Integers:
+    """Return numbers (K,) that sort corners by owner, then x, then y; one key sorts much faster than three."""
     if not len(x):
         return np.zeros(0, np.int64)
     x, y = x.astype(np.int64) - x.min(), y.astype(np.int64) - y.min()
     return np.asarray((owner * (int(x.max()) + 1) + x) * (int(y.max()) + 1) + y)
 
 
-def _cycles(following: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Nodes ring by ring, and where each ring starts; rings begin at their first node and are sorted by it.
+def _cycles(following: NDArray[np.int32]) -> tuple[Integers, Integers]:
+    """Return the nodes ring by ring, and the start of each ring; rings begin at their first node, and are sorted by it.
 
-    Pointer jumping (Wyllie 1979): what a node knows about the next 2^k nodes doubles with every step.
+    Pointer jumping (Wyllie 1979): a node knows about the next 2^k nodes after k steps.
     """
     count = len(following)
     nodes = np.arange(count, dtype=np.int32)
     first, ahead = nodes, following
     while True:
-        found = np.minimum(first, first[ahead])
-        if (found == first).all():
+        earliest = np.minimum(first, first[ahead])
+        if (earliest == first).all():
             break
-        first, ahead = found, ahead[ahead]
+        first, ahead = earliest, ahead[ahead]
     last = following == first  # the next node would be the ring's first again
     left, ahead = np.where(last, 0, 1).astype(np.int32), np.where(last, nodes, following)
     while (step := left[ahead]).any():
@@ -205,9 +209,7 @@ def _cycles(following: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np
     return order, starts
 
 
-def _without_touches(
-    vertices: NDArray[np.int64], starts: NDArray[np.int64], weight: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _without_touches(vertices: Integers, starts: Integers, weight: NDArray[np.int32]) -> tuple[Integers, Integers]:
     """Cut rings wherever they come back to a vertex; rings stay sorted by their first vertex."""
     ring = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(vertices))))
     at_double = np.abs(weight[vertices]) == 2
@@ -225,7 +227,7 @@ def _without_touches(
 
 
 def _cut(ring: list[int]) -> list[list[int]]:
-    """The rings, each without a repeated vertex, that one ring is made of."""
+    """Cut one ring into rings without a repeated vertex."""
     finished: list[list[int]] = []
     path: list[int] = []
     position: dict[int, int] = {}
@@ -243,8 +245,8 @@ def _cut(ring: list[int]) -> list[list[int]]:
     return [path, *finished]
 
 
-def _signed_area(xy: NDArray[np.int32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Twice the area of each ring, positive for shells."""
+def _signed_area(xy: NDArray[np.int32], starts: Integers) -> Integers:
+    """Return twice the area of each ring, positive for shells."""
     if not len(starts):
         return np.zeros(0, np.int64)
     x, y = xy.astype(np.int64).T

@@ -1,8 +1,7 @@
-"""Window and GeoBox: where pixels lie, in the raster and on Earth.
+"""Windows and grids: the place of pixels in the raster and on Earth.
 
-Pixel coordinates are corner-based everywhere: ``(0, 0)`` is the outer corner of the first pixel and the centre
-of pixel 10 is 10.5. :func:`corner_to_index` is the one place that turns them into the index coordinates
-(centre of pixel 10 is 10.0) that SAM's prompt encoder expects.
+Pixel coordinates are corner-based everywhere: ``(0, 0)`` is the outer corner of the first pixel and the centre of
+pixel 10 is 10.5. :func:`corner_to_index` is the one place that turns them into index coordinates.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SNAP_PX = 1e-6
 
 
 class Edge(IntFlag):
-    """Edges of a window."""
+    """Edges of a window; they combine with ``|``."""
 
     LEFT = 1
     TOP = 2
@@ -34,7 +33,7 @@ class Edge(IntFlag):
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """An integer pixel rectangle; columns and rows are half-open ranges."""
+    """A rectangle of whole pixels; columns and rows are half-open ranges."""
 
     col_off: int
     """First column."""
@@ -47,46 +46,46 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise ValueError(f"a window needs at least one pixel, got {self.width} x {self.height}")
+            raise ValueError(f"a window needs at least one pixel: found {self.width} x {self.height}")
 
     @property
     def col_end(self) -> int:
-        """One past the last column."""
+        """The column after the last one."""
         return self.col_off + self.width
 
     @property
     def row_end(self) -> int:
-        """One past the last row."""
+        """The row after the last one."""
         return self.row_off + self.height
 
     @property
     def shape_hw(self) -> tuple[int, int]:
-        """(height, width), the shape of an array read from the window."""
+        """Height and width, the shape of an array read from the window."""
         return self.height, self.width
 
     @property
     def bounds_xyxy(self) -> tuple[int, int, int, int]:
-        """(first column, first row, end column, end row); the ends are exclusive."""
+        """First column, first row, end column and end row; the ends are exclusive."""
         return self.col_off, self.row_off, self.col_end, self.row_end
 
     @property
     def slices_rc(self) -> tuple[slice, slice]:
-        """(rows, columns) slices into an array whose first pixel is scene pixel (0, 0)."""
+        """Slices (rows, columns) into an array whose first pixel is scene pixel (0, 0)."""
         return slice(self.row_off, self.row_end), slice(self.col_off, self.col_end)
 
     def intersection(self, other: Window) -> Window | None:
-        """The common part, or None when the windows share no pixel."""
+        """Return the common part, or None if the windows share no pixel."""
         col, row = max(self.col_off, other.col_off), max(self.row_off, other.row_off)
         width = min(self.col_end, other.col_end) - col
         height = min(self.row_end, other.row_end) - row
         return Window(col, row, width, height) if width > 0 and height > 0 else None
 
     def contains(self, other: Window) -> bool:
-        """Whether every pixel of `other` lies in this window."""
+        """Return True if every pixel of `other` lies in this window."""
         return self.intersection(other) == other
 
     def touches(self, outer: Window) -> bool:
-        """Whether the window reaches the border of `outer`, in which it lies."""
+        """Return True if the window reaches the border of `outer`, in which it lies."""
         return (
             self.col_off <= outer.col_off
             or self.row_off <= outer.row_off
@@ -95,17 +94,17 @@ class Window:
         )
 
     def shifted(self, cols: int, rows: int) -> Window:
-        """The window moved by whole pixels."""
+        """Return the window moved by whole pixels."""
         return Window(self.col_off + cols, self.row_off + rows, self.width, self.height)
 
     def relative_to(self, outer: Window) -> Window:
-        """The same pixels, counted from the first pixel of `outer`."""
+        """Return the same pixels, counted from the first pixel of `outer`."""
         return self.shifted(-outer.col_off, -outer.row_off)
 
 
 @dataclass(frozen=True, eq=False)
 class GeoBox:
-    """A pixel grid placed on Earth: shape, transform and CRS together, immutable."""
+    """A grid of pixels placed on Earth: shape, transform and CRS together, immutable."""
 
     width: int
     """Number of columns."""
@@ -118,10 +117,10 @@ class GeoBox:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise ValueError(f"a GeoBox needs at least one pixel, got {self.width} x {self.height}")
+            raise ValueError(f"a GeoBox needs at least one pixel: found {self.width} x {self.height}")
         numbers = self.transform[:6]
         if not all(math.isfinite(v) for v in numbers):
-            raise ValueError(f"the transform must be finite, got {numbers}")
+            raise ValueError(f"the transform must be finite: found {numbers}")
         linear = math.hypot(self.transform.a, self.transform.d) * math.hypot(self.transform.b, self.transform.e)
         if linear == 0 or abs(self.transform.determinant) < 1e-12 * linear:
             raise ValueError(f"the transform maps every pixel onto a line: {numbers}")
@@ -147,42 +146,49 @@ class GeoBox:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Envelope (xmin, ymin, xmax, ymax) in map coordinates, whatever the rotation."""
+        """Envelope (xmin, ymin, xmax, ymax) in map coordinates, of rotated grids too."""
         corners = self.to_map([(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)])
         (xmin, ymin), (xmax, ymax) = corners.min(axis=0), corners.max(axis=0)
         return float(xmin), float(ymin), float(xmax), float(ymax)
 
     def to_map(self, px_xy: ArrayLike) -> NDArray[np.float64]:
-        """Corner-based pixel coordinates (N, 2) -> map coordinates (N, 2)."""
+        """Turn corner-based pixel coordinates (N, 2) into map coordinates (N, 2); both are x, y."""
         return _apply(self.transform, px_xy)
 
     def to_pixel(self, map_xy: ArrayLike) -> NDArray[np.float64]:
-        """Map coordinates (N, 2) -> corner-based pixel coordinates (N, 2), snapped to pixel edges within 1e-6 px.
-
-        The inverse is evaluated around the grid's origin: coordinates of 4e6 m with pixels of 1 cm would
-        otherwise lose six digits.
-        """
+        """Turn map coordinates (N, 2) into corner-based pixel coordinates (N, 2), snapped to edges within 1e-6 px."""
         t = self.transform
+        # Around the grid's origin: coordinates of 4e6 m with pixels of 1 cm would otherwise lose six digits.
         local = np.asarray(map_xy, np.float64) - (t.c, t.f)
         pixels = _apply(~Affine(t.a, t.b, 0.0, t.d, t.e, 0.0), local)
         edges = np.round(pixels)
         return np.where(np.abs(pixels - edges) <= SNAP_PX, edges, pixels)
 
     def crop(self, window: Window) -> GeoBox:
-        """The part of the grid that `window` covers; the window must lie inside."""
+        """Return the part of the grid that `window` covers.
+
+        Raises:
+            ValueError: the window does not lie inside.
+        """
         if not self.window.contains(window):
             raise ValueError(f"{window} is not inside a grid of {self.width} x {self.height} pixels")
         transform = self.transform @ Affine.translation(window.col_off, window.row_off)
         return GeoBox(window.width, window.height, transform, self.crs)
 
     def zoom(self, scale_x: float, scale_y: float) -> GeoBox:
-        """The same origin with pixels `scale` times as large; the last column and row may reach beyond the extent."""
+        """Return a grid of the same origin with pixels `scale` times as large.
+
+        The last column and row may reach beyond the extent.
+        """
         width = max(1, math.ceil(self.width / scale_x - SNAP_PX))
         height = max(1, math.ceil(self.height / scale_y - SNAP_PX))
         return GeoBox(width, height, self.transform @ Affine.scale(scale_x, scale_y), self.crs)
 
     def window_of_bounds(self, bounds: tuple[float, float, float, float]) -> Window | None:
-        """The smallest window around map `bounds` (xmin, ymin, xmax, ymax), clipped to the grid; None if outside."""
+        """Return the smallest window around map `bounds` (xmin, ymin, xmax, ymax), clipped to the grid.
+
+        Return None if the bounds lie outside.
+        """
         xmin, ymin, xmax, ymax = bounds
         corners = self.to_pixel([(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)])
         low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
@@ -192,16 +198,21 @@ class GeoBox:
 
 
 def corner_to_index(corner_px: ArrayLike, scale: float = 1.0) -> NDArray[np.float64]:
-    """Corner-based pixel coordinates -> index coordinates of the picture resized by `scale`.
+    """Turn corner-based pixel coordinates into index coordinates of the picture resized by `scale`.
 
-    SAM adds the half pixel itself (segment_anything/modeling/prompt_encoder.py, `_embed_points`), so the value
-    handed to it is ``scale * corner - 0.5``; ``scale * (corner - 0.5)`` would be off by half a resized pixel.
+    In index coordinates, which SAM's prompt encoder expects, the centre of pixel 10 is 10.0.
     """
+    # SAM adds the half pixel itself (segment_anything/modeling/prompt_encoder.py, `_embed_points`), after the resize:
+    # `scale * (corner - 0.5)` would be off by half a resized pixel.
     return np.asarray(corner_px, np.float64) * scale - 0.5
 
 
 def map_crs(crs: Any) -> CRS:
-    """Any description of a CRS (EPSG code, WKT, PROJ string, object with `to_wkt`) as a pyproj CRS."""
+    """Return a pyproj CRS for any description of it: text, EPSG number, CRS of pyproj or rasterio.
+
+    Raises:
+        CRSError: of pyproj, if PROJ does not know it.
+    """
     return CRS.from_user_input(crs)
 
 

@@ -1,15 +1,14 @@
 """Ground metres: pixel sizes, areas and lengths on the ellipsoid, whatever the CRS.
 
 Coordinates go to WGS84 and from there into two closed forms: the cylindrical equal-area projection for areas and
-the local metric of the ellipsoid for lengths. Both agree with geodesics to 1e-6 for edges below a kilometre; longer
-edges are divided first, which also keeps them straight in the CRS in which they were drawn.
+the local metric of the ellipsoid for lengths. Both agree with geodesics to 1e-6 for edges below a kilometre.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -17,9 +16,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from geosam._arrays import BoolArray, Floats
+    from geosam._arrays import BoolArray, Floats, Geometries, Indexes
     from geosam.geometry.geobox import GeoBox
 
 #: WGS84 ellipsoid: semi-major axis in metres and squared eccentricity.
@@ -27,18 +24,19 @@ _A = 6378137.0
 _F = 1 / 298.257223563
 _E2 = _F * (2 - _F)
 
-#: Longest edge that the closed forms see: metres, and degrees for a geographic CRS.
+#: Longest edge that the closed forms see, in metres, and in degrees for a geographic CRS. Longer ones are divided,
+#: which also keeps them straight in the CRS in which they were drawn.
 _MAX_EDGE_M = 1000.0
 _MAX_EDGE_DEG = 0.01
 
 
 def reaches_wgs84(crs: CRS) -> bool:
-    """Whether coordinates of `crs` can be placed on Earth: not for local grids, pixel grids and other planets."""
+    """Return True if coordinates of `crs` can be placed on Earth: not for local grids, pixels and other planets."""
     return _to_wgs84(crs) is not None
 
 
 def ground_sample_distance(geobox: GeoBox) -> tuple[float, float]:
-    """Metres on the ground per pixel along x and along y, at the centre of the grid."""
+    """Return the metres on the ground per pixel along x and along y, at the centre of the grid."""
     x, y = geobox.width / 2, geobox.height / 2
     transformer = _to_wgs84(geobox.crs)
     if transformer is not None:
@@ -53,18 +51,25 @@ def ground_sample_distance(geobox: GeoBox) -> tuple[float, float]:
 
 
 def metres_per_unit(crs: CRS) -> float:
-    """Metres in one unit of the CRS; a degree counts as its length on the equator."""
+    """Return the metres in one unit of the CRS; a degree counts as its length on the equator."""
     axes = crs.axis_info
     factor = float(axes[0].unit_conversion_factor) if axes else 1.0
     angular = crs.is_geographic or (bool(axes) and "degree" in axes[0].unit_name)
     return (factor * _A if angular else factor) or 1.0
 
 
-def areas_perimeters(polygons: NDArray[Any], crs: CRS) -> tuple[Floats, Floats]:
-    """Areas in square metres and perimeters in metres, holes included, of shapely (Multi)Polygons (N,) in `crs`.
+def areas_perimeters(polygons: Geometries, crs: CRS) -> tuple[Floats, Floats]:
+    """Measure polygons on the ground.
 
-    Geodesic where the CRS reaches WGS84; otherwise, and for polygons that leave the CRS's domain, planar, converted
-    to metres by the unit of the CRS.
+    Values are geodesic if the CRS reaches WGS84. Otherwise, and for polygons that leave the CRS's domain, they are
+    planar, converted to metres by the unit of the CRS.
+
+    Args:
+        polygons: shapely Polygons and MultiPolygons (N,).
+        crs: their CRS.
+
+    Returns:
+        Areas (N,) in square metres without holes, and perimeters (N,) in metres with those of holes.
     """
     transformer, unit = _to_wgs84(crs), metres_per_unit(crs)
     planar = shapely.area(polygons) * unit**2, shapely.length(polygons) * unit
@@ -80,12 +85,12 @@ def areas_perimeters(polygons: NDArray[Any], crs: CRS) -> tuple[Floats, Floats]:
     is_shell = np.diff(ring_of, prepend=-1) != 0  # shapely lists the shell of a polygon before its holes
     owner = part_of[ring_of]
     areas = _summed(owner, np.where(is_shell, ring_areas, -ring_areas), len(polygons))
-    found = areas, _summed(owner, ring_lengths, len(polygons))
-    placed = np.isfinite(found[0])
-    return np.where(placed, found[0], planar[0]), np.where(placed, found[1], planar[1])
+    lengths = _summed(owner, ring_lengths, len(polygons))
+    placed = np.isfinite(areas)
+    return np.where(placed, areas, planar[0]), np.where(placed, lengths, planar[1])
 
 
-def _with_short_edges(polygons: NDArray[Any], longest: float) -> NDArray[Any]:
+def _with_short_edges(polygons: Geometries, longest: float) -> Geometries:
     xmin, ymin, xmax, ymax = shapely.bounds(polygons).T
     large = np.maximum(xmax - xmin, ymax - ymin) > longest
     short = polygons.copy()
@@ -101,8 +106,8 @@ def _to_wgs84(crs: CRS) -> Transformer | None:
         return None
 
 
-def _ring_measures(lon: Floats, lat: Floats, ring_of: NDArray[np.intp], count: int) -> tuple[Floats, Floats]:
-    """(areas, lengths) of closed rings; vertex i belongs to ring `ring_of[i]`."""
+def _ring_measures(lon: Floats, lat: Floats, ring_of: Indexes, count: int) -> tuple[Floats, Floats]:
+    """Return the areas and lengths of closed rings; vertex i belongs to ring `ring_of[i]`."""
     inner = ring_of[1:] == ring_of[:-1]  # the step from one ring to the next is no edge
     owner = ring_of[1:][inner]
     lengths = _edge_lengths(lon, lat)[inner]
@@ -117,27 +122,27 @@ def _ring_measures(lon: Floats, lat: Floats, ring_of: NDArray[np.intp], count: i
     return np.abs(areas - turns * 2 * np.pi * _A * (pole - height[first])), _summed(owner, lengths, count)
 
 
-def _summed(group: NDArray[np.intp], values: Floats, count: int) -> Floats:
-    """Sums (count,) of the values of each group."""
+def _summed(group: Indexes, values: Floats, count: int) -> Floats:
+    """Add up the values of each group (count,)."""
     return np.asarray(np.bincount(group, values, count), np.float64)
 
 
 def _wrapped(dlon_deg: Floats) -> Floats:
-    """Steps in longitude, the short way round, in radians."""
+    """Return steps in longitude, the short way round, in radians."""
     if (np.abs(dlon_deg) > 180.0).any():  # rare, and the remainder is slow
         dlon_deg = (dlon_deg + 180.0) % 360.0 - 180.0
     return np.asarray(np.deg2rad(dlon_deg))
 
 
 def _equal_area_height(lat_deg: Floats) -> Floats:
-    """Northing of Lambert's cylindrical equal-area projection (Snyder 1987, equation 10-15), metres."""
+    """Return the northing of Lambert's cylindrical equal-area projection, in metres (Snyder 1987, equation 10-15)."""
     e, sine = np.sqrt(_E2), np.sin(np.deg2rad(lat_deg))
     q = (1 - _E2) * (sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e)
     return np.asarray(_A * q / 2)
 
 
 def _edge_lengths(lon: Floats, lat: Floats) -> Floats:
-    """Lengths in metres of the steps from each vertex to the next, short edges assumed."""
+    """Return the lengths in metres of the steps from each vertex to the next, which must be short."""
     middle = np.deg2rad((lat[1:] + lat[:-1]) / 2)
     w2 = 1 - _E2 * np.sin(middle) ** 2
     north = _A * (1 - _E2) / w2**1.5 * np.deg2rad(np.diff(lat))
@@ -146,16 +151,13 @@ def _edge_lengths(lon: Floats, lat: Floats) -> Floats:
 
 
 def beyond_degrees(crs: CRS, xy: Floats) -> BoolArray:
-    """Which of the coordinates (N, 2) cannot be longitude and latitude although `crs` is geographic (N,).
-
-    Longitudes up to two half turns are fine: scenes across the antimeridian go on beyond 180.
-    """
+    """Test for each of the coordinates (N, 2) if it cannot be longitude and latitude although `crs` is geographic."""
     if not crs.is_geographic:
         return np.zeros(len(xy), bool)
-    turn = _turn(crs)
+    turn = _turn(crs)  # not a half turn: scenes across the antimeridian go on beyond 180 degrees
     return np.asarray((np.abs(xy) > (turn, turn / 4 + 1e-9)).any(axis=1))
 
 
 def _turn(crs: CRS) -> float:
-    """A full turn in the units of a geographic CRS: 360 degrees, 400 grads."""
+    """Return a full turn in the units of a geographic CRS: 360 degrees, 400 grads."""
     return float(2 * np.pi / crs.axis_info[0].unit_conversion_factor)

@@ -1,10 +1,10 @@
 """The `planar` layout: no two objects overlap, and neighbours share their border vertex for vertex.
 
-Work goes block by block over a lattice fixed in scene pixels. In a block the objects are painted into a label
-raster, lowest rank first; the borders between labels are cut at every corner and junction and polygonized,
-background included, so the faces are a coverage by construction and can be simplified together. The rim of a
-block stays as it is, so blocks fit each other: tile grid and feeding order cannot show in the result, and memory
-is that of one block. :func:`merge_pieces` puts an object together again.
+Work goes block by block over a lattice fixed in scene pixels, so memory is that of one block. In a block the objects
+are painted into a label raster, lowest rank first. The borders between labels are cut at every corner and junction and
+polygonized, background included, so the faces are a coverage by construction and can be simplified together. The rim
+of a block stays as it is, so blocks fit each other, and neither tile grid nor order of objects can show in the result.
+:func:`merge_pieces` puts an object together again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geosam._arrays import BoolArray
-
-    Labels = NDArray[np.int32]
+    from geosam._arrays import BoolArray, Floats, Geometries, Indexes, Labels
 
 #: Side of a block in pixels. Part of the result of a simplified layer, because the rims of blocks are not simplified.
 BLOCK = 2048
@@ -35,48 +33,49 @@ BLOCK = 2048
 
 @dataclass(frozen=True, eq=False)
 class PlanarInput:
-    """One object that wants its pixels."""
+    """One object that competes for its pixels."""
 
     number: int
-    """Row order, which is the order of the objects' first pixels; the lower one wins a tie."""
+    """Row number, by the first pixels of the objects; the lower one wins a tie."""
     score: float
-    """The higher one gets the pixel."""
+    """Score; the higher one gets the pixel."""
     area_px: int
-    """Pixels of the whole object; at equal scores the smaller one gets the pixel."""
+    """Pixels of the whole object; at equal scores the smaller object gets the pixel."""
     polygon: BaseGeometry
     """Valid Polygon or MultiPolygon with axis-parallel edges, in integer scene pixels."""
 
 
 class ObjectSource(Protocol):
-    """Where the objects are kept."""
+    """Store of the objects."""
 
     @property
     def region(self) -> Window:
-        """The scene pixels all objects lie in."""
+        """Window that all objects lie in, in scene pixels."""
 
     def meeting(self, window: Window) -> Iterable[PlanarInput]:
-        """Every object whose bounding box meets the window (which may reach a pixel beyond the region)."""
+        """Yield every object whose bounding box meets the window, which may reach a pixel beyond the region."""
 
 
 def planar_blocks(
     source: ObjectSource, *, tolerance_px: float = 0.0, fill_px: float = 0.0, block: int = BLOCK
 ) -> Iterator[tuple[int, BaseGeometry]]:
-    """What every object keeps, in pieces: the number of the object and its part of one block.
+    """Give every pixel to one object, block by block.
 
     A pixel goes to the object of higher score, then of smaller area, then of lower number. Objects that get no
     pixel yield nothing.
 
     Args:
-        source: The objects; asked once for every block.
-        tolerance_px: Corners go when the triangle they make with their neighbours along the border is smaller than
-            its square and topology allows; 0 keeps the pixels' outlines.
-        fill_px: Holes of objects up to this area (square pixels) become theirs where no object has pixels.
-        block: Side of the blocks, whose lattice starts at scene pixel (0, 0).
+        source: the objects; read once for every block.
+        tolerance_px: corners go if the triangle they make with their neighbours along the border is smaller than its
+            square and topology allows it; 0 keeps the pixels' outlines.
+        fill_px: holes of an object up to this area (square pixels) become its own if no object has pixels there.
+        block: side of the blocks in pixels; their lattice starts at scene pixel (0, 0).
 
     Yields:
-        Pieces for :func:`merge_pieces`, in integer scene pixels: a Polygon or MultiPolygon, or a GeometryCollection
-        of polygons and one MultiPoint, the vertices that exist only because the block ends there. Vertices are
-        corners and junctions of the pixels' outlines, and points where these cross the rim of a block.
+        The number of an object and its piece of one block, for :func:`merge_pieces`, in integer scene pixels: a
+        Polygon or MultiPolygon, or a GeometryCollection of polygons and one MultiPoint, the vertices that exist only
+        because the block ends there. Vertices are corners and junctions of the pixels' outlines, and points where
+        these cross the rim of a block.
     """
     region = source.region
     for row in range(region.row_off // block * block, region.row_end, block):
@@ -89,7 +88,7 @@ def planar_blocks(
 
 
 def merge_pieces(pieces: Sequence[BaseGeometry]) -> BaseGeometry:
-    """One object from all its pieces, normalized: Polygon or MultiPolygon as if there had been no blocks.
+    """Put an object together from all its pieces: a normalized Polygon or MultiPolygon, as if there were no blocks.
 
     Vertices on straight edges remain only where two neighbours meet there, so that they share them.
     """
@@ -101,13 +100,13 @@ def merge_pieces(pieces: Sequence[BaseGeometry]) -> BaseGeometry:
 
 
 def _label(objects: Sequence[PlanarInput], window: Window, fill_px: float) -> Labels:
-    """(H, W) number + 1 of the object every pixel goes to, 0 for background."""
+    """Return the number + 1 of the object that every pixel (H, W) goes to, 0 for background."""
     ranked = sorted(objects, key=lambda item: (item.score, -item.area_px, -item.number))
     polygons = np.empty(len(ranked), object)
     polygons[:] = [item.polygon for item in ranked]
     values = np.array([item.number + 1 for item in ranked], np.int32)
     labels = np.zeros(window.shape_hw, np.int32)
-    if fill_px > 0:  # first, so that a filled hole takes nothing from any object, however low its score
+    if fill_px > 0:  # first, so that a filled hole takes nothing from any object, not even from one of low score
         solid = fill_holes(polygons, fill_px)
         changed = np.array([new is not old for new, old in zip(solid, polygons, strict=True)], bool)
         _paint(labels, window, solid[changed], values[changed])
@@ -115,7 +114,7 @@ def _label(objects: Sequence[PlanarInput], window: Window, fill_px: float) -> La
     return labels
 
 
-def _paint(labels: Labels, window: Window, polygons: NDArray[Any], values: Labels) -> None:
+def _paint(labels: Labels, window: Window, polygons: Geometries, values: Labels) -> None:
     """Write each value into the pixels of its polygon, in order.
 
     A vertical edge switches pixels to its right on or off from its row downwards: +1 where it starts and -1 where
@@ -143,7 +142,7 @@ def _paint(labels: Labels, window: Window, polygons: NDArray[Any], values: Label
 
 
 def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Iterator[tuple[int, BaseGeometry]]:
-    """The faces of a block, grouped by object; `labels` reaches one pixel beyond it on every side."""
+    """Yield the faces of a block, grouped by object; `labels` reaches one pixel beyond it on every side."""
     across, down = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     runs = np.concatenate([_runs(across[:, 1:-1], down), _runs(down[1:-1].T, across.T)[:, :, ::-1]])
     faces = shapely.get_parts(shapely.polygonize(_arcs(runs)))
@@ -160,8 +159,8 @@ def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Ite
         yield int(owner[first]) - 1, _piece(faces[first:last], points)
 
 
-def _runs(border: BoolArray, crossing: BoolArray) -> NDArray[np.intp]:
-    """(N, 2, 2) x, y of both ends of the straight runs of border along x, cut wherever another border meets them.
+def _runs(border: BoolArray, crossing: BoolArray) -> Indexes:
+    """Return both ends (N, 2, 2), x and y, of the straight runs of border along x, cut wherever another border meets.
 
     `border` (H + 1, W) are the edges between a pixel and the one above it; the first and last row, the rim of the
     block, count as border throughout. `crossing` (H + 2, W + 1) are the edges between a pixel and the one left of
@@ -178,11 +177,9 @@ def _runs(border: BoolArray, crossing: BoolArray) -> NDArray[np.intp]:
     return np.stack([x0, y, x1, y], axis=1).reshape(-1, 2, 2)
 
 
-def _arcs(runs: NDArray[np.intp]) -> NDArray[Any]:
-    """The runs strung together into linestrings from junction to junction, or around when there is none.
-
-    Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing their runs.
-    """
+def _arcs(runs: Indexes) -> Geometries:
+    """String the runs together into linestrings from junction to junction, or all around if there is none."""
+    # Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing their runs.
     count = len(runs)
     directed = np.concatenate([runs, runs[:, ::-1]])  # run i forwards is i, backwards it is i + count
     begin = directed[:, 0, 0] << 32 | directed[:, 0, 1]
@@ -209,24 +206,22 @@ def _arcs(runs: NDArray[np.intp]) -> NDArray[Any]:
         stops.append(len(path))
     xy = np.insert(directed[path, 0], stops, directed[np.array(path)[np.array(stops) - 1], 1], axis=0)
     arc = np.repeat(np.arange(len(stops)), np.diff(stops, prepend=0) + 1)
-    lines: NDArray[Any] = shapely.linestrings(xy.astype(np.float64), indices=arc)
+    lines: Geometries = shapely.linestrings(xy.astype(np.float64), indices=arc)
     return lines
 
 
-def _pixel_inside(faces: NDArray[Any]) -> NDArray[np.intp]:
-    """(N, 2) x, y of a pixel of each face: the one to the left of the first edge of its shell."""
+def _pixel_inside(faces: Geometries) -> Indexes:
+    """Return x, y (N, 2) of a pixel of each face: the one to the left of the first edge of its shell."""
     shells = shapely.get_exterior_ring(shapely.orient_polygons(faces))
     begin, end = (shapely.get_coordinates(shapely.get_point(shells, index)) for index in (0, 1))
     ahead = np.sign(end - begin)
     left = ahead[:, ::-1] * (-1, 1)
-    pixel: NDArray[np.intp] = np.floor(begin + (ahead + left) / 2).astype(np.intp)
+    pixel: Indexes = np.floor(begin + (ahead + left) / 2).astype(np.intp)
     return pixel
 
 
-def _passing(
-    faces: NDArray[Any], origin_xy: NDArray[Any], across: BoolArray, down: BoolArray
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The vertices (M, 2) where a border only passes straight through the rim of the block, and their faces (M,)."""
+def _passing(faces: Geometries, origin_xy: NDArray[Any], across: BoolArray, down: BoolArray) -> tuple[Floats, Indexes]:
+    """Return the vertices (M, 2) at which a border passes straight through the rim, and their faces (M,)."""
     xy, face = shapely.get_coordinates(faces, return_index=True)
     local = xy - origin_xy
     height, width = across.shape[0] - 1, down.shape[1] - 1
@@ -237,14 +232,14 @@ def _passing(
     return xy[on_rim][straight], face[on_rim][straight]
 
 
-def _piece(faces: NDArray[Any], passing_xy: NDArray[np.float64]) -> BaseGeometry:
+def _piece(faces: Geometries, passing_xy: Floats) -> BaseGeometry:
     if len(passing_xy):
         return shapely.geometrycollections([*faces, shapely.multipoints(passing_xy)])
     return shapely.multipolygons(faces) if len(faces) > 1 else faces[0]
 
 
-def _straightened(geometry: BaseGeometry, passing_xy: NDArray[np.float64]) -> BaseGeometry:
-    """The geometry without those of the given vertices that lie on a straight edge."""
+def _straightened(geometry: BaseGeometry, passing_xy: Floats) -> BaseGeometry:
+    """Remove the given vertices that lie on a straight edge."""
     rings, part = shapely.get_rings(shapely.get_parts(geometry), return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     first, counts = np.flatnonzero(np.diff(ring, prepend=-1)), np.bincount(ring)

@@ -1,4 +1,4 @@
-"""Objects in corner form -> shapely polygons in integer scene pixels -> polygons on the map.
+"""Polygons: objects in corner form become shapely polygons in scene pixels, and polygons on the map.
 
 Geometry is made in integer pixels, where union and area are exact; the affine comes last.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -16,17 +16,16 @@ from shapely import GeometryType
 from geosam.geometry.corners import Rings, trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Floats, Geometries, Integers
     from geosam.geometry.corners import Corners
     from geosam.geometry.geobox import GeoBox
 
 
-def polygonize(objects: Sequence[Corners]) -> NDArray[np.object_]:
-    """Polygons of pixel sets given by their canonical corners, in integer scene pixels (x right, y down).
+def polygonize(objects: Sequence[Corners]) -> Geometries:
+    """Turn sets of pixels, given by their canonical corners, into polygons in integer scene pixels (x right, y down).
 
     Returns:
-        (N,) shapely Polygons, or MultiPolygons where a set is not 4-connected; valid, holes kept, no vertex on a
+        Shapely Polygons (N,), or MultiPolygons for sets that are not 4-connected; valid, holes kept, no vertex on a
         straight edge. Rings start at their first vertex by (y, x), so equal sets give equal WKB.
     """
     rings = trace(objects)
@@ -40,29 +39,27 @@ def polygonize(objects: Sequence[Corners]) -> NDArray[np.object_]:
     return result
 
 
-def place(polygons: NDArray[np.object_], geobox: GeoBox) -> NDArray[np.object_]:
-    """Polygons in scene pixels -> polygons in the CRS of `geobox`; the one place the affine meets a geometry."""
-    moved: NDArray[np.object_] = shapely.transform(polygons, geobox.to_map)
+def place(polygons: Geometries, geobox: GeoBox) -> Geometries:
+    """Move polygons (N,) from scene pixels to the CRS of `geobox`: the one place where the affine meets a geometry."""
+    moved: Geometries = shapely.transform(polygons, geobox.to_map)
     return moved
 
 
-def _single_shell(rings: Rings, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Polygons of the objects `numbers`, each of which has one shell, its first ring, and any number of holes."""
-    wanted = np.flatnonzero(np.isin(rings.owner, numbers))
-    coordinates, ring_ends = _closed(rings, wanted)
-    polygon_ends = np.append(0, np.cumsum(np.unique(rings.owner[wanted], return_counts=True)[1]))
-    polygons: NDArray[np.object_] = shapely.from_ragged_array(
-        GeometryType.POLYGON, coordinates, (ring_ends, polygon_ends)
-    )
+def _single_shell(rings: Rings, numbers: Integers) -> Geometries:
+    """Build the polygons of objects, each of which has one shell, its first ring, and any number of holes."""
+    own = np.flatnonzero(np.isin(rings.owner, numbers))
+    coordinates, ring_ends = _closed(rings, own)
+    polygon_ends = np.append(0, np.cumsum(np.unique(rings.owner[own], return_counts=True)[1]))
+    polygons: Geometries = shapely.from_ragged_array(GeometryType.POLYGON, coordinates, (ring_ends, polygon_ends))
     return polygons
 
 
-def _several_shells(rings: Rings, wanted: NDArray[np.int64]) -> shapely.MultiPolygon:
-    """One object of several 4-connected parts; each hole goes to the smallest shell around it."""
-    coordinates, ring_ends = _closed(rings, wanted)
+def _several_shells(rings: Rings, own: Integers) -> shapely.MultiPolygon:
+    """Build one object of several 4-connected parts; each hole goes to the smallest shell around it."""
+    coordinates, ring_ends = _closed(rings, own)
     outlines = [coordinates[a:b] for a, b in pairwise(ring_ends)]
-    holes = [outline for outline, hole in zip(outlines, rings.is_hole[wanted], strict=True) if hole]
-    parts = [outline for outline, hole in zip(outlines, rings.is_hole[wanted], strict=True) if not hole]
+    holes = [outline for outline, hole in zip(outlines, rings.is_hole[own], strict=True) if hole]
+    parts = [outline for outline, hole in zip(outlines, rings.is_hole[own], strict=True) if not hole]
     solids = shapely.polygons([shapely.linearrings(outline) for outline in parts])
     # The pixel right and below a hole's first vertex is the first pixel of the hole.
     inner = shapely.points([hole[0] + 0.5 for hole in holes]) if holes else np.empty(0, object)
@@ -72,47 +69,47 @@ def _several_shells(rings: Rings, wanted: NDArray[np.int64]) -> shapely.MultiPol
     return shapely.MultiPolygon(list(zip(parts, inside, strict=True)))
 
 
-def _closed(rings: Rings, wanted: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Coordinates (V, 2) of the wanted rings with the first vertex of each repeated, and the offsets (R + 1,)."""
+def _closed(rings: Rings, numbers: Integers) -> tuple[Floats, Integers]:
+    """Return the coordinates (V, 2) of rings with the first vertex of each repeated, and the offsets (R + 1,)."""
     ends = np.append(rings.starts[1:], len(rings.xy))
-    starts, lengths = rings.starts[wanted], (ends - rings.starts)[wanted] + 1
+    starts, lengths = rings.starts[numbers], (ends - rings.starts)[numbers] + 1
     offsets = np.append(0, np.cumsum(lengths))
     index = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
     index[offsets[1:] - 1] = starts
     return rings.xy[index].astype(np.float64), offsets
 
 
-def simplify_alone(polygons: NDArray[Any], tolerance_px: float) -> NDArray[Any]:
-    """Each polygon simplified on its own, blind to its neighbours: the `overlapping` layout.
+def simplify_alone(polygons: Geometries, tolerance_px: float) -> Geometries:
+    """Simplify each polygon on its own, blind to its neighbours: the `overlapping` layout.
 
-    The rule is that of the `planar` layout, Visvalingam-Whyatt: a corner goes when the triangle it makes with its
-    two neighbours is smaller than `tolerance_px` squared and removing it keeps every ring apart. So a tolerance
-    means the same in both layouts, polygons stay valid, and no part or hole vanishes.
+    The rule is the one of the `planar` layout (Visvalingam and Whyatt 1993): a corner goes if the triangle it makes
+    with its two neighbours is smaller than `tolerance_px` squared and every ring stays apart without it. So a
+    tolerance means the same in both layouts, polygons stay valid, and no part or hole vanishes.
 
     Args:
-        polygons: (N,) valid Polygons and MultiPolygons.
-        tolerance_px: In pixels; 0 returns the polygons as they are.
+        polygons: valid Polygons and MultiPolygons (N,).
+        tolerance_px: tolerance in pixels; 0 returns the polygons as they are.
 
     Returns:
-        (N,) valid polygons; every vertex is a vertex of the polygon that came in.
+        Valid polygons (N,); every vertex is a vertex of the input.
     """
     if tolerance_px <= 0:
         return polygons
     simple = np.empty(len(polygons), object)
-    # One call for all of them would take them for one coverage, and they may overlap.
+    # One call for all polygons would take them for one coverage, and they may overlap.
     simple[:] = [shapely.coverage_simplify(polygon, tolerance_px) for polygon in polygons]
     return simple
 
 
-def fill_holes(polygons: NDArray[Any], max_area_px: float) -> NDArray[Any]:
-    """Polygons without their holes of at most `max_area_px`, counting all that a hole encloses.
+def fill_holes(polygons: Geometries, max_area_px: float) -> Geometries:
+    """Fill the holes of at most `max_area_px`, counting everything that a hole encloses.
 
     Args:
-        polygons: (N,) valid Polygons and MultiPolygons; parts that lie inside a filled hole dissolve in it.
-        max_area_px: In square pixels; 0 fills nothing.
+        polygons: valid Polygons and MultiPolygons (N,); parts that lie inside a filled hole dissolve in it.
+        max_area_px: area in square pixels; 0 fills nothing.
 
     Returns:
-        (N,) valid polygons; the untouched ones are the very objects that came in.
+        Valid polygons (N,); polygons without such a hole are the same objects as in the input.
     """
     parts, row = shapely.get_parts(polygons, return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)

@@ -1,8 +1,7 @@
-"""TileGrid: overlapping windows over a region of a scene, and the cores that partition it.
+"""Tiles: overlapping windows over a region of a scene, and the cores that partition it.
 
-The last window of a row or column is shifted inward, never padded; a region smaller than a tile gets one window
-of its own size. Along each axis the border between two cores runs through the middle of the overlap, so every
-pixel belongs to exactly one core and lies as far from the edge of its window as the grid allows.
+Along each axis the border between two cores runs through the middle of the overlap, so every pixel belongs to
+exactly one core and lies as far from the edge of its window as the grid allows.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MIN_OVERLAP = 2
 
 @dataclass(frozen=True)
 class Axis:
-    """The windows of one axis: their common length, their first pixels, and where the cores end."""
+    """Windows of one axis: their common length, their first pixels, and the ends of their cores."""
 
     size: int
     """Length of every window in pixels."""
@@ -34,17 +33,17 @@ class Axis:
 
     @cached_property
     def breaks(self) -> tuple[int, ...]:
-        """Core borders: core `i` is the half-open range ``breaks[i] .. breaks[i + 1]``."""
+        """Borders of the cores: core `i` is the half-open range ``breaks[i] .. breaks[i + 1]``."""
         inner = ((here + self.size + after) // 2 for here, after in zip(self.starts, self.starts[1:], strict=False))
         return (self.begin, *inner, self.end)
 
     def meeting(self, low: int, high: int) -> range:
-        """Indices of the windows that share a pixel with the half-open range ``low .. high``."""
+        """Return the numbers of the windows that share a pixel with the half-open range ``low .. high``."""
         first = bisect_right(self.starts, low - self.size)
         return range(first, bisect_right(self.starts, high - 1))
 
     def owners(self, low: int, high: int) -> range:
-        """Indices of the cores that share a pixel with the half-open range ``low .. high``."""
+        """Return the numbers of the cores that share a pixel with the half-open range ``low .. high``."""
         last = len(self.starts) - 1
         first = min(bisect_right(self.breaks, low) - 1, last)
         return range(max(first, 0), min(bisect_right(self.breaks, high - 1) - 1, last) + 1)
@@ -52,10 +51,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Windows in scene pixels, numbered row by row; `windows[i]` and `cores[i]` belong together."""
+    """Windows in scene pixels, numbered row by row, each with a core."""
 
     region: Window
-    """What the grid covers, in scene pixels."""
+    """Part of the scene that the grid covers, in scene pixels."""
     cols: Axis
     """Windows along x."""
     rows: Axis
@@ -63,15 +62,24 @@ class TileGrid:
 
     @classmethod
     def over(cls, region: Window, tile_size: int = 1024, overlap: int = 256) -> TileGrid:
-        """The regular grid over `region`.
+        """Return the regular grid over a region.
+
+        Args:
+            region: part of the scene, in scene pixels.
+            tile_size: side of a tile in pixels.
+            overlap: pixels that neighbouring tiles share.
 
         Raises:
             UsageError: the overlap is not in ``2 .. tile_size - 1``.
         """
         if not MIN_OVERLAP <= overlap < tile_size:
             raise UsageError(
-                f"--overlap must be at least {MIN_OVERLAP} and smaller than --tile-size, "
-                f"got {overlap} with tiles of {tile_size} px. Use about a quarter of the tile size."
+                f"tiles do not overlap well: `overlap`: found {overlap}, expected at least {MIN_OVERLAP} and less than "
+                f"`tile_size`, {tile_size}.",
+                remedy="Use about a quarter of the tile size.",
+                code="overlap-out-of-range",
+                overlap=overlap,
+                tile_size=tile_size,
             )
         cols = _regular(region.col_off, region.col_end, tile_size, overlap)
         rows = _regular(region.row_off, region.row_end, tile_size, overlap)
@@ -79,7 +87,7 @@ class TileGrid:
 
     @classmethod
     def anchored(cls, region: Window, first: Window, step: int) -> TileGrid:
-        """A grid with a window at `first` and the others `step` pixels apart, shifted inward at the region's edges."""
+        """Return a grid with a window at `first` and the others `step` pixels apart, shifted inward at the edges."""
         cols = _anchored(region.col_off, region.col_end, first.col_off, first.width, step)
         rows = _anchored(region.row_off, region.row_end, first.row_off, first.height, step)
         return cls(region, cols, rows)
@@ -91,26 +99,26 @@ class TileGrid:
         return (self.window(i) for i in range(len(self)))
 
     def position(self, index: int) -> tuple[int, int]:
-        """(row, column) of a tile in the grid."""
+        """Return (row, column) of a tile in the grid."""
         return divmod(index, len(self.cols.starts))
 
     def index(self, row: int, col: int) -> int:
-        """Number of the tile at (row, column) of the grid."""
+        """Return the number of the tile at (row, column) of the grid."""
         return row * len(self.cols.starts) + col
 
     def window(self, index: int) -> Window:
-        """The window of a tile, in scene pixels."""
+        """Return the window of a tile, in scene pixels."""
         row, col = self.position(index)
         return Window(self.cols.starts[col], self.rows.starts[row], self.cols.size, self.rows.size)
 
     def core(self, index: int) -> Window:
-        """The part of the region that a tile answers for, in scene pixels."""
+        """Return the part of the region that a tile is responsible for, in scene pixels."""
         row, col = self.position(index)
         x, y = self.cols.breaks, self.rows.breaks
         return Window(x[col], y[row], x[col + 1] - x[col], y[row + 1] - y[row])
 
     def inner_edges(self, index: int) -> Edge:
-        """Edges of a tile's window beyond which the region goes on."""
+        """Return the edges of a tile's window beyond which the region continues."""
         row, col = self.position(index)
         inner = Edge(0)
         inner |= Edge.LEFT if col > 0 else Edge(0)
@@ -120,17 +128,17 @@ class TileGrid:
         return inner
 
     def neighbours(self, index: int) -> list[int]:
-        """The other tiles whose windows share a pixel with this one, in increasing order."""
+        """Return the other tiles whose windows share a pixel with this one, in increasing order."""
         return [other for other in self.meeting(self.window(index)) if other != index]
 
     def meeting(self, window: Window) -> list[int]:
-        """Tiles whose windows share a pixel with `window`."""
+        """Return the tiles whose windows share a pixel with `window`."""
         rows = self.rows.meeting(window.row_off, window.row_end)
         cols = self.cols.meeting(window.col_off, window.col_end)
         return [self.index(row, col) for row in rows for col in cols]
 
     def owners(self, window: Window) -> list[int]:
-        """Tiles whose cores share a pixel with `window`."""
+        """Return the tiles whose cores share a pixel with `window`."""
         rows = self.rows.owners(window.row_off, window.row_end)
         cols = self.cols.owners(window.col_off, window.col_end)
         return [self.index(row, col) for row in rows for col in cols]
@@ -138,9 +146,9 @@ class TileGrid:
 
 def _regular(begin: int, end: int, size: int, overlap: int) -> Axis:
     length = end - begin
-    if length <= size:
+    if length <= size:  # one window of the region's own size, never a padded one
         return Axis(length, (begin,), begin, end)
-    starts = [*range(begin, end - size, size - overlap), end - size]
+    starts = [*range(begin, end - size, size - overlap), end - size]  # the last one is shifted inward
     return Axis(size, tuple(starts), begin, end)
 
 

@@ -14,6 +14,7 @@ from shapely.geometry import shape
 
 from geosam.geometry import corners
 from geosam.geometry.geobox import Window
+from geosam.geometry.pixel_sets import box_around
 from geosam.geometry.polygons import polygonize
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.booleans())
@@ -123,3 +124,46 @@ def test_pixels_that_meet_at_a_corner_are_two_valid_parts():
     assert polygon.geom_type == "MultiPolygon"
     assert polygon.is_valid
     assert polygon.area == 2
+
+
+@given(MASKS)
+def test_corners_are_the_mixed_second_differences_of_the_mask(mask):
+    differences = np.diff(np.diff(np.pad(mask, 1).astype(int), axis=0), axis=1)
+    rows, cols = np.nonzero(differences)
+    form = corners.corners_of(mask, 3, 4)
+    assert form.tolist() == [[col + 3, row + 4, differences[row, col]] for row, col in zip(rows, cols, strict=True)]
+
+
+@given(MASKS.filter(np.any), st.integers(-9, 9), st.integers(-9, 9))
+def test_bounds_are_the_box_around_the_mask(mask, col, row):
+    box = box_around(mask)
+    assert corners.bounds(corners.corners_of(mask, col, row)) == box.shifted(col, row)
+
+
+@given(st.lists(MASKS, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_neither_sums_nor_unions_depend_on_the_order(masks, random):
+    forms = [corners.corners_of(mask, 2 * i, 3 * i) for i, mask in enumerate(masks)]
+    apart = [corners.corners_of(mask, 20 * i, 0) for i, mask in enumerate(masks)]
+    mixed, mixed_apart = random.sample(forms, len(forms)), random.sample(apart, len(apart))
+    assert corners.unite(forms).tolist() == corners.unite(mixed).tolist()
+    assert corners.add(apart).tolist() == corners.add(mixed_apart).tolist()
+    assert corners.unite(apart).tolist() == corners.add(apart).tolist()
+    assert corners.area(corners.add(apart)) == sum(int(mask.sum()) for mask in masks)
+
+
+@given(MASKS)
+def test_rings_enclose_the_pixels_and_holes_run_the_other_way(mask):
+    rings = corners.trace([corners.corners_of(mask, 0, 0)])
+    outlines = np.split(rings.xy, rings.starts[1:]) if len(rings.starts) else []
+    areas = [shapely.Polygon(xy).area for xy in outlines]
+    assert np.dot(np.where(rings.is_hole, -1, 1), areas) == mask.sum()
+    # Shells run clockwise on the screen, where y points down: counterclockwise on paper.
+    assert [shapely.is_ccw(shapely.LinearRing(xy)) for xy in outlines] == (~rings.is_hole).tolist()
+
+
+@given(MASKS)
+def test_no_ring_visits_a_vertex_twice(mask):
+    rings = corners.trace([corners.corners_of(mask, 0, 0)])
+    for ring in np.split(rings.xy, rings.starts[1:]):
+        assert len({tuple(vertex) for vertex in ring.tolist()}) == len(ring)
+    assert (np.diff(rings.owner) >= 0).all()

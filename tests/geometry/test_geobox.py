@@ -4,10 +4,12 @@ import pickle
 import numpy as np
 import pytest
 import rasterio.transform
+import rasterio.windows
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from geosam.geometry.geobox import SNAP_PX, GeoBox, Window, corner_to_index, map_crs
 
@@ -170,3 +172,70 @@ def test_intersections_hold_exactly_the_common_pixels(one, other):
     if common:
         rows, cols = common.relative_to(one).slices_rc
         assert np.zeros(one.shape_hw)[rows, cols].shape == common.shape_hw
+
+
+@given(transforms(), pixels)
+def test_pixels_of_map_coordinates_are_those_of_rasterio(transform, cells):
+    box = GeoBox(40_001, 40_001, transform, UTM)
+    centres = box.to_map(np.array(cells) + 0.5)
+    rows, cols = rasterio.transform.rowcol(transform, *centres.T, op=lambda value: value)
+    np.testing.assert_allclose(box.to_pixel(centres), np.stack([cols, rows], axis=1), atol=1e-3)
+
+
+@given(windows.filter(lambda w: w.col_off >= 0 and w.row_off >= 0), transforms())
+def test_a_crop_is_placed_as_rasterio_places_a_window(window, transform):
+    cropped = GeoBox(200, 200, transform, UTM).crop(window)
+    origin = rasterio.transform.xy(transform, window.row_off, window.col_off, offset="ul")
+    np.testing.assert_allclose((cropped.transform.c, cropped.transform.f), origin, rtol=1e-12)
+    assert cropped.transform[:2] == transform[:2]
+    assert cropped.transform[3:5] == transform[3:5]
+    assert cropped.window.shape_hw == window.shape_hw
+
+
+@given(st.floats(-20, 120), st.floats(-20, 120), st.floats(0.01, 90), st.floats(0.01, 90))
+def test_the_window_of_bounds_is_rasterios_rounded_outward_and_clipped(west, north, width, height):
+    box = GeoBox(100, 80, Affine(0.5, 0, 0, 0, -0.5, 0), UTM)
+    bounds = (west, -north - height, west + width, -north)
+    there = rasterio.windows.from_bounds(*bounds, transform=box.transform)
+    expected = Window(0, 0, 100, 80).intersection(
+        Window(
+            math.floor(there.col_off + SNAP_PX),
+            math.floor(there.row_off + SNAP_PX),
+            max(1, math.ceil(there.col_off + there.width - SNAP_PX) - math.floor(there.col_off + SNAP_PX)),
+            max(1, math.ceil(there.row_off + there.height - SNAP_PX) - math.floor(there.row_off + SNAP_PX)),
+        )
+    )
+    assert box.window_of_bounds(bounds) == expected
+
+
+@given(windows, st.integers(-30, 30), st.integers(-30, 30))
+def test_a_shifted_window_is_moved_back_by_the_opposite(window, cols, rows):
+    moved = window.shifted(cols, rows)
+    assert moved.bounds_xyxy == tuple(np.add(window.bounds_xyxy, (cols, rows, cols, rows)))
+    assert moved.relative_to(window) == Window(cols, rows, window.width, window.height)
+    assert moved.shifted(-cols, -rows) == window
+
+
+@given(windows, windows)
+def test_a_window_touches_the_border_of_one_that_a_frame_does_not_hold(inner, outer):
+    if not outer.contains(inner):
+        return
+    frame = np.ones(outer.shape_hw, bool)
+    frame[1:-1, 1:-1] = False
+    assert inner.touches(outer) == frame[inner.relative_to(outer).slices_rc].any()
+
+
+def test_a_pixel_has_the_area_of_its_parallelogram():
+    assert GeoBox(3, 3, affine(30, 2, 3), UTM).pixel_area == pytest.approx(6)
+    assert GeoBox(3, 3, Affine(1, 0.5, 0, 0.25, -1, 0), UTM).pixel_area == pytest.approx(1.125)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", 32633, UTM, UTM.to_wkt(), rasterio.CRS.from_epsg(32633)], ids=repr)
+def test_a_crs_may_be_described_in_any_way(crs):
+    assert map_crs(crs) == UTM
+
+
+@pytest.mark.parametrize("crs", ["EPSG:nonsense", "", 10**7, None])
+def test_what_proj_does_not_know_is_an_error(crs):
+    with pytest.raises(CRSError):
+        map_crs(crs)

@@ -5,7 +5,13 @@ from affine import Affine
 from pyproj import CRS, Geod, Transformer
 
 from geosam.geometry.geobox import GeoBox
-from geosam.geometry.measure import areas_perimeters, ground_sample_distance, metres_per_unit, reaches_wgs84
+from geosam.geometry.measure import (
+    areas_perimeters,
+    beyond_degrees,
+    ground_sample_distance,
+    metres_per_unit,
+    reaches_wgs84,
+)
 
 GEOD = Geod(ellps="WGS84")
 LOCAL = CRS.from_wkt('LOCAL_CS["local",UNIT["metre",1]]')
@@ -147,3 +153,31 @@ def test_ground_sample_distance_is_the_geodesic_length_of_a_pixel(place, angle):
 
 def test_crs_that_reach_wgs84():
     assert all(reaches_wgs84(CRS.from_epsg(epsg)) for epsg, *_ in PLACES.values())
+
+
+GRADS = CRS.from_epsg(4807)  # NTF (Paris), whose turn has 400 grads
+
+
+@pytest.mark.parametrize(("crs", "turn"), [(CRS.from_epsg(4326), 360), (GRADS, 400)], ids=["degrees", "grads"])
+def test_coordinates_beyond_a_turn_or_a_pole_are_no_longitude_and_latitude(crs, turn):
+    xy = np.array([(0, 0), (turn / 2 + 1, 0), (turn, turn / 4), (turn + 1, 0), (0, turn / 4 + 1), (5e5, 5e6)])
+    assert beyond_degrees(crs, xy).tolist() == [False, False, False, True, True, True]
+
+
+def test_coordinates_of_a_projected_crs_may_be_as_large_as_they_like():
+    assert beyond_degrees(CRS.from_epsg(32633), np.array([(5e5, 5e6), (1e9, -1e9)])).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180])
+def test_the_order_of_vertices_does_not_matter(turned):
+    polygon = house(500_300, 5_000_000, 1.0)
+    shell = np.roll(np.asarray(polygon.exterior.coords)[:-1], turned // 45, axis=0)
+    other = shapely.Polygon(shell[::-1], [ring.coords for ring in polygon.interiors])
+    utm = CRS.from_epsg(32633)
+    expected, measured = areas_perimeters(np.array([polygon]), utm), areas_perimeters(np.array([other]), utm)
+    assert measured[0] == pytest.approx(expected[0])
+    assert measured[1] == pytest.approx(expected[1])
+
+
+def test_a_degree_counts_as_its_length_on_the_equator():
+    assert metres_per_unit(CRS.from_epsg(4326)) == pytest.approx(GEOD.line_length([0, 1], [0, 0]))

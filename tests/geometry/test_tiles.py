@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geosam.errors import UsageError
-from geosam.geometry.geobox import Window
+from geosam.geometry.geobox import Edge, Window
 from geosam.geometry.tiles import TileGrid
 
 regions = st.builds(Window, st.integers(0, 40), st.integers(0, 40), st.integers(1, 120), st.integers(1, 120))
@@ -112,7 +112,9 @@ def test_an_anchored_grid_has_its_first_window_and_covers_the_region(region, dat
 
 @pytest.mark.parametrize(("size", "overlap"), [(64, 1), (64, 64), (64, 0), (2, 2)])
 def test_overlaps_that_cannot_be_stitched_are_refused(size, overlap):
-    with pytest.raises(UsageError, match=f"got {overlap} with tiles of {size} px"):
+    with pytest.raises(
+        UsageError, match=f"`overlap`: found {overlap}, expected at least 2 and less than `tile_size`, {size}"
+    ):
         TileGrid.over(Window(0, 0, 500, 500), size, overlap)
 
 
@@ -121,3 +123,57 @@ def test_a_region_of_one_pixel_is_one_tile_of_one_pixel():
     grid = TileGrid.over(Window(7, 9, 1, 1))
     assert list(grid) == [Window(7, 9, 1, 1)]
     assert grid.core(0) == Window(7, 9, 1, 1)
+
+
+@given(grids(), st.integers(0))
+def test_inner_edges_are_those_beyond_which_the_region_continues(case, number):
+    grid, _, _ = case
+    index = number % len(grid)
+    window, region = grid.window(index), grid.region
+    beyond = {
+        Edge.LEFT: window.col_off > region.col_off,
+        Edge.TOP: window.row_off > region.row_off,
+        Edge.RIGHT: window.col_end < region.col_end,
+        Edge.BOTTOM: window.row_end < region.row_end,
+    }
+    assert {edge: edge in grid.inner_edges(index) for edge in Edge} == beyond
+
+
+@given(grids())
+def test_a_pixel_is_nowhere_deeper_inside_a_window_than_inside_its_owner_s(case):
+    grid, _, _ = case
+    for axis in (grid.cols, grid.rows):
+        edges = [
+            (start if start > axis.begin else -np.inf, start + axis.size if start + axis.size < axis.end else np.inf)
+            for start in axis.starts
+        ]
+        for pixel in range(axis.begin, axis.end):
+            (owner,) = axis.owners(pixel, pixel + 1)
+            depths = [min(pixel + 0.5 - low, high - pixel - 0.5) for low, high in edges]
+            assert depths[owner] >= max(depths) - 1  # an odd overlap has no middle between two pixels
+
+
+@given(grids(), st.integers(-20, 180), st.integers(1, 90))
+def test_windows_and_cores_of_an_axis_are_those_that_a_search_finds(case, low, length):
+    for axis in (case[0].cols, case[0].rows):
+        high = low + length
+        meeting = [i for i, start in enumerate(axis.starts) if start < high and start + axis.size > low]
+        assert list(axis.meeting(low, high)) == meeting
+        if axis.begin <= low and high <= axis.end:
+            cores = list(zip(axis.breaks, axis.breaks[1:], strict=False))
+            assert list(axis.owners(low, high)) == [i for i, (a, b) in enumerate(cores) if a < high and b > low]
+
+
+@pytest.mark.parametrize(("width", "tiles"), [(1024, 1), (1025, 2), (1792, 2), (1793, 3), (2560, 3), (2561, 4)])
+def test_a_tile_more_is_laid_only_if_a_pixel_is_left(width, tiles):
+    grid = TileGrid.over(Window(0, 0, width, 10), 1024, 256)
+    assert len(grid) == tiles
+    assert grid.window(tiles - 1).col_end == width
+
+
+def test_a_refused_overlap_says_its_code_and_values():
+    with pytest.raises(UsageError) as caught:
+        TileGrid.over(Window(0, 0, 500, 500), 256, 300)
+    assert caught.value.code == "overlap-out-of-range"
+    assert caught.value.values == {"overlap": 300, "tile_size": 256}
+    assert "quarter" in caught.value.remedy
