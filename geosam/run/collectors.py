@@ -1,4 +1,4 @@
-"""Collectors: results of tasks, in the order they come, become finished objects in the spool."""
+"""Collectors turn the results of tasks into finished objects, in the order in which the results come."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class Collector(Protocol):
-    """Takes the results of tasks and keeps finished objects in the spool."""
+    """Takes the results of tasks, and puts finished objects into the spool."""
 
     skipped: int
-    """Tasks without a valid pixel."""
+    """Number of tasks without a valid pixel."""
 
     def take(self, task: int, result: bytes) -> None:
-        """Use the result of a task; an empty one means there was nothing to see."""
+        """Take the result of a task; it is empty where no pixel is valid, and for a failed task."""
 
     def finish(self) -> None:
-        """All results have been taken."""
+        """End the collection: every task has come."""
 
 
 @dataclass
-class Stitched:
-    """Collects the masks of tiles."""
+class TileCollector:
+    """Collects the masks of tiles and stitches them."""
 
     grid: TileGrid
     stitcher: Stitcher
@@ -52,36 +52,41 @@ class Stitched:
             self.log.observer.objects(finished)
 
     def finish(self) -> None:
-        """Check that every tile has come."""
+        """Check that every tile has come.
+
+        Raises:
+            RuntimeError: a tile is missing.
+        """
         self.stitcher.finish()
 
 
 @dataclass
-class Prompted:
-    """Collects the objects of prompts."""
+class PromptCollector:
+    """Collects the objects of prompts, and names the prompts without an object."""
 
     prompts: Sequence[Prompt]
     placed: Sequence[ScenePrompt]
     spool: ObjectSpool
     log: RunLog
     skipped: int = 0
-    found: set[int] = field(default_factory=set)
+    answered: set[int] = field(default_factory=set)
+    """Indices of prompts with an object."""
 
     def take(self, task: int, result: bytes) -> None:
-        """Keep the objects."""
+        """Put the objects into the spool."""
         del task
         finished = unpack_objects(result)
         for item in finished:
-            self.found.add(item.prompt_index)
+            self.answered.add(item.prompt_index)
+            # Two prompts may give the same pixels: their ids order them, whichever came first.
             self.spool.add([item], tie=str(self.prompts[item.prompt_index].id))
         if finished:
             self.log.observer.objects(finished)
 
     def finish(self) -> None:
-        """Name the prompts that found nothing."""
-        empty = [self.prompts[prompt.index].source for prompt in self.placed if prompt.index not in self.found]
+        """Warn of prompts without an object."""
+        empty = [self.prompts[prompt.index].source for prompt in self.placed if prompt.index not in self.answered]
         if empty:
             named = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            self.log.add_warnings(
-                [f"{len(empty)} prompts found no object (nodata, or nothing the model knows): {named}"]
-            )
+            reason = "no valid pixel there, or nothing that the model knows"
+            self.log.add_warnings([f"{len(empty)} prompts found no object ({reason}): {named}"])

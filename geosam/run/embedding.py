@@ -1,4 +1,4 @@
-"""Fill a store with the embeddings of a scene."""
+"""Embeddings of a whole scene, computed ahead of time into a store."""
 
 from __future__ import annotations
 
@@ -33,23 +33,26 @@ def embed_scene(
     executor: Executor | None = None,
     observer: Observer | None = None,
 ) -> EmbedSummary:
-    """Fill a store with the embeddings of the tiles that :func:`segment_scene` will look up.
+    """Fill a store with the embeddings that :func:`~geosam.run.pipeline.segment_scene` needs.
 
-    The tiles are those of the grid over the *whole* scene that share a pixel with its region, so a scene may be done
-    part by part, and every part counts for a run over all of it. (A run over a region lays its grid over the region
-    and keeps its embeddings itself.) Embeddings that the store has are left as they are: an interrupted call goes on
-    where it was.
+    The tiles belong to the grid over the *whole* scene; those that share a pixel with the scene's region are computed.
+    So a scene can be embedded part by part, and a run over the whole scene uses every part. (The grid of a run over a
+    region begins at that region; such a run keeps its embeddings itself.) Embeddings that the store has stay as they
+    are, so that an interrupted call continues where it ended.
 
     Args:
-        scene: what is looked at.
-        segmenter: makes the embeddings.
-        store: keeps them.
-        options: `tile_size`, `overlap`, `workers` and `allow_partial`; the others have no part in this.
+        scene: raster to embed.
+        segmenter: model that computes the embeddings.
+        store: folder that keeps them.
+        options: `tile_size`, `overlap`, `workers` and `allow_partial`; the others have no effect.
         executor: as for :func:`~geosam.run.pipeline.segment_scene`.
         observer: follows the work.
 
     Raises:
-        GeosamError: of the class that says who can act; a store that cannot be written is an error here.
+        SceneError: a tile cannot be read, without `allow_partial`.
+        UsageError: the store is too small.
+        ExportError: the store cannot be written.
+        ResourceError: memory or disk space is used up, or a process died twice.
     """
     began = time.monotonic()
     grid = TileGrid.over(scene.geobox.window, options.tile_size, options.overlap)
@@ -82,7 +85,11 @@ def embed_scene(
 
 
 def _check_room(store: EmbeddingStore, needed: int, tiles: int) -> None:
-    """Refuse to fill a store that would give up the first embeddings for the last ones."""
+    """Refuse a store that would drop the first embeddings to make room for the last ones.
+
+    Raises:
+        UsageError: the store is too small for the scene.
+    """
     if needed > store.max_bytes:
         raise UsageError(
             f"The embedding store is too small: {store.folder}: found a limit of {store.max_bytes} bytes, expected "

@@ -1,7 +1,7 @@
-"""The jobs of a run: the masks of a tile, the objects of prompts that share a window, a tile's place in a store.
+"""Jobs: all masks of a tile, the objects of prompts that share a window, the entry of a tile in a store.
 
-All of them get their embeddings from one :class:`TileEmbedder`, so a click, a batch run and a run from a store see the
-same picture and the same numbers.
+Each job gets its embeddings from a :class:`TileEmbedder`, as a session does. So a click, a run and a run with a store
+use the same picture and the same numbers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from geosam.scene import Tile
     from geosam.segmenters.segmenter import Embedding, KeepRule, Prompted
 
-#: Bytes of embeddings a prompt job keeps for prompts to come.
+#: Bytes of embeddings that a prompt job keeps: neighbouring groups of prompts share windows.
 _EMBEDDINGS_IN_MEMORY = 256 << 20
 
 
@@ -53,37 +53,41 @@ class SceneJob(Job, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _GridJob:
-    """Something done with tiles of a grid, as many at once as the model likes."""
+    """Job whose tasks are the tiles of a grid."""
 
     embedder: TileEmbedder
     grid: TileGrid
 
     @property
     def batch_size(self) -> int:
-        """Tiles that are embedded in one call."""
+        """Number of tiles that the model embeds best in one call."""
         return self.embedder.segmenter.spec.batch_size
 
     def prepare(self, task: int) -> PreparedTile:
-        """Read the tile and look it up."""
+        """Read the tile, and its embedding if the store has it."""
         return self.embedder.prepare(self.grid.window(task))
 
     def window(self, task: int) -> Window:
-        """The tile's window, scene pixels."""
+        """Return the window of the tile, scene pixels."""
         return self.grid.window(task)
 
     def name(self, task: int) -> str:
-        """The tile's place in the grid."""
+        """Name the tile by its place in the grid."""
         row, col = self.grid.position(task)
         return f"tile r{row} c{col}"
 
     def take_warnings(self) -> list[str]:
-        """What the user should know since the last call."""
+        """Return the warnings of the store since the last call."""
         return self.embedder.take_warnings()
 
 
 @dataclass(frozen=True, eq=False)
 class TileJob(_GridJob):
-    """All masks of a tile; the result is a stored MaskSet, empty where the tile has no valid pixel."""
+    """All masks of a tile. The result is a MaskSet as bytes; it is empty where the tile has no valid pixel.
+
+    Raises:
+        UsageError: the model finds no objects by itself, or cannot segment enlarged crops.
+    """
 
     keep: KeepRule
     rule: AutomaticRule
@@ -101,7 +105,7 @@ class TileJob(_GridJob):
             )
 
     def finish(self, tasks: Sequence[int], prepared: Sequence[PreparedTile]) -> list[bytes]:
-        """Embed the tiles together and segment each."""
+        """Embed the tiles together, and segment each of them."""
         del tasks
         embeddings = self.embedder.finish(prepared)
         return [self._segment(item.tile, embedding) for item, embedding in zip(prepared, embeddings, strict=True)]
@@ -124,17 +128,17 @@ class TileJob(_GridJob):
 
 @dataclass(frozen=True, eq=False)
 class EmbedJob(_GridJob):
-    """A tile's entry in the store; the result is an :class:`Embedded` as JSON."""
+    """Entry of a tile in the store. The result is an :class:`Embedded` as JSON."""
 
     store: EmbeddingStore
 
     def finish(self, tasks: Sequence[int], prepared: Sequence[PreparedTile]) -> list[bytes]:
-        """Make and keep what is missing.
+        """Compute and store the embeddings that the store lacks.
 
         Raises:
             ExportError: the store cannot be written.
-            DiskFull: there is no space for it.
-            UsageError: one embedding is more than the store may hold.
+            DiskFull: there is no space for the embedding.
+            UsageError: one embedding is larger than the store may be.
         """
         del tasks
         self.embedder.finish(prepared)
@@ -150,19 +154,19 @@ class EmbedJob(_GridJob):
 
 
 class Embedded(NamedTuple):
-    """What was done about a tile; nothing where no pixel is valid."""
+    """Result of embedding a tile; all zero where no pixel is valid."""
 
     computed: int
-    """1 if its embedding was made."""
+    """1 if the embedding was computed."""
     reused: int
-    """1 if the store had it."""
+    """1 if the store had the embedding."""
     size: int
-    """Bytes of its entry."""
+    """Size of the entry in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class PromptJob:
-    """The objects of prompts with a common first window."""
+    """Objects of prompts that share their first window. The result is :func:`pack_objects` of them."""
 
     embedder: TileEmbedder
     rule: WindowRule
@@ -174,23 +178,27 @@ class PromptJob:
 
     @property
     def segmenter(self) -> Prompted:
-        """The model that is prompted."""
+        """Model that decodes the prompts."""
         return as_prompted(self.embedder.segmenter)
 
     @property
     def batch_size(self) -> int:
-        """One: which windows are needed is known only while objects grow."""
+        """One task: the windows of an object are known only while it grows."""
         return 1
 
     def __call__(self, window: Window) -> Embedding | None:
-        """The embedding of a window, from memory, from the store or made now; None where nothing is valid."""
+        """Return the embedding of a window from memory, from the store, or computed now.
+
+        Returns:
+            None where no pixel is valid.
+        """
         return self.memory.of(window, lambda: self.embedder.look(window))
 
     def prepare(self, task: int) -> None:
-        """Nothing, for the same reason."""
+        """Read nothing, for the same reason."""
 
     def finish(self, tasks: Sequence[int], prepared: Sequence[None]) -> list[bytes]:
-        """Find the objects."""
+        """Find the objects of each group of prompts."""
         del prepared
         return [pack_objects(self._objects(*self.groups[task])) for task in tasks]
 
@@ -200,21 +208,21 @@ class PromptJob:
         return objects
 
     def window(self, task: int) -> Window:
-        """The window the prompts share, scene pixels."""
+        """Return the window that the prompts share, scene pixels."""
         return self.groups[task][0]
 
     def name(self, task: int) -> str:
-        """The place of that window."""
+        """Name that window by its place in the scene."""
         window = self.window(task)
         return f"window at column {window.col_off}, row {window.row_off}"
 
     def take_warnings(self) -> list[str]:
-        """What the user should know since the last call."""
+        """Return the warnings of the store since the last call."""
         return self.embedder.take_warnings()
 
 
 def _not_kept(store: EmbeddingStore) -> GeosamError:
-    """Why an embedding that was made is not in the store."""
+    """Return the reason why a new embedding is not in the store."""
     if store.failure is None:
         return UsageError(
             f"The embedding store is too small for one embedding: {store.folder}: found a limit of {store.max_bytes} "
@@ -235,7 +243,10 @@ def _not_kept(store: EmbeddingStore) -> GeosamError:
 
 
 def digest_prompts(placed: Sequence[ScenePrompt], prompts: Sequence[Prompt]) -> str:
-    """Identity of the prompts, in their order and at their places in the list, by which results are told apart."""
+    """Return a digest of all that the objects of prompts depend on.
+
+    The places of the prompts in the list count too, because the results of tasks name a prompt by its index.
+    """
     digest = hashlib.sha256(repr(len(prompts)).encode())
     for prompt in placed:
         digest.update(prompt.points_xy.tobytes() + prompt.labels.tobytes())

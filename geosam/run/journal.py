@@ -1,8 +1,8 @@
-"""Journal: what an unfinished run has done already, so that the next one goes on from there.
+"""Journal: the finished tasks of an unfinished run, so that the next run continues from there.
 
-One SQLite file beside the output, ``.<output>.journal``, holds the result of every finished task. A task is written
-in one transaction, so a kill at any moment loses at most the task in flight; the lock that SQLite keeps on the file
-is the run's claim on its output and vanishes with the process. The journal is removed when the output is complete.
+One SQLite file beside the output, ``.<output>.journal``, holds the result of every finished task. Each result is one
+transaction, so a process that is killed loses at most the task it works on. The journal is removed when the output is
+complete.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, result BLOB NOT NU
 
 
 class Journal:
-    """The journal of one output; a context manager that keeps the file only if there is something to resume.
+    """Journal of one output; a context manager that keeps the file only if it holds a result.
 
     Args:
-        output: the file the run will write.
-        identity: everything the results of the tasks depend on, JSON-able.
-        restart: drop what an earlier run has done.
+        output: file that the run will write.
+        identity: all values that the results of the tasks depend on; values that JSON can hold.
+        restart: drop the results of an earlier run.
 
     Raises:
         JournalMismatch: an unfinished run with another identity owns the output.
-        LockHeld: another process is at work on the output.
-        ExportError: the journal cannot be read.
+        LockHeld: another process writes the output.
+        ExportError: the journal cannot be read or written.
+        DiskFull: no space is left beside the output.
     """
 
     def __init__(self, output: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
@@ -67,20 +68,20 @@ class Journal:
 
     @property
     def published(self) -> bool:
-        """Whether an earlier run may already have put this very output under its final name."""
+        """Return True if an earlier run may have moved this output to its final name already."""
         return bool(self._one("SELECT EXISTS (SELECT 1 FROM facts WHERE name = 'published')"))
 
     def results(self) -> Iterator[tuple[int, bytes]]:
-        """(number, result) of the tasks that are done, by number."""
+        """Yield (number, result) of the finished tasks, by number."""
         with closing(self._connection.execute("SELECT number, result FROM tasks ORDER BY number")) as rows:
             yield from rows
 
     def numbers(self) -> set[int]:
-        """Numbers of the tasks that are done."""
+        """Return the numbers of the finished tasks."""
         return {number for (number,) in self._connection.execute("SELECT number FROM tasks")}
 
     def record(self, number: int, result: bytes) -> None:
-        """Keep the result of a task.
+        """Write the result of a task to disk.
 
         Raises:
             DiskFull: no space is left beside the output.
@@ -89,12 +90,15 @@ class Journal:
             self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (number, result))
 
     def mark_published(self) -> None:
-        """Note that the output is about to get its final name."""
+        """Note that the output is about to be moved to its final name.
+
+        A run that is killed between that move and :meth:`remove` needs no `overwrite` the next time.
+        """
         with self._guarded():
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('published', 'yes')")
 
     def remove(self) -> None:
-        """Forget the run: its output is complete, or there is nothing to resume."""
+        """Delete the journal: the output is complete, or there is no result to keep."""
         self._connection.close()
         for suffix in ("-wal", "-shm", "-journal", ""):  # a log must never outlive its database
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -103,6 +107,7 @@ class Journal:
         with self._guarded():
             connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
+                # The lock is the claim of this run on the output; the system lifts it when the process ends.
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -120,12 +125,12 @@ class Journal:
         if restart:
             self._connection.execute("DELETE FROM tasks")
             self._connection.execute("DELETE FROM facts")
-        known = self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()
-        if known is None:
+        stored = self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()
+        if stored is None:
             self._connection.execute("INSERT INTO facts VALUES ('identity', ?)", (identity,))
         self._connection.execute("COMMIT")
-        if known is not None and known[0] != identity:
-            difference = _difference(json.loads(known[0]), json.loads(identity))
+        if stored is not None and stored[0] != identity:
+            difference = _difference(json.loads(stored[0]), json.loads(identity))
             raise JournalMismatch(
                 f"An unfinished run with other inputs or options owns the output: {self._output}: {difference}.",
                 remedy="Use `restart=True` to drop its results, or choose another output.",
@@ -171,23 +176,23 @@ class Journal:
             ) from error
 
 
-#: Characters of a value that a message shows.
+#: Number of characters of a value that a message shows.
 _SHOWN = 40
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The fields in which two identities differ, for people."""
+    """Name the fields in which two identities differ, with both values, for people."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} was {was} and is {now_is}" for name, was, now_is in _short(names, before, now))
+    return ", ".join(f"{name} was {old} and is {new}" for name, old, new in _short(names, before, now))
 
 
 def _short(names: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(name, old, new), long values cut to where they begin to differ."""
+    """Yield (name, old value, new value); long values are cut to the place where they begin to differ."""
     for name in names:
-        was, now_is = (json.dumps(values.get(name)) for values in (before, now))
-        same = next((i for i, pair in enumerate(zip(was, now_is, strict=False)) if pair[0] != pair[1]), 0)
-        first = max(same - 12, 0) if max(len(was), len(now_is)) > _SHOWN else 0
-        yield name, _cut(was, first), _cut(now_is, first)
+        old, new = (json.dumps(values.get(name)) for values in (before, now))
+        same = next((i for i, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
+        first = max(same - 12, 0) if max(len(old), len(new)) > _SHOWN else 0
+        yield name, _cut(old, first), _cut(new, first)
 
 
 def _cut(text: str, first: int) -> str:

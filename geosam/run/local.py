@@ -140,7 +140,7 @@ def _in_pool(
     starter = ThreadPoolExecutor(1, thread_name_prefix="geosam-start", initializer=_hold_interrupts)
     try:
         while todo or running:
-            while todo and len(running) < 2 * workers:
+            while todo and len(running) < 2 * workers:  # one batch waits for each process, so that none is idle
                 running[starter.submit(pool.submit, _work, todo[0]).result()] = todo[0]
                 todo.popleft()  # only now: a pool that has just broken takes no batch
             for done in wait(running, return_when=FIRST_COMPLETED).done:

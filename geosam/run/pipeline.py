@@ -1,4 +1,4 @@
-"""The batch composer: a scene, a segmenter and perhaps prompts in, a vector file out; or a store filled for later."""
+"""Pipeline: a scene, a segmenter and perhaps prompts become one vector file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from geosam.objects.shaping import columns_of
 from geosam.objects.stitcher import Stitcher
 from geosam.objects.windows import WindowRule, group_prompts
 from geosam.prompts.placement import in_region, to_scene
-from geosam.run.collectors import Prompted, Stitched
+from geosam.run.collectors import PromptCollector, TileCollector
 from geosam.run.jobs import PromptJob, TileJob, digest_prompts
 from geosam.run.journal import Journal
 from geosam.run.local import local_executor
-from geosam.run.results import PromptTable, write_results
+from geosam.run.rows import PromptTable, write_rows
 from geosam.run.run_log import RunLog, compute
 from geosam.run.spool import ObjectSpool
 from geosam.run.summaries import RunSummary
@@ -55,31 +55,37 @@ def segment_scene(
     executor: Executor | None = None,
     observer: Observer | None = None,
 ) -> RunSummary:
-    """Find all objects of a scene's region and write them to `out`, whose extension names the format.
+    """Find all objects of a scene's region, and write them to a vector file.
+
+    The bytes of the file depend on the scene, the model, the options and the name of the file. They do not depend on
+    store, executor, workers, or on an interruption: after an error the next call continues from the finished tiles.
 
     Args:
-        scene: what is looked at.
-        segmenter: proposes masks itself, or is prompted with a point grid.
-        out: the output; appears complete or not at all.
-        options: tile layout, filters, and what to do about an existing output or an unfinished run.
-        store: where embeddings are looked up and kept; the output is the same with any or none.
-        executor: computes the tiles; by default `options.workers` processes of this machine. The output is the same
-            with any.
+        scene: raster to segment.
+        segmenter: model that proposes objects; a model that only takes prompts is prompted with a grid of points.
+        out: path of the output; its extension names the format. The file appears complete or not at all.
+        options: layout of the tiles, filters, and the rules for an existing output and an unfinished run.
+        store: folder that keeps embeddings.
+        executor: computes the tiles; by default `options.workers` processes of this machine.
         observer: follows the run.
 
     Raises:
-        GeosamError: of the class that says who can act; finished tiles are kept for the next run.
+        UsageError: options, model or output do not fit together, or another run owns the unfinished output.
+        SceneError: a tile cannot be read, without `allow_partial`.
+        ModelError: the model cannot compute.
+        ExportError: the output cannot be written.
+        ResourceError: memory or disk space is used up, or a process died twice at the same tile.
     """
     grid = TileGrid.over(scene.region, options.tile_size, options.overlap)
     keep = segmenter.spec.keep if options.keep is None else options.keep
-    options = replace(options, keep=keep)  # as the provenance shall have it
+    options = replace(options, keep=keep)  # the provenance records the rule that is used
     job = TileJob(TileEmbedder(scene, segmenter, store), grid, keep, options.automatic)
-    asked = {**asdict(keep), **asdict(options.automatic)}
-    identity = {"tile_size": options.tile_size, "overlap": options.overlap, **asked}
+    rules = {**asdict(keep), **asdict(options.automatic)}
+    identity = {"tile_size": options.tile_size, "overlap": options.overlap, **rules}
     run = _Run(scene, segmenter, Path(out), options, store, executor, RunLog(observer or Observer(), len(grid)))
     run.log.add_warnings(scene.warnings)
     with ObjectSpool(scene.region) as spool, closing(Stitcher(grid)) as stitcher:
-        return run.complete(job, Stitched(grid, stitcher, spool, run.log), spool, identity)
+        return run.complete(job, TileCollector(grid, stitcher, spool, run.log), spool, identity)
 
 
 def segment_prompts(
@@ -94,21 +100,22 @@ def segment_prompts(
     executor: Executor | None = None,
     observer: Observer | None = None,
 ) -> RunSummary:
-    """Find one object for each prompt and write them to `out`; the prompts' attributes travel along.
+    """Find one object for each prompt, and write the objects with the attributes of the prompts to a vector file.
 
     Args:
-        scene: what is looked at; prompts lie in its region.
-        segmenter: is prompted.
-        prompts: points, boxes and masks in map coordinates.
-        out: the output; appears complete or not at all.
+        scene: raster to segment; the prompts lie in its region.
+        segmenter: model that takes prompts.
+        prompts: points, boxes and polygons in map coordinates.
+        out: path of the output; its extension names the format. The file appears complete or not at all.
         options: as for :func:`segment_scene`.
-        skip_outside: leave prompts outside the region out, with a warning, instead of failing.
+        skip_outside: leave out prompts outside the region, with a warning.
         store: as for :func:`segment_scene`.
         executor: as for :func:`segment_scene`.
         observer: follows the run.
 
     Raises:
-        GeosamError: of the class that says who can act; finished windows are kept for the next run.
+        PromptError: a prompt cannot be used, or lies outside the region, without `skip_outside`.
+        GeosamError: as for :func:`segment_scene`.
     """
     placed, warnings = to_scene(prompts, scene.geobox, skip_outside=skip_outside)
     placed, outside = in_region(placed, scene.region)
@@ -133,12 +140,12 @@ def segment_prompts(
     run = _Run(scene, segmenter, Path(out), options, store, executor, log, table)
     log.add_warnings([*scene.warnings, *warnings])
     with ObjectSpool(scene.region) as spool:
-        return run.complete(job, Prompted(prompts, placed, spool, log), spool, identity)
+        return run.complete(job, PromptCollector(prompts, placed, spool, log), spool, identity)
 
 
 @dataclass
 class _Run:
-    """One run from the first check to the summary."""
+    """One run, from the first check to the summary."""
 
     scene: Scene
     segmenter: Segmenter
@@ -152,6 +159,7 @@ class _Run:
     def complete(
         self, job: SceneJob, collector: Collector, spool: ObjectSpool, identity: Mapping[str, Any]
     ) -> RunSummary:
+        """Compute what the journal lacks, and write the output."""
         began = time.monotonic()
         if self.store is not None and self.store.holds(self.out):
             raise UsageError(
@@ -161,13 +169,14 @@ class _Run:
                 output=str(self.out),
                 store=str(self.store.folder),
             )
+        # Before the journal exists: a refused run leaves no file beside the output.
         check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=True, inputs=[Path(self.scene.path)])
         with Journal(self.out, self._identity(identity), restart=self.options.restart) as journal:
             overwrite = self.options.overwrite or journal.published
             check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=overwrite)
             resumed = len(journal)
             self._compute(job, journal, collector)
-            self.scene.verify_unchanged()
+            self.scene.verify_unchanged()  # a file that changed meanwhile gave tiles of two pictures
             collector.finish()
             spool.seal()
             count, too_small = self._write(spool, journal, overwrite=overwrite)
@@ -190,7 +199,7 @@ class _Run:
         return columns if self.table is None else (*columns, *self.table.columns)
 
     def _identity(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything the results of the tasks depend on."""
+        """Return all values that the results of the tasks depend on."""
         region = self.scene.region
         return {
             "version": __version__,
@@ -201,7 +210,7 @@ class _Run:
         }
 
     def _compute(self, job: SceneJob, journal: Journal, collector: Collector) -> None:
-        """Hand the results of all tasks to the collector: first those of the journal, then new ones."""
+        """Pass the results of all tasks to the collector: first those of the journal, then new ones."""
         log = self.log
         for task, recorded in journal.results():
             collector.take(task, recorded)
@@ -227,9 +236,10 @@ class _Run:
             pixel_size=geobox.pixel_area**0.5,
         )
         with ExitStack() as stack:
+            # The writer knows its last warnings when it is closed, so this runs after its end.
             stack.callback(lambda: self.log.add_warnings(writer.warnings))
             writer = stack.enter_context(FeatureWriter.open(target, overwrite=overwrite))
-            counts = write_results(
+            counts = write_rows(
                 spool,
                 writer,
                 geobox,
@@ -238,7 +248,7 @@ class _Run:
                 segmenter=self.segmenter,
                 table=self.table,
             )
-            journal.mark_published()
+            journal.mark_published()  # the end of this block moves the file to its final name
         return counts
 
     def _provenance(self) -> dict[str, Any]:
@@ -255,5 +265,5 @@ class _Run:
         }
 
 
-#: Options that shape the result; the others say how the run was made and would make equal results differ.
+#: Options that shape the result. The others would make the bytes of equal results differ.
 _RECORDED = ("tile_size", "overlap", "layout", "min_area_m2", "simplify_m", "fill_holes_m2", "keep", "automatic")

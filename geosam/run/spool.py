@@ -1,4 +1,4 @@
-"""Spool: the finished objects of a run, on disk until they are written in the order of their first pixels."""
+"""Spool: finished objects of a run, on disk until they are written in the order of their first pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CREATE VIRTUAL TABLE boxes USING rtree_i32(number, x0, x1, y0, y1);
 CREATE TABLE pieces (number INTEGER, wkb BLOB);
 CREATE INDEX piece_numbers ON pieces (number);
 """
-# The outline comes last in a row, so that sorting does not touch it; its digest stands for it.
+# The outline is the last column of a row, so that sorting does not read it; its digest stands for it.
 _SEAL = """
 INSERT INTO numbers
 SELECT
@@ -48,14 +48,18 @@ FROM objects
 
 
 class ObjectSpool:
-    """Objects of one region: add them in any order, then read them by number.
+    """Objects of one region: they are added in any order, then read by number.
 
-    Numbers follow the first pixel (row, then column), then area, then `tie`, then the outline. The file is SQLite's
-    private temporary database: it has no name and vanishes with the process.
+    The numbers follow the first pixel (row, then column), then the area, then `tie`, then the outline. So they do not
+    depend on the order in which tiles were computed.
+
+    Args:
+        region: window of the scene that holds all objects.
     """
 
     def __init__(self, region: Window) -> None:
         self._region = region
+        # A database without a name: SQLite moves it to a temporary file when it grows, which ends with the process.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("PRAGMA synchronous = OFF")
@@ -75,20 +79,20 @@ class ObjectSpool:
 
     @property
     def region(self) -> Window:
-        """The scene pixels all objects lie in."""
+        """Window of the scene that holds all objects."""
         return self._region
 
     def add(self, objects: Iterable[SceneObject], tie: str = "") -> None:
-        """Take finished objects; `tie` orders those with equal pixels (the id of their prompt)."""
+        """Add finished objects; `tie` orders objects of equal pixels (the id of their prompt)."""
         rows = (_row(item, tie) for item in objects)
         self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def seal(self) -> None:
-        """Number the objects; no more can be added."""
+        """Number the objects; after that none can be added."""
         self._db.execute(_SEAL)
 
     def objects(self) -> Iterator[tuple[int, SceneObject]]:
-        """(number, object) in the order of the numbers."""
+        """Yield (number, object), by number."""
         query = """SELECT number, corners, score, stability, n_tiles, touches_edge, truncated, prompt_index, class_id,
                           class_score
                    FROM numbers JOIN objects ON objects.rowid = place ORDER BY number"""
@@ -97,7 +101,7 @@ class ObjectSpool:
                 yield number, _object(row)
 
     def index_boxes(self) -> None:
-        """Prepare :meth:`meeting`."""
+        """Index the boxes of the objects for :meth:`meeting`."""
         with closing(
             self._db.execute("SELECT number, corners FROM numbers JOIN objects ON objects.rowid = place")
         ) as rows:
@@ -107,7 +111,7 @@ class ObjectSpool:
                 self._db.execute("INSERT INTO boxes VALUES (?, ?, ?, ?, ?)", ends)
 
     def meeting(self, window: Window) -> Iterator[PlanarInput]:
-        """The objects whose boxes share a pixel with `window`, by number."""
+        """Yield the objects whose boxes share a pixel with `window`, by number."""
         query = """SELECT boxes.number, score, area, corners
                    FROM boxes JOIN numbers USING (number) JOIN objects ON objects.rowid = place
                    WHERE x0 < ? AND x1 > ? AND y0 < ? AND y1 > ? ORDER BY boxes.number"""
@@ -117,11 +121,11 @@ class ObjectSpool:
                 yield PlanarInput(number, score, area, polygonize([_corners(blob)])[0])
 
     def add_piece(self, number: int, piece: BaseGeometry) -> None:
-        """Keep a part of what remains of an object in another layout."""
+        """Keep a part of the polygon that an object has in another layout."""
         self._db.execute("INSERT INTO pieces VALUES (?, ?)", (number, shapely.to_wkb(piece)))
 
     def pieces(self, number: int) -> list[BaseGeometry]:
-        """What :meth:`add_piece` took for an object, in the same order."""
+        """Return the parts that :meth:`add_piece` took for an object, in the same order."""
         rows = self._db.execute("SELECT wkb FROM pieces WHERE number = ? ORDER BY rowid", (number,))
         return [shapely.from_wkb(blob) for (blob,) in rows]
 

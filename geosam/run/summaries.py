@@ -1,4 +1,4 @@
-"""What calls of the pipeline did, for people and for JSON."""
+"""Summaries of runs, for people and for JSON."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did."""
+    """Summary of :func:`geosam.run.pipeline.segment_scene` and :func:`~geosam.run.pipeline.segment_prompts`."""
 
     output: Path | None
     """The file that was written. None where the result stays in memory."""
     count: int
-    """Objects in it."""
+    """Number of objects in it."""
     too_small: int
-    """Objects left out by `min_area_m2`."""
+    """Number of objects that `min_area_m2` left out."""
     tiles: int
-    """Tiles, or windows with prompts."""
+    """Number of tiles, or of windows with prompts."""
     skipped_tiles: int
-    """Of these, the ones without a valid pixel."""
+    """Number of tiles without a valid pixel."""
     resumed_tiles: int
-    """Of these, the ones an interrupted run had done."""
+    """Number of tiles that an interrupted run had finished."""
     failed_tiles: tuple[str, ...]
-    """What went wrong with each tile that was left out."""
+    """Name and error of each tile that is missing."""
     warnings: tuple[str, ...]
-    """What the user should know."""
+    """Sentences that the user should read."""
     seconds: float
-    """Wall time."""
+    """Wall time in seconds."""
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as JSON-able values."""
+        """Return the summary as values that JSON can hold."""
         return _as_json(self)
 
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What :func:`geosam.run.embedding.embed_scene` did."""
+    """Summary of :func:`geosam.run.embedding.embed_scene`."""
 
     store: Path
-    """The store's folder."""
+    """Folder of the store."""
     tiles: int
-    """Tiles that were asked for."""
+    """Number of tiles of the region."""
     computed: int
-    """Of these, the ones whose embedding was made."""
+    """Number of tiles whose embedding was computed."""
     reused: int
-    """Of these, the ones the store had."""
+    """Number of tiles whose embedding the store had."""
     skipped: int
-    """Of these, the ones without a valid pixel, which have no embedding."""
+    """Number of tiles without a valid pixel; they have no embedding."""
     bytes: int
-    """What the entries of all of them take."""
+    """Size of the entries of all tiles."""
     failed_tiles: tuple[str, ...]
-    """What went wrong with each tile that was left out."""
+    """Name and error of each tile that is missing."""
     warnings: tuple[str, ...]
-    """What the user should know."""
+    """Sentences that the user should read."""
     seconds: float
-    """Wall time."""
+    """Wall time in seconds."""
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as JSON-able values."""
+        """Return the summary as values that JSON can hold."""
         return _as_json(self)
 
 

@@ -1,7 +1,4 @@
-"""From file to polygons with the exact segmenter: every property is an equality of bytes.
-
-Rows of FAULTS: Q5-Q12, L01 in small, R16-R18 and R21 as far as they concern whole runs.
-"""
+"""From file to polygons with the exact segmenter: every property is an equality of bytes."""
 
 from __future__ import annotations
 
@@ -316,8 +313,8 @@ def test_prompts_give_the_components_they_lie_on(tmp_path, picture, workers):
     summary = segment_prompts(scene, ThresholdSegmenter(), clicks(scene, points), out, options)
     assert summary.count == len(points)
     polygons, columns = read(out)
-    wanted = [corners_of(labels == labels[y, x], 0, 0) for x, y in points]
-    assert pixels(scene, polygons) == expected(polygonize(wanted))
+    outlines = [corners_of(labels == labels[y, x], 0, 0) for x, y in points]
+    assert pixels(scene, polygons) == expected(polygonize(outlines))
     assert not columns["truncated"].any()
 
 

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, run twice, starve or meet damage (FAULTS F01-F06, R01, R39, R62, O16, O28)."""
+"""Runs that are interrupted, run twice, starve or meet damage."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, worker
     subprocess.run(command, cwd=whole, check=True)
     startups, works = zip(*(timed(command, whole) for _ in range(3)), strict=True)  # all in the system's cache by now
     startup, work = min(startups), min(works)  # one that something held up would aim behind the end
-    wanted = (whole / "out.gpkg").read_bytes()
+    expected = (whole / "out.gpkg").read_bytes()
     kills = seed = 0
     while seed < 25 or kills <= 50:
         assert seed < 100, f"only {kills} kills in {seed} seeds"
@@ -246,7 +246,7 @@ def test_twenty_five_seeds_of_eight_kills_end_in_the_same_bytes(tmp_path, worker
                 break
         else:
             subprocess.run(command, cwd=folder, check=True)
-        assert (folder / "out.gpkg").read_bytes() == wanted
+        assert (folder / "out.gpkg").read_bytes() == expected
         assert leftovers(folder) == []
         seed += 1
 

@@ -1,4 +1,4 @@
-"""Runs with a network of random weights: what any of geosam's runs promises holds for networks too (FAULTS Q12)."""
+"""Runs with a network of random weights: the promises of runs hold for networks, too."""
 
 import json
 import os
@@ -158,10 +158,10 @@ def test_prompts_are_answered_at_every_granularity(path, segmenter, tmp_path):
 
 @pytest.mark.fault("Q12")
 def test_prompts_find_the_same_with_any_store_and_in_any_number_of_processes(path, segmenter, tmp_path):
-    wanted, _ = ask(path, segmenter, tmp_path)
+    expected, _ = ask(path, segmenter, tmp_path)
     store = EmbeddingStore(tmp_path / "store")
-    assert ask(path, segmenter, tmp_path, store=store)[0] == wanted
-    assert ask(path, segmenter, tmp_path, store=store, workers=2)[0] == wanted
+    assert ask(path, segmenter, tmp_path, store=store)[0] == expected
+    assert ask(path, segmenter, tmp_path, store=store, workers=2)[0] == expected
 
 
 def test_nodata_gets_no_objects_and_is_not_embedded(segmenter, tmp_path, monkeypatch):
@@ -208,9 +208,9 @@ def test_sam_2_runs_like_any_other(references, path, tmp_path):
     segmenter = load_segmenter(str(weights), "cpu", "fp32", "torch")
     store = EmbeddingStore(tmp_path / "store")
     options = {"tile_size": 300, "keep": KeepRule(0.0, 0.3, 1.0)}
-    wanted, summary = segment(path, segmenter, tmp_path, store, **options)
+    expected, summary = segment(path, segmenter, tmp_path, store, **options)
     assert (summary.tiles, summary.count > 0) == (1, True)
-    assert segment(path, segmenter, tmp_path, store, **options)[0] == wanted
+    assert segment(path, segmenter, tmp_path, store, **options)[0] == expected
     _, summary = ask(path, segmenter, tmp_path, store=store, **options)
     assert summary.count == 3
 

@@ -1,7 +1,7 @@
-"""Finished objects -> rows of the output: layout, holes, simplification, measures, attributes.
+"""Rows of the output from finished objects: layout, holes, simplification, measures, attributes.
 
-Everything that looks at a whole object happens here, after stitching: size filters and hole filling would otherwise
-depend on the tiles. Geometry stays in integer scene pixels until the last step.
+All steps that need a whole object happen here, after stitching: otherwise size filters and holes would depend on the
+tiles. Geometry stays in integer scene pixels until the last step.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
     Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
 
-#: Features handed to the writer at once: at most this many, and no more after this many vertices.
+#: Limits of the features that the writer gets at once; they bound the memory of a run.
 _BATCH_FEATURES, _BATCH_VERTICES = 1000, 500_000
 
 
 @dataclass(frozen=True)
 class PromptTable:
-    """The prompts' columns in the output."""
+    """Columns that the prompts give to the output."""
 
     prompts: Sequence[Prompt]
-    """The prompts; `SceneObject.prompt_index` counts in them."""
+    """Prompts of the run; `SceneObject.prompt_index` is an index of them."""
     others: tuple[Column, ...] = COLUMNS
-    """Columns of the output that the prompts do not give."""
+    """Other columns of the output."""
     columns: tuple[Column, ...] = field(init=False)
-    """`prompt_id`, then the attributes that the prompts carry, renamed where the result has such a column."""
+    """`prompt_id`, then the attributes of the prompts; one that is named like another column gets a new name."""
     _names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +52,7 @@ class PromptTable:
         columns = [Column("prompt_id", "text", "prompt_id")]
         taken = {column.name.lower() for column in (*self.others, *columns)}
         for name in names:
+            # Without regard to case: GeoPackage and shapefiles do not tell such names apart.
             free = name if name.lower() not in taken else f"prompt_{name}"
             while free.lower() in taken:
                 free += "_"
@@ -61,7 +62,7 @@ class PromptTable:
         object.__setattr__(self, "_names", names)
 
     def values(self, indices: Sequence[int]) -> dict[str, list[Any]]:
-        """The columns for rows made from the prompts `indices`."""
+        """Return the columns of rows whose prompts have these indices."""
         table: dict[str, list[Any]] = {"prompt_id": [str(self.prompts[i].id) for i in indices]}
         for column, name in zip(self.columns[1:], self._names, strict=True):
             values = [self.prompts[i].attributes.get(name) for i in indices]
@@ -69,7 +70,7 @@ class PromptTable:
         return table
 
 
-def write_results(
+def write_rows(
     spool: ObjectSpool,
     writer: FeatureWriter,
     geobox: GeoBox,
@@ -79,35 +80,38 @@ def write_results(
     segmenter: Segmenter,
     table: PromptTable | None = None,
 ) -> tuple[int, int]:
-    """Write the spool's objects in their order; returns how many were written, and how many were too small.
+    """Write the objects of a spool in their order.
 
     Args:
-        spool: sealed.
-        writer: takes the features, in the CRS of `geobox`.
-        geobox: the scene's grid.
+        spool: sealed spool.
+        writer: takes features in the CRS of `geobox`.
+        geobox: grid of the scene.
         gsd_xy: ground metres per pixel along x and y.
-        shaping: what is done to the objects.
+        shaping: layout, least size, simplification, and filling of holes.
         segmenter: model whose name and classes are written.
-        table: the prompts, where there are any.
+        table: columns of the prompts; None without prompts.
+
+    Returns:
+        The number of objects that were written, and of those that were too small.
     """
     written = dropped = 0
-    for found, polygons in _shaped(spool, gsd_xy, shaping):
-        placed, columns = on_map(found, polygons, geobox, segmenter)
+    for objects, polygons in _shaped(spool, gsd_xy, shaping):
+        placed, columns = on_map(objects, polygons, geobox, segmenter)
         keep = np.flatnonzero(np.array(columns["area_m2"]) >= shaping.min_area_m2)
         kept: dict[str, Sequence[Any]] = {"id": range(written + 1, written + len(keep) + 1)}
         kept |= {name: [values[i] for i in keep] for name, values in columns.items()}
         if table is not None:
-            kept |= table.values([found[i].prompt_index for i in keep])
+            kept |= table.values([objects[i].prompt_index for i in keep])
         writer.write(placed[keep], kept)
         written += len(keep)
-        dropped += len(found) - len(keep)
+        dropped += len(objects) - len(keep)
     return written, dropped
 
 
 def _shaped(
     spool: ObjectSpool, gsd_xy: tuple[float, float], shaping: Shaping
 ) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
-    """Batches of objects and their polygons in integer scene pixels, in the order of their numbers."""
+    """Yield batches of objects and their polygons in integer scene pixels, by number."""
     if shaping.layout == "planar":
         tolerance_px, fill_px = in_pixels(gsd_xy, shaping)
         spool.index_boxes()
@@ -116,10 +120,10 @@ def _shaped(
     for numbers, batch in _batches(spool):
         if shaping.layout == "planar":
             pieces = [spool.pieces(number) for number in numbers]
-            left = [i for i, parts in enumerate(pieces) if parts]
-            polygons = np.empty(len(left), object)
-            polygons[:] = [merge_pieces(pieces[i]) for i in left]
-            yield [batch[i] for i in left], polygons
+            visible = [i for i, parts in enumerate(pieces) if parts]  # others cover the rest completely
+            polygons = np.empty(len(visible), object)
+            polygons[:] = [merge_pieces(pieces[i]) for i in visible]
+            yield [batch[i] for i in visible], polygons
         else:
             yield batch, outlines(batch, gsd_xy, shaping)
 
@@ -140,7 +144,7 @@ def _batches(spool: ObjectSpool) -> Iterator[tuple[list[int], list[SceneObject]]
 
 
 def _kind(values: Sequence[Any]) -> Kind:
-    """The narrowest kind of column that holds all the values."""
+    """Return the narrowest kind of column that holds all values."""
     kinds = {type(value) for value in values if value is not None}
     ladders: tuple[tuple[Kind, tuple[type, ...]], ...] = (
         ("bool", (bool, np.bool_)),
@@ -151,7 +155,8 @@ def _kind(values: Sequence[Any]) -> Kind:
     )
     for kind, types in ladders:
         if kinds and all(
-            issubclass(found, types) and not (kind in {"int", "float"} and found is bool) for found in kinds
+            issubclass(value_type, types) and not (kind in {"int", "float"} and value_type is bool)  # a bool is an int
+            for value_type in kinds
         ):
             return kind
     return "text"

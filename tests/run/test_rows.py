@@ -14,7 +14,7 @@ from geosam.geometry.geobox import GeoBox, Window
 from geosam.objects.scene_object import SceneObject
 from geosam.objects.shaping import COLUMNS, Shaping
 from geosam.prompts.prompt import Prompt
-from geosam.run.results import PromptTable, write_results
+from geosam.run.rows import PromptTable, write_rows
 from geosam.run.spool import ObjectSpool
 from geosam.segmenters.threshold.segmenter import ThresholdSegmenter
 
@@ -45,7 +45,7 @@ def write(objects, shaping=None, table=None):
     with ObjectSpool(Window(0, 0, 200, 150)) as spool:
         spool.add(objects)
         spool.seal()
-        counts = write_results(
+        counts = write_rows(
             spool, written, GEOBOX, (0.5, 0.5), shaping or Shaping(), segmenter=ThresholdSegmenter(), table=table
         )
     return counts, written
