@@ -37,6 +37,7 @@ def download(report: Report, names: tuple[str, ...]) -> None:
         with _progress(report, checkpoint.name) as progress:
             place = downloads.download(checkpoint.name, progress)
         rows.append({"name": checkpoint.name, "path": str(place), "verified": checkpoint.sha256 is not None})
+        # After each one: an error in the next must not hide what is there.
         report.result({"checkpoints": rows}, [str(place)])
 
 
@@ -59,7 +60,7 @@ def verify(report: Report, names: tuple[str, ...]) -> None:
     for checkpoint in chosen:
         state, problem = "verified" if checkpoint.sha256 else _UNVERIFIED, None
         try:
-            checkpoints.checkpoint_path(checkpoint.name, afresh=True)
+            checkpoints.checkpoint_path(checkpoint.name, afresh=True)  # hashes the file even if it was verified before
         except CheckpointError as error:
             problems.append(error)
             state, problem = "missing" if isinstance(error, CheckpointNotFound) else "damaged", str(error)

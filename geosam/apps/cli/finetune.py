@@ -51,7 +51,7 @@ def finetune(report: Report, /, *, scene: str, polygons: str, output: Path, laye
     """
     from geosam.vector.polygons import read_polygons
 
-    labels = read_polygons(polygons, layer)
+    labels = read_polygons(polygons, layer)  # before the scene, whose embeddings take long
     report.warn(labels.notes)
     with opened_scene(report, scene, options) as opened, report.progress() as progress:
         tuned = api.finetune(opened, labels, output, progress=progress, **set_values(options))

@@ -1,20 +1,15 @@
-"""The `geosam` command: its sub-commands, and the one place where errors become exit codes."""
+"""The `geosam` command: its sub-commands, and the one place where a call ends."""
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
-import platform
 import shlex
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
-from functools import partial
-from typing import Final
 
 import click
 
@@ -24,16 +19,13 @@ from geosam.apps.cli.evaluate import evaluate
 from geosam.apps.cli.finetune import finetune
 from geosam.apps.cli.info import info
 from geosam.apps.cli.models import models
+from geosam.apps.cli.outcome import BROKEN_PIPE, outcome_of
 from geosam.apps.cli.preview import preview
-from geosam.apps.cli.report import Failure, Report
+from geosam.apps.cli.report import Report
 from geosam.apps.cli.segment import segment
 from geosam.apps.cli.signals import Signals
-from geosam.apps.cli.wording import Wording
 from geosam.apps.cli.worker import worker
-from geosam.errors import DiskFull, GeosamError, Interrupted, OutOfMemory, Terminated, UsageError
-
-#: Exit code that a shell reports for a program that SIGPIPE ended.
-BROKEN_PIPE: Final = 141
+from geosam.errors import DiskFull
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -55,13 +47,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that no encoding knows
     report, signals = Report(), Signals()
-    signals.install(lambda stop: report.close(*_outcome(stop, report)))
+    signals.install(lambda stop: report.close(*outcome_of(stop, report)))
     sys.exit(run(sys.argv[1:], report, signals))
-
-
-def _reworded(report: Report, text: str) -> str:
-    """Word a text of the library, if it names a parameter at all, for the command that runs."""
-    return Wording(cli, report.running).text(text) if "`" in text else text
 
 
 def run(args: Sequence[str], report: Report, signals: Signals) -> int:
@@ -70,16 +57,16 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
     However the call ends, it prints at most one error line and one JSON object.
     """
     report.command = shlex.join(["geosam", *args])
-    report.reworded = partial(_reworded, report)
+    report.root = cli
     error = _call(args, report)
     error = signals.received or error  # a library may have swallowed the interruption
     signals.settle()
     # click may find a wrong option before it reads --json.
     if isinstance(error, click.UsageError) and "--json" in args:
         report.json = True
-    exit_code, failure = _outcome(error, report)
     if report.debug and error is not None:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    exit_code, failure = outcome_of(error, report)
     try:
         report.close(exit_code, failure)
         sys.stdout.flush()
@@ -95,6 +82,7 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
 
 def _call(args: Sequence[str], report: Report) -> BaseException | None:
     """Run the command and return the error that ended it. Warnings and logs of other libraries are not shown."""
+    # Without a handler Python would print warnings of libraries itself.
     logging.getLogger().addHandler(logging.NullHandler())
     with warnings.catch_warnings(), report.logged():
         warnings.simplefilter("ignore")
@@ -106,55 +94,3 @@ def _call(args: Sequence[str], report: Report) -> BaseException | None:
         except BaseException as error:  # noqa: BLE001 - this is the boundary: every error ends here
             return error
     return None
-
-
-def _outcome(error: BaseException | None, report: Report) -> tuple[int, Failure | None]:
-    """Return the exit code of an error, and what is said about it."""
-    outcome: tuple[int, Failure | None]
-    match error:
-        case None:
-            outcome = 0, None
-        case BrokenPipeError():  # nobody reads stdout
-            outcome = BROKEN_PIPE, None
-        case Interrupted():
-            outcome = error.exit_code, Failure(_stopped(error, report), error.code)
-        case GeosamError():
-            text = Wording(cli, report.running).error(error)
-            outcome = error.exit_code, Failure(text, error.code, error.values)
-        case click.UsageError(ctx=ctx):
-            place = ctx.command_path if ctx else "geosam"
-            text = f"{error.format_message()} Try '{place} --help'."
-            outcome = UsageError.exit_code, Failure(text, UsageError().code)
-        case MemoryError():
-            cause = str(error) or "an allocation failed"
-            text = f"out of memory: {cause}. Lower --workers or --tile-size."
-            outcome = OutOfMemory.exit_code, Failure(text, OutOfMemory().code)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            place = error.filename or "the disk of the output or of temporary files"
-            text = f"no space left on device: {place}. Free some space and run again."
-            outcome = DiskFull.exit_code, Failure(text, DiskFull().code, {"path": place})
-        case _:
-            text = f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
-            outcome = GeosamError.exit_code, Failure(text, "internal-error", {"type": type(error).__name__})
-    return outcome
-
-
-def _stopped(error: Interrupted, report: Report) -> str:
-    ending = "terminated" if isinstance(error, Terminated) else "interrupted"
-    if not report.resumable:
-        return f"{ending}."
-    return f"{ending}. Finished tiles are kept: the same command continues from there."
-
-
-def _where(error: BaseException, report: Report) -> str:
-    """Write the traceback of an internal error to a file, unless it is shown, and say where it is."""
-    if report.debug:
-        return "This is a bug in geosam; please report it with the traceback above."
-    header = f"geosam {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    text = "\n".join([header, report.command, "", *traceback.format_exception(error)])
-    try:
-        with tempfile.NamedTemporaryFile("wb", prefix="geosam-crash-", suffix=".txt", delete=False) as file:
-            file.write(text.encode(errors="backslashreplace"))
-    except OSError:
-        return "This is a bug in geosam; please run again with --debug and report it."
-    return f"This is a bug in geosam; please report it with {file.name}."

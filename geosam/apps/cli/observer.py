@@ -25,7 +25,7 @@ class ReportingObserver(Observer):
 
     def progress(self, done: int, total: int) -> None:
         """Draw the progress. From now on the same call, made again, would continue."""
-        self._report.resumable = True
+        self._report.resumable = True  # the journal has a tile now
         if self._update is not None:
             self._update(done, total)
 

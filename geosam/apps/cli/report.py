@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from geosam.apps.cli.wording import Wording
 from geosam.apps.json_values import json_value
 
 
@@ -42,11 +43,20 @@ class Report:
         """Say that the same call, made again, continues where it stopped."""
         self.running: click.Command | None = None
         """Sub-command that runs, once its options are read."""
-        self.reworded: Callable[[str], str] = str
-        """Function that words a text of the library for this command line."""
+        self.root: click.Command | None = None
+        """The whole command, whose options the report names."""
         self._warnings: list[str] = []
         self._facts: dict[str, Any] = {}
         self._lines: list[str] = []
+
+    @property
+    def wording(self) -> Wording:
+        """Words of the running command."""
+        return Wording(self.root or click.Group(), self.running)
+
+    def reworded(self, text: str) -> str:
+        """Word a text of the library for the running command."""
+        return self.wording.text(text) if "`" in text else text
 
     def warn(self, texts: Iterable[str]) -> None:
         """Print each warning once, however many modules repeat it."""
@@ -65,6 +75,7 @@ class Report:
             else:
                 self.note(record.getMessage())
 
+        # A handler of our own, because that of `logging` would print where and how it likes.
         handler = logging.Handler()
         handler.emit = emit  # type: ignore[method-assign]
         logger, level = logging.getLogger("geosam"), logging.getLogger("geosam").level
@@ -78,7 +89,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """Print a note. ``--quiet`` and ``--json`` drop it."""
-        if not (self.quiet or self.json):
+        if not (self.quiet or self.json):  # a program that reads JSON reads no notes
             click.echo(_one_line(self.reworded(text)), err=True)
 
     def result(self, facts: Mapping[str, Any], lines: Iterable[str] = ()) -> None:
@@ -97,6 +108,7 @@ class Report:
         if self.json:
             error = {} if failure is None else {"error": failure.text, "code": failure.code, "values": failure.values}
             outcome = {**self._facts, "warnings": self._warnings, **error, "exit_code": exit_code}
+            # Whatever happened, a program finds one line and one object.
             self._lines = [json.dumps(json_value(outcome), allow_nan=False)]
         for line in self._lines:
             click.echo(line)

@@ -44,6 +44,7 @@ def segment(report: Report, /, *, scene: str, output: Path | None, **options: An
     from geosam.apps.cli.observer import reporting
 
     out = output or default_output(scene)
+    # Before the scene is opened: a run would replace the prompts.
     _check_distinct(out, options["prompts"])
     with opened_scene(report, scene, options) as opened:
         prompts = prompts_of_options(report, opened.geobox.crs, options)

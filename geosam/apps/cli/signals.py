@@ -41,7 +41,7 @@ class Signals:
     def install(self, last_words: Callable[[Interrupted], None]) -> None:
         """Listen from now on. `last_words` reports how the call ended if the main thread cannot do so in time."""
         receiver, wakeup = socket.socketpair()
-        wakeup.setblocking(False)
+        wakeup.setblocking(False)  # a handler in C writes to it and must not wait
         signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
         for number in _ERRORS:
             signal.signal(number, self._raise)
@@ -54,7 +54,7 @@ class Signals:
             signal.signal(number, signal.SIG_IGN)
 
     def _raise(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is None:
+        if self.received is None:  # a second Ctrl-C must not interrupt the cleaning up
             self.received = _ERRORS[signal.Signals(number)]()
             raise KeyboardInterrupt
 
@@ -62,7 +62,7 @@ class Signals:
         number = receiver.recv(1)[0]
         while number not in _ERRORS:
             number = receiver.recv(1)[0]
-        _end_workers()
+        _end_workers()  # now: the main thread may be waiting for one of them
         time.sleep(GRACE_S)
         error = _ERRORS[signal.Signals(number)]()
         if not self._settled:
@@ -75,6 +75,6 @@ class Signals:
 
 def _end_workers() -> None:
     """End the processes that `multiprocessing` started, if it was ever used."""
-    multiprocessing = sys.modules.get("multiprocessing")
+    multiprocessing = sys.modules.get("multiprocessing")  # not imported: there are no workers then
     for worker in multiprocessing.active_children() if multiprocessing else ():
         worker.kill()

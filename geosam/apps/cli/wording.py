@@ -26,9 +26,15 @@ _FIELDS: Final = {
     option.field: option.name for group in GROUPS.values() for option in group if option.field not in ("", "name")
 }
 
-#: Remedies by the code of an error, where the command line has a better one than the library. Fields are the error's
-#: values.
-REMEDIES: Mapping[str, str] = {}
+#: Remedies by the code of an error, where the command line has a better one than the library. Fields in braces are
+#: values of the error.
+REMEDIES: Mapping[str, str] = {
+    "prompts-without-crs": "Give their CRS, for example --prompt-crs EPSG:4326 for longitude and latitude.",
+    "prompt-crs-mismatch": "Give the CRS that the coordinates are in, --prompt-crs.",
+    "scene-crs-unknown": "Give a code, for example --crs EPSG:32633.",
+    "out-of-memory-at-task": "Use fewer --workers or a smaller --tile-size. The same command continues from there.",
+    "worker-died-twice": "Use fewer --workers or a smaller --tile-size. The same command continues from there.",
+}
 
 
 class Wording:
@@ -41,10 +47,12 @@ class Wording:
 
     def __init__(self, root: click.Command, running: click.Command | None = None) -> None:
         self._parameters: dict[str, click.Parameter] = {}
+        # The running command first: `polygons` is an option of one command and an argument of another.
         for command in (*([] if running is None else [running]), *_commands(root)):
             for parameter in command.params:
                 for name in _names(parameter):
                     self._parameters.setdefault(name, parameter)
+        # Fields last: `crs` is a field of prompts, too, but the name of the scene's option.
         for name, option in _FIELDS.items():
             if option in self._parameters:
                 self._parameters.setdefault(name, self._parameters[option])
@@ -70,7 +78,7 @@ class Wording:
 
 
 def _commands(root: click.Command) -> Iterator[click.Command]:
-    """The command and everything below it."""
+    """Yield the command and all commands below it."""
     yield root
     if isinstance(root, click.Group):
         for command in root.commands.values():
@@ -78,20 +86,20 @@ def _commands(root: click.Command) -> Iterator[click.Command]:
 
 
 def _names(parameter: click.Parameter) -> Iterator[str]:
-    """Names under which the library may know an option: its own, and those of its flags."""
+    """Yield the names under which the library may know an option: its own, and those of its flags."""
     yield str(parameter.name)
     for flag in parameter.opts:
         yield flag.lstrip("-").replace("-", "_")
 
 
 def _with_value(option: click.Parameter, value: str | None) -> str:
-    """The option as it is written on the command line."""
-    flag = max(option.opts, key=len)
+    """Return an option with its value, as a user writes it."""
+    flag = max(option.opts, key=len)  # --output, not -o
     if not value:
         return flag
     try:
         literal: Any = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError):  # the value is words: `window=xmin,ymin,xmax,ymax`
         return f"{flag} {value}"
     if literal is None or literal is False:
         return f"no {flag}"

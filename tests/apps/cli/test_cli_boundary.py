@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from calls import ENVIRONMENT, GEOSAM
 
 from geosam import errors
 from geosam.apps.cli import main as boundary
+from geosam.apps.cli import outcome
 from geosam.apps.cli.options.reporting import report_options
 
 
@@ -83,7 +85,7 @@ def test_warnings_and_lines_for_people_are_worded_and_facts_are_not(geosam, monk
     ],
 )
 def test_every_failure_has_a_code(error, code, failing, geosam, monkeypatch):
-    monkeypatch.setattr(boundary, "_where", lambda *_: "")
+    monkeypatch.setattr(outcome, "_where", lambda *_: "")
     failing(error)
     assert geosam("fail", "--json").json["code"] == code
 
@@ -184,6 +186,20 @@ def test_usage_errors_end_in_2_and_name_the_option(args, told, geosam):
     for option in (arg for arg in args if arg.startswith("--") and arg != "--nonsense"):
         assert option in done.error()
     assert "--help" in done.error()
+
+
+def test_the_help_of_every_command_loads_neither_numpy_nor_gdal_nor_proj():
+    code = (
+        "import sys; from geosam.apps.cli.main import cli, run; from geosam.apps.cli.report import Report; "
+        "from geosam.apps.cli.signals import Signals\n"
+        "for name in cli.commands: run([name, '--help'], Report(), Signals())\n"
+        "sys.exit(str(heavy) if (heavy := {'numpy', 'rasterio', 'pyproj', 'shapely'} & set(sys.modules)) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Usage: ") == len(boundary.cli.commands)
 
 
 def test_a_usage_error_is_json_as_well(geosam):

@@ -21,6 +21,7 @@ def opened_scene(report: Report, path: str, options: dict[str, Any]) -> Iterator
     """
     from geosam.scene import open_scene
 
+    # Opened here and not by the door, so that its warnings are read before a long run begins.
     opening = values_for(OPENING, {option.name: options.pop(option.name) for option in OPENING})
     with closing(open_scene(path, **opening)) as scene:
         report.warn(scene.warnings)

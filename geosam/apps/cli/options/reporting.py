@@ -25,6 +25,6 @@ def report_options(command: Command) -> Command:
 
 def _into_report(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     report = ctx.ensure_object(Report)
-    report.running = ctx.command
+    report.running = ctx.command  # click calls this for every command, with the flag or without
     if value:
         setattr(report, str(param.name), True)

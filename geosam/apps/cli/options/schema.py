@@ -52,9 +52,11 @@ def model_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 def _decorator(option: Option, text: str) -> Decorator:
     flag = _FLAGS.get(option.name, f"--{option.name.replace('_', '-')}")
     if option.kind == "flag":
+        # None would mean that the library decides; but a flag that is not there says no.
         return click.option(flag, option.name, is_flag=True, help=text)
     shown = option.absent if option.default is None else _shown(option.default)
     text = f"{text} [default: {shown}]" if shown and "[default" not in text else text
+    # Without a default of click's: a value that the user did not set must not hide the library's own.
     return click.option(flag, option.name, type=_type_of(option), metavar=option.form or None, help=text)
 
 

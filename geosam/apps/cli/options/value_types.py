@@ -23,7 +23,7 @@ class NumbersType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """Return the numbers. The function that uses them checks their meaning."""
-        if isinstance(value, tuple):
+        if isinstance(value, tuple):  # click may pass a value that is converted already
             return value
         count = self.name.count(",") + 1
         try:
@@ -68,6 +68,7 @@ class CrsType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> CRS:
         """Return the CRS, with x always easting or longitude."""
+        # Loading PROJ takes long, and a call without a CRS need not wait for it.
         from pyproj.exceptions import CRSError
 
         from geosam.geometry.geobox import map_crs
