@@ -34,7 +34,7 @@ COLUMNS = (
     Column("truncated", "bool", "truncated"),
 )
 #: Columns of a segmenter that declares classes; other outputs do not have them.
-CLASS_COLUMNS = (Column("class", "text", "class"), Column("class_score", "float", "class_scr"))
+CLASS_COLUMNS = (Column("class", "text", "class"), Column("class_score", "float", "class_scor"))
 
 
 def columns_of(segmenter: Segmenter) -> tuple[Column, ...]:

@@ -84,7 +84,7 @@ class Executor(Protocol):
 
 def split_into_batches(job: Job, tasks: Sequence[int], parallelism: int) -> list[tuple[int, ...]]:
     """Divide tasks into batches of the job's size, or smaller ones if some workers would get none."""
-    size = max(1, min(job.batch_size, -(-len(tasks) // parallelism)))
+    size = max(1, min(job.batch_size, -(-len(tasks) // parallelism)))  # rounded up
     return [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
 
 
@@ -108,7 +108,7 @@ def finish_batch(job: Job, batch: Sequence[int], prepared: Sequence[Any]) -> lis
     readable = [(task, data) for task, data in data_of.items() if not isinstance(data, SceneError)]
     with naming_memory_errors(job, batch):
         results = data_of | _finished(job, readable)
-    warnings = tuple(job.take_warnings())
+    warnings = tuple(job.take_warnings())  # now, because the job may live in another process
     return [Outcome(task, results[task], () if number else warnings) for number, task in enumerate(batch)]
 
 

@@ -145,10 +145,10 @@ class EmbedJob(_GridJob):
         return [json.dumps(self._state(item)).encode() for item in prepared]
 
     def _state(self, item: PreparedTile) -> Embedded:
-        if item.key is None:
+        if item.key is None:  # no valid pixel
             return Embedded(0, 0, 0)
         size = self.store.bytes_of(item.key)
-        if not size:
+        if not size:  # a store fails silently in a run, but its entries are the purpose of this job
             raise _not_kept(self.store)
         return Embedded(int(item.embedding is None), int(item.embedding is not None), size)
 

@@ -58,7 +58,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):  # `remove` may have closed the connection
             if not self._one("SELECT EXISTS (SELECT 1 FROM tasks)"):
                 self.remove()
         self._connection.close()
@@ -110,6 +110,7 @@ class Journal:
                 # The lock is the claim of this run on the output; the system lifts it when the process ends.
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("PRAGMA journal_mode = WAL")
+                # Safe against a kill; a power failure may lose the last tasks, which are computed again.
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN EXCLUSIVE")
                 connection.execute("COMMIT")
@@ -147,6 +148,7 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
+            # SQLite has no classes for these; its texts have been the same for decades.
             if "locked" in str(error):
                 raise LockHeld(
                     f"Another run is writing this output: {self._output}.",

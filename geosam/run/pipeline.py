@@ -172,6 +172,7 @@ class _Run:
         # Before the journal exists: a refused run leaves no file beside the output.
         check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=True, inputs=[Path(self.scene.path)])
         with Journal(self.out, self._identity(identity), restart=self.options.restart) as journal:
+            # A run that was killed after the move to the final name meets its own output.
             overwrite = self.options.overwrite or journal.published
             check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=overwrite)
             resumed = len(journal)

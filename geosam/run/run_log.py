@@ -43,7 +43,7 @@ class RunLog:
     def add_warnings(self, texts: Iterable[str]) -> None:
         """Keep warnings; the observer is told each text once."""
         for text in texts:
-            if text not in self._warnings:
+            if text not in self._warnings:  # several processes may meet the same trouble
                 self._warnings[text] = None
                 self.observer.warning(text)
 

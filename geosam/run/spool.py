@@ -62,7 +62,7 @@ class ObjectSpool:
         # A database without a name: SQLite moves it to a temporary file when it grows, which ends with the process.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA cache_size = -65536")
-        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")  # nobody reads the file after a crash
         self._db.executescript(_TABLES)
         self._db.execute("BEGIN")
 
@@ -131,7 +131,7 @@ class ObjectSpool:
 
 
 def _row(item: SceneObject, tie: str) -> tuple[Any, ...]:
-    x, y, _ = item.corners[0].tolist()
+    x, y, _ = item.corners[0].tolist()  # corners are ordered by row, so this is the first pixel
     outline = item.corners.tobytes()
     return (
         *(x, y, corners.area(item.corners), tie),

@@ -65,7 +65,7 @@ class EmbedSummary:
 
 def _as_json(summary: RunSummary | EmbedSummary) -> dict[str, Any]:
     plain = {Path: str, tuple: list}
-    values = {**asdict(summary), "seconds": round(summary.seconds, 3)}
+    values = {**asdict(summary), "seconds": round(summary.seconds, 3)}  # milliseconds are enough for people
     return {
         name: next((turn(value) for kind, turn in plain.items() if isinstance(value, kind)), value)
         for name, value in values.items()
