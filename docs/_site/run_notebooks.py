@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
@@ -23,8 +24,10 @@ def run(path: Path) -> None:
     """Execute a notebook in the target folder and write a copy with its outputs there."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(TARGET)}})
-    client.create_kernel_manager().transport = "ipc"  # no port
-    client.execute()
+    with TemporaryDirectory() as sockets:
+        manager = client.create_kernel_manager()
+        manager.transport, manager.ip = "ipc", f"{sockets}/kernel"  # files in place of ports
+        client.execute()
     nbformat.write(notebook, TARGET / path.name)
 
 
