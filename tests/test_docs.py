@@ -18,8 +18,6 @@ PAGES = sorted(
     for path in (ROOT / folder).glob("**/*.md" if folder == "docs" else "*.md")
 )
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-#: The door is on its way.
-PUBLIC = {*geosam.__all__, "segment", "session", "evaluate", "preview", "finetune", "models"}
 #: Files that the site makes of others; see docs/_site/pages.py.
 MADE_BY_THE_SITE = {"contributing.md", "design.md", "changelog.md", "model-card.md"}
 
@@ -120,7 +118,7 @@ def public_names_used(code):
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_python_in_the_texts_uses_public_names(page):
     for code in fences(page.read_text(encoding="utf-8"), "python"):
-        assert set(public_names_used(code)) <= PUBLIC, code
+        assert set(public_names_used(code)) <= set(geosam.__all__), code
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
@@ -130,7 +128,7 @@ def test_notebooks_are_kept_without_outputs_and_use_public_names(path):
     assert code
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     for cell in code:
-        assert set(public_names_used("".join(cell["source"]))) <= {*PUBLIC, "apps"}
+        assert set(public_names_used("".join(cell["source"]))) <= set(geosam.__all__)
 
 
 def test_the_three_notebooks_are_there():

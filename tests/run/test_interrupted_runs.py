@@ -99,6 +99,7 @@ def test_options_that_only_shape_the_output_may_change_on_resume(tmp_path, path)
     assert segment(path, out, layout="planar", min_area_m2=2).resumed_tiles == 3
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F05")
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_killed_worker_is_noticed_and_its_tiles_are_tried_once_more(tmp_path, path, times):
@@ -275,6 +276,7 @@ def killed_at(command, folder, seconds):
     return True
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_ends_soon_with_its_code_and_resumes(tmp_path, number):

@@ -124,6 +124,7 @@ def test_a_file_is_no_folder(tmp_path):
         open_scene(SCENES["north_up"](tmp_path) / "a.tif")
 
 
+@pytest.mark.serial
 @pytest.mark.fault("R08")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 def test_pipes_and_devices_are_refused_at_once(tmp_path):
@@ -206,6 +207,7 @@ def test_a_raster_in_a_folder_that_cannot_be_written(tmp_path):
         tmp_path.chmod(stat.S_IRWXU)
 
 
+@pytest.mark.serial
 @pytest.mark.fault("R71")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
 def test_an_interrupt_ends_one_large_read_soon(tmp_path):

@@ -142,6 +142,7 @@ def test_a_written_black_block_is_valid(tmp_path):
     assert whole(open_scene(write_scene(tmp_path / "a.tif", np.zeros((3, 40, 40), np.uint8)))).valid.all()
 
 
+@pytest.mark.serial
 @pytest.mark.fault("R49", "R50")
 def test_a_huge_sparse_scene_is_read_in_bounded_memory(tmp_path):
     import psutil

@@ -392,6 +392,7 @@ def test_a_million_polygons_in_bounded_memory(tmp_path, extension):
     assert (found or pyogrio.read_info(path, force_feature_count=True)["features"]) == 1_000_000
 
 
+@pytest.mark.serial
 @pytest.mark.fault("L04")
 @pytest.mark.parametrize("extension", [".gpkg", ".geojson", ".shp", ".parquet"])
 def test_memory_does_not_grow_with_the_features(tmp_path, extension):

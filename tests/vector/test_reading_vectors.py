@@ -125,6 +125,7 @@ def test_a_path_that_gdal_would_split_is_refused(tmp_path):
     refused(PromptError, path, "Rename")
 
 
+@pytest.mark.serial
 @pytest.mark.fault("R08")
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs")
 def test_a_fifo_does_not_hang(tmp_path):
@@ -193,6 +194,7 @@ def test_entities_that_multiply(tmp_path, root):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
+@pytest.mark.serial
 @pytest.mark.fault("P31")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.geojson", "p.gpkg"])

@@ -264,6 +264,7 @@ def long_run(tmp_path):
     return start
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F03", "F04")
 @pytest.mark.parametrize(
     ("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 2)]

@@ -45,6 +45,7 @@ def test_lower_ranks_go_first_and_a_task_may_wait_again():
     assert len(queue) == 0
 
 
+@pytest.mark.serial
 def test_what_nobody_waits_for_begins_when_nothing_else_comes_any_more():
     queue = FairQueue()
     queue.put(task("a", 1, rank=PATIENT))

@@ -79,6 +79,7 @@ def long_run(tmp_path_factory):
     return {"path": str(path), "model": MODEL, "running": {"tile_size": 48, "overlap": 24}}
 
 
+@pytest.mark.serial
 def test_a_cancelled_run_stops_within_a_second_and_goes_on_there_next_time(shared_worker, long_run, tmp_path):
     request = {**long_run, "out": str(tmp_path / "out.gpkg")}
     number = shared_worker.send("run", **request)

@@ -36,6 +36,7 @@ def test_a_model_is_loaded_ahead_of_the_first_click():
     client.stop()
 
 
+@pytest.mark.serial
 @pytest.mark.fault("L07")
 def test_sixteen_clients_share_one_embedding_and_none_waits_three_times_as_long(worker, scene_path):
     scene = worker.ask("open", path=str(scene_path))
@@ -62,6 +63,7 @@ def test_sixteen_clients_share_one_embedding_and_none_waits_three_times_as_long(
         worker.reply(key)
 
 
+@pytest.mark.serial
 @pytest.mark.fault("L06", "L09")
 def test_a_thousand_clicks_are_all_answered_in_order_and_nothing_grows(worker, scene_path):
     scene = worker.ask("open", path=str(scene_path))

@@ -207,6 +207,7 @@ def test_what_somebody_puts_there_during_the_download_is_kept(server, folder, mo
     assert (folder / "tiny.pth.corrupt").read_bytes() == b"mine"
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F03")
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (9, -9)], ids=["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_signal_leaves_a_part_that_the_same_command_goes_on_with(number, code, start, server, folder):

@@ -122,6 +122,7 @@ def peak_memory(path):
     return float(done.stdout)
 
 
+@pytest.mark.serial
 @pytest.mark.fault("C18")
 def test_a_zip_bomb_is_refused_before_memory_is_taken(tmp_path):
     path = saved(tmp_path / "bomb.pth", {"a": torch.zeros(2**25)})
