@@ -152,7 +152,7 @@ class _Sight:
 
 
 class Session:
-    """Interactive segmentation of one scene by one model; serves any number of threads.
+    """Interactive segmentation of one scene by one model. Threads may share it, as they may share a segmenter.
 
     Args:
         scene: what is looked at; drafts reach into its region.

@@ -67,3 +67,5 @@ class Family:
     """Returns the name of the model to which a file of weights belongs, None for files of other families."""
     load_file: Callable[[TensorFile, ComputeRequest], Segmenter] | None = None
     """Loads the model of a file that `recognise` has recognised."""
+    rank: int = 10
+    """Place in the list of models: families with lower ranks come first, and look at a file of weights first."""

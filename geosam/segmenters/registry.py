@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geosam import segmenters
 from geosam.errors import CheckpointMismatch, DeviceUnavailable, GeosamError, ModelError, UnknownModel, UsageError
 from geosam.segmenters.family import ComputeRequest, Family, ModelInfo
 from geosam.segmenters.segmenter import Embeds
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Extensions of files that hold weights.
 WEIGHTS = (".pth", ".pt", ".safetensors")
-#: Folders of geosam's own families, in the order in which they are listed and asked for a file.
-_OWN = ("lite", "regions", "threshold", "sam")
 
 
 class Registry(Mapping[str, ModelInfo]):
@@ -66,7 +65,12 @@ class Registry(Mapping[str, ModelInfo]):
 
     @cached_property
     def _own(self) -> dict[str, Family]:
-        families: list[Family] = [import_module(f"geosam.segmenters.{folder}.family").FAMILY for folder in _OWN]
+        # a new folder with a module `family` is found here, so that adding one changes no other file
+        folders = {path.parent.name for place in segmenters.__path__ for path in Path(place).glob("*/family.py")}
+        families: list[Family] = [
+            import_module(f"{segmenters.__name__}.{folder}.family").FAMILY for folder in sorted(folders)
+        ]
+        families.sort(key=lambda family: family.rank)
         return {name: family for family in families for name in family.models}
 
     @property

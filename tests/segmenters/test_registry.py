@@ -3,8 +3,10 @@ import sys
 
 import pytest
 
+from geosam import segmenters
 from geosam.errors import CheckpointNotFound, DeviceUnavailable, UnknownModel, UsageError
-from geosam.segmenters.registry import load_segmenter, registry
+from geosam.segmenters.family import ComputeRequest
+from geosam.segmenters.registry import Registry, load_segmenter, registry
 from geosam.segmenters.segmenter import Segmenter
 from geosam.segmenters.weights.manifest import manifest
 
@@ -64,6 +66,40 @@ def test_options_of_networks_are_refused_for_other_models(name, parameter, value
         load_segmenter(name, **{parameter: value})
     assert caught.value.exit_code == 2
     assert caught.value.code == "model-is-no-network"
+
+
+def test_a_folder_beside_the_others_adds_a_family_without_a_change_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "bright").mkdir()
+    (tmp_path / "bright" / "__init__.py").write_text("")
+    (tmp_path / "bright" / "family.py").write_text(
+        "from geosam.segmenters.family import Family, ModelInfo\n"
+        "def load(name, request): return name, request.device\n"
+        "FAMILY = Family('bright', {'bright': ModelInfo('bright areas')}, load)\n"
+    )
+    monkeypatch.setattr(segmenters, "__path__", [*segmenters.__path__, str(tmp_path)])
+    extended = Registry()
+    assert list(extended) == [*registry, "bright"]
+    assert extended["bright"].description == "bright areas"
+    family = extended.family_of("bright")
+    assert family.load("bright", ComputeRequest("cpu")) == ("bright", "cpu")
+    assert family.recognise(None) is None
+    assert family.load_file is None
+
+
+def test_every_family_is_listed_once_and_its_names_belong_to_it():
+    names = [name for family in registry.families for name in family.models]
+    assert names == list(registry)
+    assert all(registry.family_of(name).models[name] is registry[name] for name in registry)
+    with pytest.raises(KeyError):
+        registry.family_of("sam9")
+
+
+def test_facts_about_checkpoints_are_those_of_the_manifest():
+    for name, checkpoint in manifest.items():
+        assert (registry[name].licence, registry[name].size_bytes) == (checkpoint.licence, checkpoint.bytes)
+        assert registry[name].backends == ("torch", "openvino")
+    assert registry["geosam_lite"].licence == "Apache-2.0"
+    assert all(registry[name].backends == () for name in PLAIN)
 
 
 def test_listing_the_models_imports_none_of_them():

@@ -48,4 +48,5 @@ FAMILY: Final = Family(
     load=_load,
     recognise=_recognise,
     load_file=_load_file,
+    rank=0,
 )

@@ -21,4 +21,5 @@ FAMILY: Final = Family(
     name="regions",
     models={"regions": ModelInfo("regions of even colour, merged step by step; needs no weights")},
     load=_load,
+    rank=1,
 )

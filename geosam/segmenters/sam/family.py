@@ -60,4 +60,5 @@ FAMILY: Final = Family(
     load=_load,
     recognise=_recognise,
     load_file=_load_file,
+    rank=3,
 )

@@ -21,4 +21,5 @@ FAMILY: Final = Family(
     name="threshold",
     models={"threshold": ModelInfo("areas of exactly equal colour, for flat pictures and tests")},
     load=_load,
+    rank=2,
 )
