@@ -39,7 +39,7 @@ class PluginGui:
         self.workbench.message.connect(self._show_message)
         self.workbench.tool.hint_changed.connect(self._show_hint)
         self.toolbar = iface.addToolBar("geosam")
-        self.toolbar.setObjectName("geosam_toolbar")
+        self.toolbar.setObjectName("geosam_toolbar")  # QGIS stores its place under this name
         self._add_actions()
         iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.workbench.dock)
 
@@ -66,7 +66,7 @@ class PluginGui:
 
     def show_diagnosis(self) -> None:
         """Show the state of the worker, with buttons to install or to choose another one."""
-        self._drop_diagnosis()
+        self._drop_diagnosis()  # a new one shows the present state
         self._diagnosis = DiagnosisDialog(self.client, self._iface.mainWindow())
         self._diagnosis.show()
 

@@ -98,17 +98,17 @@ class WorkerClient(QObject):
         self._worker: WorkerProcess | None = None
         self._initialized: dict[str, Any] | None = None
         self._waiting: dict[int, _Waiting] = {}
-        self._unsent: dict[int, None] = {}
+        self._unsent: dict[int, None] = {}  # a set that keeps the order of the requests
         self._scenes: dict[str, _Opening] = {}
         self._stopping: dict[WorkerProcess, str] = {}
         self._last_id = 0
         self._deaths: list[Death] = []
         self._refusal = ""
         self._closed = False
-        self._answered.connect(_call)
+        self._answered.connect(_call)  # as a slot, so that an exception in a callback stops nothing else
         application = QCoreApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self._quit)
+            application.aboutToQuit.connect(self._quit)  # no callback may start a worker after that
 
     @property
     def is_running(self) -> bool:
@@ -169,7 +169,7 @@ class WorkerClient(QObject):
         if obstacle:
             self._fail_soon(id_, GONE, obstacle)
             return id_
-        self._withdraw(stream)
+        self._withdraw(stream)  # only here: a request that failed above must not end older ones
         self._unsent[id_] = None
         self._send()
         return id_
@@ -186,13 +186,13 @@ class WorkerClient(QObject):
 
         Call it before every request that names a scene: the id is valid only in the present process.
         """
-        key = json.dumps([path, options], sort_keys=True, default=str)
+        key = json.dumps([path, options], sort_keys=True, default=str)  # options are a dict, which cannot be a key
         opening = self._scenes.get(key)
         if opening is None:
             opening = self._scenes[key] = _Opening()
             finish = partial(self._opened, key, opening)
             self.request("open", {"path": path, "options": options}, finish, finish)
-        if opening.answer is not None:
+        if opening.answer is not None:  # later, as for a scene that is not open yet
             QTimer.singleShot(0, partial(self._answered.emit, on_ready, opening.answer))
         else:
             opening.waiting.append((on_ready, on_error))
@@ -200,7 +200,7 @@ class WorkerClient(QObject):
     def forget_scene(self, path: str) -> None:
         """Open this raster again with the next request; its file may have changed."""
         for key, opening in list(self._scenes.items()):
-            if json.loads(key)[0] == path and opening.answer is not None:
+            if json.loads(key)[0] == path and opening.answer is not None:  # one on its way reads the new file anyway
                 del self._scenes[key]
 
     def stop(self) -> None:
@@ -226,7 +226,7 @@ class WorkerClient(QObject):
         worker.heard.connect(self._heard)
         worker.writable.connect(self._send)
         worker.ended.connect(self._ended)
-        self.destroyed.connect(worker.stop)
+        self.destroyed.connect(worker.stop)  # a client may be deleted with its dialog
         self._last_id = id_ = self._last_id + 1
         self._waiting[id_] = _Waiting(self._initialize, self._not_initialized, "", b"")
         worker.start()
@@ -275,6 +275,7 @@ class WorkerClient(QObject):
             self._fail_soon(id_, protocol.SUPERSEDED, tr("A newer request took its place."))
 
     def _send(self) -> None:
+        # a line in the pipe cannot be withdrawn, so the pipe gets few at a time
         while self._initialized and self._worker and self._unsent and self._worker.has_room:
             id_ = next(iter(self._unsent))
             del self._unsent[id_]
@@ -287,7 +288,7 @@ class WorkerClient(QObject):
             self.notified.emit(message.method, message.params)
             return
         waiting = self._waiting.pop(message.id, None) if isinstance(message.id, int) else None
-        if waiting is None:
+        if waiting is None:  # an answer to a request that has ended already
             return
         if message.error is None:
             self._answered.emit(waiting.on_result, message.result)
@@ -307,7 +308,7 @@ class WorkerClient(QObject):
 
     def _ended(self, ending: Ending) -> None:
         worker = self.sender()
-        if worker is not self._worker:
+        if worker is not self._worker:  # it was stopped, and its requests have ended
             self.stopped.emit(self._stopping.pop(worker, ""))
             return
         self._worker = None
@@ -333,7 +334,7 @@ class WorkerClient(QObject):
         QTimer.singleShot(0, partial(self._answered.emit, waiting.on_error, WorkerFailure(code, message)))
 
     def _fail_all(self, message: str) -> None:
-        unanswered, self._waiting = self._waiting, {}
+        unanswered, self._waiting = self._waiting, {}  # callbacks may send new requests
         self._unsent.clear()
         self._scenes.clear()
         self._initialized = None

@@ -61,7 +61,7 @@ def worker_environment(system: QProcessEnvironment | None = None) -> QProcessEnv
     environment = QProcessEnvironment(system or QProcessEnvironment.systemEnvironment())
     for name in dropped(environment):
         environment.remove(name)
-    for name, value in {**ADDED, **proxy_variables()}.items():
+    for name, value in {**ADDED, **proxy_variables()}.items():  # the proxy of QGIS wins: the user has set it here
         environment.insert(name, value)
     home = _home_of_qgis(environment.value("OSGEO4W_ROOT", ""), Path(sys.base_prefix))
     if home is not None:
@@ -104,7 +104,7 @@ def proxy_variables() -> dict[str, str]:
         "HTTPS_PROXY": address,
         "NO_PROXY": ",".join(["localhost", "127.0.0.1", *excluded]),
     }
-    return {**values, **{name.lower(): value for name, value in values.items()}}
+    return {**values, **{name.lower(): value for name, value in values.items()}}  # curl reads `http_proxy` only
 
 
 def _home_of_qgis(root: str, prefix: Path) -> Path | None:

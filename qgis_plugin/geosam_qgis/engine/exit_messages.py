@@ -56,7 +56,7 @@ def explain_versions(worker_version: object, program: str) -> str:
 
 
 def _explain_exit(ending: Ending, program: str) -> str:
-    imports = _IMPORT.findall(ending.stderr)
+    imports = _IMPORT.findall(ending.stderr)  # the last one is the cause that ended the worker
     if imports:
         problem = tr("An import failed in the worker's environment ({}): {}.")
         return f"{problem.format(program, imports[-1].rstrip('. '))} {_remedy()}"

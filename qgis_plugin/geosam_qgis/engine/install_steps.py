@@ -89,7 +89,7 @@ class Program(InstallStep):
         process.setArguments(arguments)
         process.setProcessEnvironment(environment)
         process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
-        process.setStandardInputFile(QProcess.nullDevice())
+        process.setStandardInputFile(QProcess.nullDevice())  # an installer that asks must not wait for ever
         process.readyReadStandardOutput.connect(self._read)
         process.errorOccurred.connect(self._failed)
         process.finished.connect(self._finished)
@@ -109,7 +109,7 @@ class Program(InstallStep):
         if not pid:
             return
         if sys.platform == "win32":
-            killer = QProcess(self)
+            killer = QProcess(self)  # QProcess.kill would leave the children alive
             killer.start("taskkill", ["/T", "/F", "/PID", str(pid)])
         elif self._leads_group and _is_leader(pid):
             os.killpg(pid, signal.SIGKILL)
@@ -124,7 +124,7 @@ class Program(InstallStep):
 
     def _read(self) -> None:
         text = bytes(self._process.readAllStandardOutput()).decode(errors="replace")
-        *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
+        *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")  # progress bars end in \r
         self._print(lines)
 
     def _print(self, lines: Sequence[str]) -> None:

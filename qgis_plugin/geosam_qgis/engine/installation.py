@@ -150,7 +150,7 @@ class Installation(QObject):
             raise InstallError(tr("{} is neither a file nor a folder.").format(source))
         self._root.mkdir(parents=True, exist_ok=True)
         free, needed = shutil.disk_usage(self._root).free, NEEDED[self._plan.gpu]
-        if free < needed:
+        if free < needed:  # a warning only: the estimate is rough
             line = tr("{:.1f} GB are free in {}, about {:.1f} GB may be necessary.")
             self.progressed.emit(line.format(free / 1e9, self._root, needed / 1e9))
 
@@ -172,6 +172,7 @@ class Installation(QObject):
         )
 
     def _run(self, command: list[str], base: Candidate) -> Work:
+        # the log may go into a report, so it gets no password
         self.progressed.emit("> " + " ".join(_without_password(word) for word in command))
         outcome = yield Program(command, self._environment, leader="" if base.is_uv else base.program)
         if not outcome.ok:
@@ -187,6 +188,7 @@ class Installation(QObject):
     def _installer(self, base: Candidate) -> list[str]:
         python = str(interpreter_in(self._folder))
         if base.is_uv:
+            # wheels only: few users have a compiler
             return [base.program, "pip", "install", "--no-progress", "--python", python, "--only-binary", ":all:"]
         flags = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--only-binary", ":all:"]
         return [python, "-m", "pip", "install", *flags]
@@ -227,7 +229,7 @@ def _activate(folder: Path) -> None:
     """Use this environment from now on."""
     note = folder.with_name(f"{CURRENT}.new")
     note.write_text(folder.name, encoding="utf-8")
-    note.replace(folder.with_name(CURRENT))
+    note.replace(folder.with_name(CURRENT))  # atomic: there is always one complete file
 
 
 def _without_password(word: str) -> str:

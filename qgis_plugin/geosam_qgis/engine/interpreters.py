@@ -54,7 +54,7 @@ def candidates(named: str, system: QProcessEnvironment) -> Iterator[Candidate]:
     folders = list(dict.fromkeys([*tool_folders(), *searched, *_python_folders()]))
     newest_first = [f"3.{minor}" for minor in range(TOO_NEW[1] - 1, OLDEST[1] - 1, -1)]
     launcher = Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "py.exe"
-    yield from _existing(folders, ["uv"])
+    yield from _existing(folders, ["uv"])  # first: it can download a Python of the right version
     if sys.platform == "win32" and launcher.is_file():
         yield from (Candidate(str(launcher), (f"-{version}",)) for version in newest_first)
     yield from _existing(folders, [*(f"python{version}" for version in newest_first), "python3", "python"])

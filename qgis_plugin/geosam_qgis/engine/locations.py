@@ -74,11 +74,12 @@ def search_order(settings: Settings) -> Iterator[Location]:
 
 def command_of(path: str, source: str) -> WorkerCommand | None:
     """Return the worker at a path: a geosam program, a Python interpreter, or the folder of an environment."""
-    place = Path(path.strip().strip('"')).expanduser()
+    place = Path(path.strip().strip('"')).expanduser()  # Windows copies paths with quotes
     if place.is_dir():
         return next(filter(None, (command_of(str(inner), source) for inner in _inside(place) if inner.is_file())), None)
     if not (place.is_file() and os.access(place, os.X_OK)):
         return None
+    # a link to `python3.12` is a Python as well
     is_python = place.stem.lower().startswith(("python", "pypy"))
     return WorkerCommand(str(place), ("-m", "geosam", "worker") if is_python else ("worker",), source)
 
@@ -94,7 +95,7 @@ def own_environment() -> str:
         name = (environments() / CURRENT).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-    return str(environments() / Path(name).name) if name else ""
+    return str(environments() / Path(name).name) if name else ""  # `name` alone: a damaged file leads nowhere else
 
 
 def interpreter_in(environment: Path) -> Path:

@@ -54,7 +54,7 @@ class WorkerProcess(QObject):
     def __init__(self, command: WorkerCommand) -> None:
         application = QCoreApplication.instance()
         is_main_thread = application is not None and application.thread() == QThread.currentThread()
-        super().__init__(application if is_main_thread else None)
+        super().__init__(application if is_main_thread else None)  # Qt wants a parent of the same thread
         self._lines = protocol.Lines()
         self._inbox: deque[bytes | Ending] = deque()
         self._stderr = b""
@@ -94,7 +94,7 @@ class WorkerProcess(QObject):
 
     def send(self, line: bytes) -> None:
         """Write a line into the pipe without waiting."""
-        if self._process.isWritable() and not self._stopping:
+        if self._process.isWritable() and not self._stopping:  # the pipe is closed after `shutdown`
             self._process.write(line)
 
     def stop(self) -> None:
@@ -157,6 +157,7 @@ class WorkerProcess(QObject):
         self._process.kill()
 
     def _read_stderr(self) -> None:
+        # only the end: a library may print for days
         self._stderr = (self._stderr + bytes(self._process.readAllStandardError()))[-KEPT_STDERR:]
 
     def _wrote(self, _count: int) -> None:
@@ -170,7 +171,7 @@ class WorkerProcess(QObject):
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read_stderr()
-        self._read()
+        self._read()  # the last data may come together with the end
         self._inbox.append(Ending(self._reason(status), code, self._process.errorString(), self.stderr))
         self._deliver()
 

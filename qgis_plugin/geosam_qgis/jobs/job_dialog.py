@@ -69,7 +69,7 @@ class JobDialog(QDialog):
         self.extent.setCurrentIndex(EXTENTS.index(extent))
         self.resolution = _amount(0.0, tr(" m"), 3)
         self.model = QComboBox()
-        self.model.setEditable(True)
+        self.model.setEditable(True)  # for the path of a file of weights
         self.model.addItems(list(MODELS))
         self.model.setCurrentText(JobSettings().model or JobSettings().panel_model)
         self.layout_choice = QComboBox()
@@ -123,6 +123,7 @@ class JobDialog(QDialog):
         if isinstance(job, str):
             self.problem.setText(job)
             return
+        # a file with other layers is not replaced by an oversight
         if Path(job.out).exists() and job.out != self._to_replace:
             self._to_replace = job.out
             self.problem.setText(tr("{} exists. Press OK again to replace it.").format(job.out))

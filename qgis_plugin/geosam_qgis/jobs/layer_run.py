@@ -79,7 +79,7 @@ class LayerRun(QObject):
         self._patience.timeout.connect(self._client.stop)
         self._task: ProgressTask | None = ProgressTask(tr("geosam: segment {}").format(self._name))
         self._task.cancelled.connect(self.cancel)
-        self._task.taskCompleted.connect(self._forget_task)
+        self._task.taskCompleted.connect(self._forget_task)  # the task manager deletes it
         self._task.taskTerminated.connect(self._forget_task)
 
     @property
@@ -90,7 +90,7 @@ class LayerRun(QObject):
     def start(self) -> None:
         """Start the run; `ended` follows."""
         QgsApplication.taskManager().addTask(self._task)
-        QgsProject.instance().cleared.connect(self._leave_project)
+        QgsProject.instance().cleared.connect(self._leave_project)  # layers go with their project
         job, source = self._job, source_of(self._job.layer)
         if isinstance(source, RasterSource):
             resolution = {"resolution": job.resolution_m} if job.resolution_m else {}
@@ -108,7 +108,7 @@ class LayerRun(QObject):
         self._cancelled = True
         if self._request is not None:
             self._client.cancel(self._request)
-            self._patience.start()
+            self._patience.start()  # a tile may take long, but not for ever
         elif self._picture is not None:
             self._picture.cancel()
 
@@ -180,7 +180,7 @@ class LayerRun(QObject):
         result = result_layer(self._job.out)
         project, temporary = QgsProject.instance(), self._stream.layer if self._stream is not None else None
         node = project.layerTreeRoot().findLayer(temporary.id()) if temporary is not None else None
-        project.addMapLayer(result, node is None)
+        project.addMapLayer(result, node is None)  # at the top only if there is no place to take over
         if node is not None:
             group = node.parent()
             group.insertLayer(group.children().index(node), result)

@@ -50,7 +50,7 @@ def transformed(
         projected.transform(QgsCoordinateTransform(source, target, QgsProject.instance()))
     except QgsCsException:
         raise _nowhere(source, target) from None
-    if not projected.boundingBox().isFinite():
+    if not projected.boundingBox().isFinite():  # PROJ gives infinity without an error for some places
         raise _nowhere(source, target)
     return projected
 

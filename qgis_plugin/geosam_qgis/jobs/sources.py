@@ -42,7 +42,7 @@ def source_of(layer: QgsRasterLayer) -> RasterSource | UnusableLayer:
         return UnusableLayer(tr("{} cannot be read. Check the layer's source.").format(name), exportable=False)
     if not layer.crs().isValid():
         return UnusableLayer(tr("{} has no CRS. Set it in the layer's properties.").format(name), exportable=False)
-    if layer.providerType() != "gdal":
+    if layer.providerType() != "gdal":  # only GDAL has files that the worker can open, too
         return UnusableLayer(tr("{} comes from a service, not from a file.").format(name), exportable=True)
     path = _path_of(layer.source())
     if path is None:

@@ -39,7 +39,7 @@ class StreamedLayer(QObject):
 
     def __init__(self, name: str, crs: QgsCoordinateReferenceSystem) -> None:
         layer = QgsVectorLayer("MultiPolygon", name, "memory")
-        super().__init__(layer)
+        super().__init__(layer)  # so it ends with the layer, which may outlive the run
         self.count = 0
         """Number of objects from the worker."""
         self._queue: deque[dict[str, Any]] = deque()
@@ -116,7 +116,7 @@ class StreamedLayer(QObject):
 def _feature(layer: QgsVectorLayer, item: dict[str, Any]) -> QgsFeature:
     geometry = QgsGeometry()
     geometry.fromWkb(base64.b64decode(item["wkb"]))
-    geometry.convertToMultiType()
+    geometry.convertToMultiType()  # the layer takes nothing else
     feature = QgsFeature(layer.fields())
     feature.setGeometry(geometry)
     feature.setAttributes([item[name] for name in _FIELDS])

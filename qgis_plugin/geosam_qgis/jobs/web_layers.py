@@ -45,6 +45,7 @@ class Picture:
     def __init__(self, path: str, task: QgsRasterFileWriterTask, ready: OnReady, failed: OnFailed) -> None:
         self._path, self._task, self._ready, self._failed = path, task, ready, failed
         self._over = False
+        # a failure emits two of these
         task.writeComplete.connect(lambda _path: self._end())
         task.errorOccurred.connect(lambda *_code: self._end())
         task.taskTerminated.connect(self._end)
@@ -137,6 +138,7 @@ def frame_of(layer: QgsRasterLayer, extent: QgsRectangle, resolution_m: float) -
     if part.isEmpty():
         return tr("{} has no data here.").format(layer.name())
     size = resolution_m / metres_per_unit(layer.crs(), part.center())
+    # without the tolerance, rounding errors would add a row or a column
     width, height = (max(1, math.ceil(length / size - 1e-6)) for length in (part.width(), part.height()))
     if width * height > MAX_PIXELS:
         text = tr(
@@ -151,7 +153,7 @@ def metres_per_unit(crs: QgsCoordinateReferenceSystem, place: QgsPointXY) -> flo
     """Return the ground metres of one unit of a CRS at a place: the geometric mean of east and north."""
     measure = QgsDistanceArea()
     measure.setSourceCrs(crs, QgsProject.instance().transformContext())
-    measure.setEllipsoid("EPSG:7030")
+    measure.setEllipsoid("EPSG:7030")  # WGS 84, whatever the ellipsoid of the project
     step = 1e-3 if crs.isGeographic() else 10.0
     east = measure.measureLine(place, QgsPointXY(place.x() + step, place.y()))
     north = measure.measureLine(place, QgsPointXY(place.x(), place.y() + step))
@@ -161,7 +163,7 @@ def metres_per_unit(crs: QgsCoordinateReferenceSystem, place: QgsPointXY) -> flo
 def _pipe(layer: QgsRasterLayer) -> QgsRasterPipe:
     """Return the service and its colours, without the user's changes of brightness and contrast."""
     pipe = QgsRasterPipe()
-    pipe.set(layer.dataProvider().clone())
+    pipe.set(layer.dataProvider().clone())  # a thread must not share it with the map
     pipe.set(layer.renderer().clone())
     return pipe
 
@@ -171,7 +173,7 @@ def _problem(path: str) -> str:
     picture = QgsRasterLayer(path, "picture")
     if not picture.isValid():
         return tr("The picture could not be written: {}. Check the disk.").format(path)
-    if picture.bandCount() < _ALPHA:
+    if picture.bandCount() < _ALPHA:  # without alpha, no part is transparent
         return ""
     block = picture.dataProvider().block(_ALPHA, picture.extent(), _SAMPLE, _SAMPLE)
     if any(bytes(block.data())):

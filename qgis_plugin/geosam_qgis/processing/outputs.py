@@ -42,6 +42,7 @@ def direct_path(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], c
     """Return the path as :func:`output_file` does, and let QGIS load the file if the user has chosen that."""
     if not output_file(parameters, context):
         return ""
+    # this call also registers the file for loading
     return str(algorithm.parameterAsOutputLayer(parameters, OUTPUT, context))
 
 
@@ -63,7 +64,9 @@ def to_sink(
         QgsProcessingException: the output cannot be made or written.
     """
     layer = QgsVectorLayer(path, Path(path).stem, "ogr")
-    columns = [index for index in range(len(layer.fields())) if layer.fields()[index].name() != "fid"]
+    columns = [
+        index for index in range(len(layer.fields())) if layer.fields()[index].name() != "fid"
+    ]  # the sink numbers features
     fields = QgsFields()
     for index in columns:
         fields.append(layer.fields()[index])

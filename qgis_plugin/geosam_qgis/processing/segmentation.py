@@ -185,6 +185,7 @@ class SegmentationAlgorithm(GeosamAlgorithm):
         try:
             summary = call_worker("run", request.params(), feedback)
         except QgsProcessingException:
+            # a temporary output has no path to continue with
             if path and feedback.isCanceled():
                 feedback.pushInfo(
                     tr("Finished tiles are kept. Run the algorithm again with the same output to continue from there.")

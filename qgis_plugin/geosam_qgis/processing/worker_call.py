@@ -72,7 +72,7 @@ class _Call:
         """Wait for the answer, and return it."""
         self._request = self._client.request(method, params, self._done, self._failed)
         self._timer.start()
-        if not self._answered:
+        if not self._answered:  # a failure may come before the loop runs
             self._loop.exec(_WITHOUT_USER)
         self._timer.stop()
         if self._failure is None:
@@ -84,7 +84,7 @@ class _Call:
     def close(self) -> None:
         """Stop the worker, and wait until its process has ended."""
         self._client.stopped.connect(self._loop.quit)
-        self._client.stop()
+        self._client.stop()  # its memory, also on the GPU, is free only after the end of the process
         QTimer.singleShot(ENDING_MS, self._loop.quit)
         if self._client.is_ending:
             self._loop.exec(_WITHOUT_USER)

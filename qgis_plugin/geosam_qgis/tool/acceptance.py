@@ -55,7 +55,7 @@ def accept(
     if area < min_area_m2:
         text = tr("The object is too small: {area:.1f} m², expected at least {minimum:g} m². Lower the minimum area.")
         raise AcceptanceError(text.format(area=area, minimum=min_area_m2))
-    parts = parts_for(answer, layer)
+    parts = parts_for(answer, layer)  # before the layer becomes editable: a failure must not change it
     make_editable(layer)
     values = attributes_for(answer, layer)
     feature = revised.feature if revised is not None else None
@@ -63,7 +63,7 @@ def accept(
     is_changed = feature is None or _change(layer, feature.id(), parts[0], values)
     added = _add(layer, parts if feature is None else parts[1:], values) if is_changed else None
     if added is None:
-        layer.destroyEditCommand()
+        layer.destroyEditCommand()  # undoes the parts that were added
         raise AcceptanceError(
             tr("The layer {name} refused the object. Choose another output layer.").format(name=layer.name())
         )
@@ -94,7 +94,7 @@ def parts_for(answer: WorkerAnswer, layer: QgsVectorLayer) -> list[QgsGeometry]:
                 name=layer.name()
             )
         )
-    return sorted(parts, key=lambda part: -part.area())
+    return sorted(parts, key=lambda part: -part.area())  # the largest part keeps the feature that is revised
 
 
 def make_editable(layer: QgsVectorLayer) -> None:

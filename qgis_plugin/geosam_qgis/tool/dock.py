@@ -111,7 +111,7 @@ class Dock(QDockWidget):
     def show_models(self, models: list[dict[str, Any]]) -> None:
         """Show the models of the worker; models without weights are disabled, with the reason as a tool tip."""
         preferred = self.model_name or DockSettings().model
-        self.model.blockSignals(True)
+        self.model.blockSignals(True)  # the settings keep the user's choice while the list is empty
         self.model.clear()
         items = self.model.model()
         for number, model in enumerate(models):
@@ -131,7 +131,7 @@ class Dock(QDockWidget):
 
     def show_granularity(self, granularity: str) -> None:
         """Show the level of detail that was chosen with a key."""
-        self.granularity.blockSignals(True)
+        self.granularity.blockSignals(True)  # the draft has this level already
         self.granularity.setCurrentIndex(self.granularity.findData(granularity))
         self.granularity.blockSignals(False)
 
@@ -212,5 +212,5 @@ def _amount(unit: str, value: float, step: float) -> QDoubleSpinBox:
     box.setSuffix(unit)
     box.setSpecialValueText(tr("none"))
     box.setValue(value)
-    box.setKeyboardTracking(False)
+    box.setKeyboardTracking(False)  # one request for a number, not one for each digit
     return box

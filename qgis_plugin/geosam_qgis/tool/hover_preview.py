@@ -111,7 +111,7 @@ class HoverPreview(QObject):
         if not isinstance(source, RasterSource) or not options.model or not self._client.is_running:
             return
         if draft is None or draft == self._requested or self._is_waiting:
-            return
+            return  # one at a time: the cursor is faster than the worker
         self._requested, self._is_waiting, serial = draft, True, self._serial
 
         def failed(_failure: WorkerFailure | None = None) -> None:
@@ -155,7 +155,7 @@ class HoverPreview(QObject):
             self._windows[str(window)] = window_polygon(window)
         else:
             self._windows.pop(str(window), None)
-            self._requested = None  # the model has seen one more window
+            self._requested = None  # the model has seen one more window, so the same place may have an answer now
             self._ask()
 
     def _forget(self) -> None:

@@ -56,7 +56,7 @@ class SegmentTool(QgsMapTool):
         self._pressed: QPoint | None = None
         self._button = Qt.MouseButton.NoButton
         self._is_drag = False
-        self._timer = QTimer(self)
+        self._timer = QTimer(self)  # a pan or a zoom changes the extent many times
         self._timer.setSingleShot(True)
         self._timer.setInterval(STILL_MS)
         self._timer.timeout.connect(self._look_ahead)
@@ -132,10 +132,11 @@ class SegmentTool(QgsMapTool):
     def canvasReleaseEvent(self, event: QgsMapMouseEvent) -> None:
         """End a click or a drag, which becomes a step of the draft."""
         start, was_drag = self._pressed, self._is_drag
+        # another button than the pressed one ends nothing
         if start is None or event.button() != self._button:
             return
         self._pressed, self._is_drag = None, False
-        point = self.toMapCoordinates(start)
+        point = self.toMapCoordinates(start)  # where the button went down: the hand moves a little
         if was_drag:
             self._add_box(self._corners(start, event.pos()))
         elif event.button() == Qt.MouseButton.RightButton:

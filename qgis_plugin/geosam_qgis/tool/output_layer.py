@@ -89,7 +89,7 @@ def new_layer(path: Path, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
     options.driverName, options.layerName, options.fileEncoding = "GPKG", path.stem, "UTF-8"
     context = QgsProject.instance().transformContext()
     writer = QgsVectorFileWriter.create(str(path), fields, QgsWkbTypes.Type.MultiPolygon, crs, context, options)
-    problem = writer.errorMessage()
+    problem = writer.errorMessage()  # read before the writer is gone
     del writer  # closes the file
     layer = QgsVectorLayer(f"{path}|layername={path.stem}", path.stem, "ogr")
     if problem or not layer.isValid() or not layer.startEditing():

@@ -85,6 +85,7 @@ def feature_at(layer: QgsVectorLayer, point: QgsPointXY, crs: QgsCoordinateRefer
     geometry = QgsGeometry.fromPointXY(position)
     nearby = QgsFeatureRequest(QgsRectangle(position, position).buffered(1e-12 + abs(position.x()) * 1e-12))
     candidates = [feature for feature in layer.getFeatures(nearby) if feature.geometry().contains(geometry)]
+    # the smallest: a roof inside a parcel is meant, not the parcel
     return min(candidates, key=lambda feature: feature.geometry().area(), default=None)
 
 
@@ -108,6 +109,7 @@ def outline_draft(layer: QgsVectorLayer, feature: QgsFeature) -> Draft:
         for polygon in geometry.asMultiPolygon()
         for ring in polygon
     ]
+    # holes need no mark: an inner ring is a hole by its place
     return Draft(crs_text(layer.crs())).with_mask(rings)
 
 

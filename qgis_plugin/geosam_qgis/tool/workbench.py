@@ -137,7 +137,7 @@ class Workbench(QObject):
         except ProjectionError as error:
             self.message.emit(str(error), True)
             return
-        box.scale(2.0)
+        box.scale(2.0)  # with its surroundings
         self._canvas.setExtent(box)
         self._canvas.refresh()
 
@@ -228,6 +228,7 @@ class Workbench(QObject):
     def _choose_raster(self, layer: QgsRasterLayer | None) -> None:
         if layer is not None and layer.id() not in self._watched:
             self._watched.add(layer.id())
+            # a layer becomes usable when the user sets its CRS
             layer.crsChanged.connect(lambda: self._choose_raster(self.dock.raster_layer))
         source = source_of(layer) if layer is not None else None
         reason = source if isinstance(source, UnusableLayer) else None
