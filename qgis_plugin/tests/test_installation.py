@@ -123,7 +123,7 @@ def test_an_environment_is_made_from_a_folder_of_wheels_tried_and_found(profile,
     assert find_worker() == again.commands[0] != old
 
 
-@pytest.mark.parametrize("at", ["Making", "> ", "Looking in links", "Trying"])
+@pytest.mark.parametrize("at", ["Making", "> ", "Looking in links", "Testing"])
 def test_cancelling_at_any_moment_leaves_nothing(profile, tmp_path, wait, at):
     wheel(tmp_path / "wheels")
     attempt = Attempt(tmp_path / "wheels")

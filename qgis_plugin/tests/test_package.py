@@ -81,6 +81,11 @@ def test_the_lists_of_texts_are_up_to_date():
         assert path.read_text(encoding="utf-8") == translations.up_to_date(path)
 
 
+def test_every_text_has_a_german_translation():
+    german = translations.translated(package.PLUGIN / "i18n" / "geosam_de.ts")
+    assert [text for text in translations.texts() if text not in german] == []
+
+
 def test_translations_keep_the_places_of_values():
     for path in package.PLUGIN.glob("i18n/*.ts"):
         for text, translation in translations.translated(path).items():

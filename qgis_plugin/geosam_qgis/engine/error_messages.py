@@ -59,7 +59,7 @@ def _raster_labels() -> dict[str, str]:
         "crs": tr("CRS of the raster layer"),
         "device": tr("Device"),
         "encoding": tr("Encoding of the prompt layer"),
-        "granularity": tr("A prompt means"),
+        "granularity": tr("Level of detail of a prompt"),
         "label": tr("Field label"),
         "layer": tr("Name of the layer in the file"),
         "model": tr("Model"),
@@ -79,7 +79,7 @@ def _result_labels() -> dict[str, str]:
     return {
         "allow_partial": tr("Leave out parts that cannot be read"),
         "fill_holes_m2": tr("Fill holes up to"),
-        "iou": tr("IoU that makes a match"),
+        "iou": tr("Minimum IoU of a match"),
         "layout": tr("Layout"),
         "min_area_m2": tr("Minimum area"),
         "min_predicted_iou": tr("Minimum predicted IoU of a mask"),

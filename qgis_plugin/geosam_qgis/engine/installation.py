@@ -127,7 +127,7 @@ class Installation(QObject):
         command = command_of(str(self._folder), tr("the plugin's own environment"))
         if command is None:
             raise InstallError(tr("{} has no program geosam after the installation.").format(self._folder))
-        self.progressed.emit(tr("Trying the worker."))
+        self.progressed.emit(tr("Testing the worker."))
         outcome = yield WorkerTrial(command)
         if not outcome.ok:
             raise InstallError(tr("The new worker does not work. {}").format(outcome.text))

@@ -28,10 +28,6 @@
         <translation>Ein Polygon steht für</translation>
     </message>
     <message>
-        <source>A prompt means</source>
-        <translation>Eine Vorgabe meint</translation>
-    </message>
-    <message>
         <source>An import failed in the worker's environment ({}): {}.</source>
         <translation>In der Umgebung des Workers ({}) ist ein Import fehlgeschlagen: {}.</translation>
     </message>
@@ -412,10 +408,6 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Installieren…</translation>
     </message>
     <message>
-        <source>IoU that makes a match</source>
-        <translation>IoU, ab der zwei zueinander passen</translation>
-    </message>
-    <message>
         <source>Its last message: {}</source>
         <translation>Seine letzte Meldung: {}</translation>
     </message>
@@ -460,6 +452,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Detailstufe</translation>
     </message>
     <message>
+        <source>Level of detail of a prompt</source>
+        <translation>Detailstufe einer Vorgabe</translation>
+    </message>
+    <message>
         <source>Level of detail of prompts without the field granularity. With auto, the model chooses.</source>
         <translation>Detailstufe von Vorgaben ohne das Feld granularity. Bei auto wählt das Modell.</translation>
     </message>
@@ -482,6 +478,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>Mean best IoU of reference objects</source>
         <translation>Mittlere beste IoU der Referenzobjekte</translation>
+    </message>
+    <message>
+        <source>Minimum IoU of a match</source>
+        <translation>Kleinste IoU eines Paars</translation>
     </message>
     <message>
         <source>Minimum area</source>
@@ -692,8 +692,8 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
         <translation>Trefferquote der Umrisse</translation>
     </message>
     <message>
-        <source>Recent objects (click: show, double click: go on with it)</source>
-        <translation>Letzte Objekte (Klick: zeigen, Doppelklick: damit weitermachen)</translation>
+        <source>Recent objects (click: show, double click: continue)</source>
+        <translation>Letzte Objekte (Klick: zeigen, Doppelklick: fortsetzen)</translation>
     </message>
     <message>
         <source>Reference</source>
@@ -818,6 +818,10 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>Stretch</source>
         <translation>Streckung</translation>
+    </message>
+    <message>
+        <source>Testing the worker.</source>
+        <translation>Der Worker wird geprüft.</translation>
     </message>
     <message>
         <source>The CRS of {} is {}, but its file has {}. Reset the CRS of the layer, or assign it to the file.</source>
@@ -990,10 +994,6 @@ Felder mit einer Bedeutung: object_id fasst mehrere Vorgaben zu einem Objekt zus
     <message>
         <source>Try again</source>
         <translation>Noch einmal</translation>
-    </message>
-    <message>
-        <source>Trying the worker.</source>
-        <translation>Der Worker wird ausprobiert.</translation>
     </message>
     <message>
         <source>Under-segmentation</source>

@@ -82,7 +82,7 @@ class Evaluate(GeosamAlgorithm):
         within = QgsProcessingParameterFeatureSource(self.WITHIN, tr("Compare only within"), polygons, optional=True)
         self.add(within, tr("Areas in which the reference is complete."))
         double = QgsProcessingParameterNumber.Type.Double
-        self.add(QgsProcessingParameterNumber(self.IOU, tr("IoU that makes a match"), double, 0.5, False, 0, 1))
+        self.add(QgsProcessingParameterNumber(self.IOU, tr("Minimum IoU of a match"), double, 0.5, False, 0, 1))
         tolerance = QgsProcessingParameterNumber(
             self.TOLERANCE, tr("Tolerance of outlines (metres)"), double, None, True, 0
         )

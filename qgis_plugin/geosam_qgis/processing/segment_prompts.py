@@ -54,7 +54,9 @@ class SegmentPrompts(SegmentationAlgorithm):
         self.add(QgsProcessingParameterFeatureSource(self.PROMPTS, tr("Prompt layer"), kinds))
         encodings = [tr("box: the object in its bounding box"), tr("mask: the object with about this outline")]
         self.add(QgsProcessingParameterEnum(self.POLYGONS, tr("A polygon stands for"), encodings, False, 0))
-        detail = QgsProcessingParameterEnum(self.GRANULARITY, tr("A prompt means"), list(GRANULARITIES), False, 0)
+        detail = QgsProcessingParameterEnum(
+            self.GRANULARITY, tr("Level of detail of a prompt"), list(GRANULARITIES), False, 0
+        )
         self.add(detail, tr("Level of detail of prompts without the field granularity. With auto, the model chooses."))
         outside = QgsProcessingParameterBoolean(self.SKIP_OUTSIDE, tr("Leave out prompts outside the raster"), False)
         self.add(outside)

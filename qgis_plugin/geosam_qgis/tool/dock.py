@@ -175,7 +175,7 @@ class Dock(QDockWidget):
         self.actions_row.insertWidget(0, self.tool_button)
         whole.addLayout(self.actions_row)
         whole.addLayout(form)
-        whole.addWidget(QLabel(tr("Recent objects (click: show, double click: go on with it)")))
+        whole.addWidget(QLabel(tr("Recent objects (click: show, double click: continue)")))
         whole.addWidget(self.recent, 1)
         whole.addLayout(bottom)
         self.setWidget(inside)
