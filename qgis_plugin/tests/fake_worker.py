@@ -37,7 +37,8 @@ def say(text):
 def initialize(request, modes):
     number = 99 if "other-version" in modes else protocol.VERSION
     if "refuses" in modes:
-        return protocol.failure(request.id, protocol.REFUSED, "no", {"protocol": 99})
+        values = {"protocol": request.params["protocol"], "expected": 99}
+        return protocol.failure(request.id, protocol.REFUSED, "no", {"code": "protocol-mismatch", "values": values})
     greeting = {"protocol": number, "geosam": "0.0.0", "pid": os.getpid(), "models": []}
     return protocol.result(request.id, {**greeting, "asked": request.params, "environment": dict(os.environ)})
 

@@ -10,6 +10,7 @@ from answers import Answers
 from qgis.core import QgsGeometry, QgsPointXY
 from qgis.PyQt.QtCore import QByteArray
 
+from geosam_qgis import protocol
 from geosam_qgis.draft import Draft
 
 
@@ -71,3 +72,12 @@ def test_a_thousand_clicks_are_answered_once_each_and_in_order(client, wait, sce
         wait(lambda n=number: len(order) > n - 20)
     wait(lambda: len(order) == 1000, 120)
     assert order == list(range(1000))
+
+
+def test_a_real_worker_of_another_protocol_is_named_with_both_numbers(client, answers, wait, monkeypatch):
+    monkeypatch.setattr(protocol, "VERSION", 2)
+    client.request("status", {}, answers.results.append, answers.failures.append)
+    wait(lambda: answers, 120)
+    sentence = "uses protocol 1, this plugin uses protocol 2. Update the worker: the package geosam-toolkit."
+    assert sentence in answers.failures[0].message
+    assert not client.is_running

@@ -245,8 +245,10 @@ class WorkerClient(QObject):
 
     def _not_initialized(self, failure: WorkerFailure) -> None:
         if failure.code != GONE:  # a dead worker was handled already, and the next one may be running
-            worker_version = (failure.data or {}).get("protocol")
-            self._give_up(explain_versions(worker_version, self._program) if worker_version else failure.message)
+            facts = failure.data or {}
+            is_mismatch = facts.get("code") == "protocol-mismatch" and isinstance(facts.get("values"), dict)
+            reason = explain_versions(facts["values"].get("expected"), self._program) if is_mismatch else ""
+            self._give_up(reason or failure.message)
 
     def _give_up(self, reason: str) -> None:
         """Stop a worker that lives, but cannot be used."""
@@ -262,10 +264,8 @@ class WorkerClient(QObject):
         worker.writable.disconnect(self._send)
         self._stopping[worker] = reason
         worker.stop()
-        closed, self._closed = (
-            self._closed,
-            True,
-        )  # a callback that sends another request must not start the next worker
+        # a callback that sends another request must not start the next worker
+        closed, self._closed = self._closed, True
         self._fail_all(message)
         self._closed = closed
 
