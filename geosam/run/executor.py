@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Job(Protocol):
-    """Computation of tasks, which are numbers. Picklable."""
+    """Computation of tasks, which are numbers.
+
+    A job is picklable. `finish` and `take_warnings` are called by one thread at a time: an executor with several
+    threads gives each of them a copy.
+    """
 
     @property
     def batch_size(self) -> int:
@@ -45,21 +49,22 @@ class Job(Protocol):
 
 
 class Outcome(NamedTuple):
-    """End of one task."""
+    """Result of one task, or its error."""
 
     task: int
     """Number of the task."""
     result: bytes | SceneError
     """Result of the task, or the error of its part of the raster."""
     warnings: tuple[str, ...] = ()
-    """Warnings since the last outcome of the same batch."""
+    """Warnings of a batch; its first outcome has them."""
 
 
 class Executor(Protocol):
     """Computes the tasks of a job.
 
-    An executor also sets how many threads a library may use in each of its processes, because it alone knows how many
-    processes share a machine.
+    A new executor divides the tasks with :func:`split_into_batches`, and calls :func:`prepare_batch` and
+    :func:`finish_batch` for each batch, in any process. An executor also sets how many threads a library may use in
+    each of its processes, because it alone knows how many processes share a machine.
     """
 
     @property

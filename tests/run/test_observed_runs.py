@@ -9,7 +9,6 @@ from known_answers import flat_scene
 from scenes import write_scene
 
 from geosam.errors import UnreadableScene
-from geosam.geometry.geobox import Window
 from geosam.geometry.tiles import TileGrid
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.observer import Callbacks, Observer
@@ -160,23 +159,6 @@ def test_embedding_reports_tiles_and_the_warnings_of_its_summary(tmp_path, scene
     assert len(seen.windows) == TILES
     assert tuple(seen.warnings) == summary.warnings
     assert "damaged" in seen.warnings[0]
-
-
-def test_callbacks_call_what_they_have_and_nothing_else():
-    calls = []
-    nothing = Callbacks()
-    everything = Callbacks(
-        lambda *values: calls.append(values),
-        lambda *values: calls.append(values),
-        lambda *values: calls.append(values),
-        lambda *values: calls.append(values),
-    )
-    for observer in (Observer(), nothing, everything):
-        observer.progress(1, 2)
-        observer.window(Window(0, 0, 1, 1), "known")
-        observer.objects([])
-        observer.warning("careful")
-    assert calls == [(1, 2), (Window(0, 0, 1, 1), "known"), ([],), ("careful",)]
 
 
 def test_the_log_of_a_run_keeps_different_warnings_in_their_order():
