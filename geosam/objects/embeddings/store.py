@@ -17,7 +17,6 @@ import math
 import os
 import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +27,7 @@ from safetensors.numpy import load, save
 
 from geosam.errors import UsageError
 from geosam.objects.embeddings.key import FORMAT
-from geosam.packing import plain
+from geosam.packing import plain, whole_file
 from geosam.segmenters.segmenter import Embedding
 
 if TYPE_CHECKING:
@@ -238,17 +237,10 @@ def _is_foreign(name: str) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Put a file under its name as a whole; the temporary file lies beside it, for no rename leaves a file system."""
+    """Write a file whole or not at all. A file that a power failure damages is noticed by its checksum."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with whole_file(path) as draft:
+        draft.write_bytes(data)
 
 
 def _encoded(key: str, embedding: Embedding) -> bytes:

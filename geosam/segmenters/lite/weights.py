@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +19,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from geosam.errors import CheckpointMismatch, CheckpointNotFound
+from geosam.packing import whole_file
 from geosam.segmenters.lite.encoder import EncoderShape
 from geosam.segmenters.lite.model import LiteModel
 from geosam.segmenters.weights.containers import AGAIN, refusal, safetensors_metadata
@@ -83,17 +81,8 @@ def save(model: LiteModel, path: Path, metadata: Mapping[str, str] | None = None
     facts = {**(metadata or {}), **dict(zip(_OWN, own, strict=True))}
     data = to_bytes(tensors, {_FACTS: json.dumps(facts, sort_keys=True)})
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with whole_file(path, synced=True) as draft:
+        draft.write_bytes(data)
 
 
 def load(path: Path) -> LiteModel:

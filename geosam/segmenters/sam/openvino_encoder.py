@@ -102,6 +102,7 @@ def _keep(network: openvino.Model, converted: Path) -> None:
     """Write the network under its final name at once, or not at all; without it the next start takes longer."""
     try:
         converted.parent.mkdir(parents=True, exist_ok=True)
+        # The network is two files that belong together, so a folder is renamed and not a file.
         made = Path(tempfile.mkdtemp(dir=converted.parent, prefix=".converting-"))
         try:
             openvino.save_model(network, made / "encoder.xml", compress_to_fp16=False)

@@ -144,6 +144,7 @@ def _claim(work: Path) -> Path:
     """Return a file of this process alone, which begins with the part of an interrupted download if there is one."""
     # Without working locks another process may still write to the part that is claimed here. That does no harm: it
     # writes the same bytes to the same places, and finds its name gone in the end.
+    # What has arrived outlives a failure, so that the next try continues it; other drafts of files are removed.
     part = work / f"{uuid.uuid4().hex}.part"
     for left in sorted(filter(_size, work.glob("*.part")), key=_size, reverse=True):
         with contextlib.suppress(FileNotFoundError):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import platformdirs
 
 from geosam.errors import CheckpointNotFound, UnreadableCheckpoint
+from geosam.packing import whole_file
 from geosam.segmenters.weights.containers import incomplete
 from geosam.segmenters.weights.file_kind import Kind, kind_of
 from geosam.segmenters.weights.manifest import Checkpoint, manifest, official
@@ -209,11 +210,6 @@ def remember(path: Path, sha256: str) -> None:
     """Record the right hash of a file in geosam's own folder."""
     if path.parent != checkpoint_folder():
         return
-    record = _record_path(path)
-    draft = record.with_name(f"{record.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # without a record the file is hashed every time
-        try:
-            draft.write_text(json.dumps(_identity(path, sha256)), encoding="utf-8")
-            draft.replace(record)
-        finally:
-            draft.unlink(missing_ok=True)
+    # Without a record the file is hashed every time.
+    with contextlib.suppress(OSError), whole_file(_record_path(path)) as draft:
+        draft.write_text(json.dumps(_identity(path, sha256)), encoding="utf-8")

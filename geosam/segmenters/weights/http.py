@@ -16,6 +16,7 @@ import requests
 
 from geosam._version import __version__
 from geosam.errors import DiskFull
+from geosam.packing import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -186,6 +187,5 @@ def _begin(part: Path, url: str, answer: requests.Response, total: int | None) -
     validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
     if validator and total:
         note = {"url": url, "validator": validator, "total": total}
-        draft = _note_path(part).with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(note), encoding="utf-8")
-        draft.replace(_note_path(part))
+        with whole_file(_note_path(part)) as draft:
+            draft.write_text(json.dumps(note), encoding="utf-8")

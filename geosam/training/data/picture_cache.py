@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geosam.packing import whole_file
 from geosam.training.samples import LabelledPicture
 
 if TYPE_CHECKING:
@@ -17,10 +18,8 @@ def cached_picture(path: Path, make: Callable[[], LabelledPicture]) -> LabelledP
     """Read the picture in the file `path` (.npz); make and write it first if the file does not exist."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part.npz")
-        np.savez_compressed(temporary, **vars(make()))
-        # An interrupted run leaves no half-written picture under the final name.
-        temporary.replace(path)
+        with whole_file(path) as draft, draft.open("xb") as file:  # numpy would change a name without .npz
+            np.savez_compressed(file, **vars(make()))
     with np.load(path) as columns:
         fields: dict[str, Any] = {name: columns[name] for name in columns.files}
     return LabelledPicture(**fields | {name: fields[name].item() for name in ("name", "gsd")})

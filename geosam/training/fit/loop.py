@@ -212,6 +212,7 @@ def fit(trainer: Trainer[Any], batches: Iterator[Sequence[Batch]], folder: Path,
 
 def save(trainer: Trainer[Any], folder: Path) -> None:
     """Write the state to a folder; the file is complete or not there."""
+    # One process writes here, and a state may have gigabytes: under a fixed name, a killed run leaves one part at most.
     part = folder / f"{STATE}.part"
     torch.save(trainer.state(), part)
     part.replace(folder / STATE)
