@@ -31,7 +31,8 @@ def test_a_failed_block_leaves_what_was_there(tmp_path, error, begun):
                 draft.write_bytes(b"half")
             raise error
 
-    pytest.raises(error, fail)
+    with pytest.raises(error):
+        fail()
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 

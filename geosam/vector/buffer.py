@@ -1,4 +1,4 @@
-"""Spool: features waiting, compressed, beside the output they will become."""
+"""Features that wait for their format, compressed, beside the output."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Rows of a batch read from a spool; fixed, so that no output's bytes depend on the size of the batches appended.
+#: Rows of a batch that is read; fixed, so that the bytes of an output do not depend on the size of appended batches.
 ROWS = 4096
 
 
-class Spool:
-    """An Arrow stream on disk: appended to batch by batch, then read as often as needed."""
+class FeatureBuffer:
+    """Arrow stream on disk: features are appended in batches, then read as often as needed."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
@@ -30,11 +30,11 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # of a spool that nobody will read; end() reports for the others
+        with contextlib.suppress(OSError):  # after a failure nobody reads the file; else end() has reported it
             self._file.close()
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Add a batch."""
+        """Append a batch."""
         self._waiting.append(batch)
         if sum(waiting.num_rows for waiting in self._waiting) >= ROWS:
             rows = pa.Table.from_batches(self._waiting).combine_chunks()
@@ -43,7 +43,7 @@ class Spool:
             self._waiting = rows.slice(full).to_batches()
 
     def end(self) -> None:
-        """No more batches: complete the file."""
+        """Complete the file; no batch can be appended afterwards."""
         if self._waiting:
             self._stream.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
         self._stream.close()

@@ -1,4 +1,4 @@
-"""Every refusal of an output that can be made before the model runs."""
+"""Checks that refuse an output before the model runs, and check the finished file."""
 
 from __future__ import annotations
 
@@ -27,29 +27,32 @@ if TYPE_CHECKING:
 def check_output(
     path: Path, crs: CRS, columns: Sequence[Column], *, overwrite: bool, inputs: Sequence[Path] = ()
 ) -> None:
-    """Refuse an output that could not be written, or should not be; an empty result is written on trial.
+    """Refuse an output that cannot or must not be written. To be sure, write an empty result beside it.
 
     Args:
-        path: The output.
+        path: the output.
         crs: CRS of the scene.
-        columns: The attributes.
-        overwrite: Whether an existing output may be replaced.
-        inputs: Files that are read and must not be overwritten.
+        columns: the attributes.
+        overwrite: True to allow that an existing output is replaced.
+        inputs: files that are read and must not be overwritten.
 
     Raises:
-        UnknownFormat: No format has this extension.
-        UsageError: The output is one of the inputs.
-        OutputExists: It exists and `overwrite` is not set.
-        ExportError: The folder or the file cannot be written, or the format cannot hold the CRS or the columns.
-        DiskFull: No space is left in the folder.
-        LockHeld: Another run is writing this output.
+        UnknownFormat: no format has this extension.
+        UsageError: the output is one of the inputs.
+        OutputExists: the output exists and `overwrite` is not set.
+        ExportError: the folder or the file cannot be written, or the format cannot hold the CRS or the columns.
+        DiskFull: no space is left in the folder.
+        LockHeld: another run is writing this output.
     """
     form = format_of(path)
     final = Path(os.path.realpath(path))
     for source in inputs:
         if source.exists() and final.exists() and source.samefile(final):
             raise UsageError(
-                f"the output is an input: {path}: same file as {source}, another wanted. Rename the output"
+                f"the output is an input: {path}: found the same file as {source}, expected another one.",
+                remedy="Rename the output.",
+                code="output-is-input",
+                source=str(source),
             )
     check_existing(final, overwrite=overwrite)
     check_folder(final)
@@ -59,11 +62,11 @@ def check_output(
 
 
 def check_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace what must not be replaced.
+    """Refuse an output that exists and must not be replaced.
 
     Raises:
-        OutputExists: The file exists and `overwrite` is not set.
-        ExportError: It is no regular file, or read-only.
+        OutputExists: the file exists and `overwrite` is not set.
+        ExportError: it is no regular file, or read-only.
     """
     with failures_reported(path):
         if not path.exists():
@@ -71,13 +74,23 @@ def check_existing(path: Path, *, overwrite: bool) -> None:
         mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise ExportError(f"the output is {kind}: {path}: {stat.filemode(mode)}, a file wanted. Choose another output")
+        raise ExportError(
+            f"the output is {kind}: {path}: found {stat.filemode(mode)}, expected a file.",
+            remedy="Choose another output.",
+            code="output-no-file",
+        )
     if not overwrite:
-        raise OutputExists(f"the output exists: {path}: a file, none wanted. Pass --overwrite or choose another output")
+        raise OutputExists(
+            f"the output exists: {path}: found a file, expected none.",
+            remedy="Use `overwrite=True` or choose another output.",
+            code="output-exists",
+            path=str(path),
+        )
     if not mode & 0o222 or not os.access(path, os.W_OK):
         raise ExportError(
-            f"the output is read-only: {path}: mode {stat.filemode(mode)}, a writable file wanted. "
-            "Change its permissions or choose another output"
+            f"the output is read-only: {path}: found mode {stat.filemode(mode)}, expected a writable file.",
+            remedy="Change its permissions or choose another output.",
+            code="output-read-only",
         )
 
 
@@ -97,46 +110,65 @@ def check_folder(path: Path) -> None:
 
 
 def check_facts(form: Format, target: Target, made: Path, count: int) -> None:
-    """Read a finished file again and compare.
+    """Read a finished file again, and compare the number of features and the CRS.
+
+    Args:
+        form: format of the file.
+        target: description of the output, for its CRS and its name in messages.
+        made: the finished file, still in its staging folder.
+        count: number of features that were written.
 
     Raises:
-        ExportError: It does not hold `count` features, or not in the CRS in which they were written.
+        ExportError: the file does not hold `count` features, or has another CRS than the one written.
     """
-    found, crs = form.facts(made, target.layer)
-    if found != count:
+    features, crs = form.facts(made, target.layer)
+    if features != count:
         raise ExportError(
-            f"the finished file is not complete: {target.path}: {found} features, {count} wanted. "
-            "Nothing was replaced; check the disk and run again"
+            f"the finished file is not complete: {target.path}: found {features} features, expected {count}.",
+            remedy="Nothing was replaced; check the disk and run again.",
+            code="output-incomplete",
+            features=features,
+            expected=count,
         )
-    wanted = WGS84 if form.wgs84 else target.crs
-    if crs is None or not crs.to_2d().equals(wanted.to_2d(), ignore_axis_order=True):
-        back = repr(crs.name) if crs else "nothing"
+    expected = WGS84 if form.wgs84 else target.crs
+    # Heights and the order of axes are no difference: features are flat, and every format puts x first.
+    if crs is None or not crs.to_2d().equals(expected.to_2d(), ignore_axis_order=True):
         raise ExportError(
-            f"{form.name} cannot hold this CRS: {target.path}: {wanted.name!r} reads back as {back}, the same wanted. "
-            "Choose GeoPackage or GeoParquet, or warp the scene"
+            f"{form.name} cannot hold this CRS: {target.path}: found {crs.name if crs else 'no CRS'!r} when read back, "
+            f"expected {expected.name!r}.",
+            remedy="Choose GeoPackage or GeoParquet, or warp the scene.",
+            code="format-cannot-hold-crs",
+            format=form.name,
         )
 
 
 def _check_fit(form: Format, path: Path, crs: CRS, columns: Sequence[Column]) -> None:
     if form.wgs84 and not reaches_wgs84(crs):
         raise ExportError(
-            f"{form.name} needs longitude and latitude: {path}: CRS {crs.name!r} cannot reach WGS84, one that does "
-            "wanted. Choose GeoPackage (.gpkg), which keeps the scene's CRS"
+            f"{form.name} needs longitude and latitude: {path}: found CRS {crs.name!r}, which cannot reach WGS84, "
+            "expected one that can.",
+            remedy="Choose GeoPackage (.gpkg), which keeps the scene's CRS.",
+            code="format-needs-wgs84",
+            format=form.name,
         )
     if form.through_gdal and "!" in os.path.realpath(path.parent):
         raise ExportError(
-            f"GDAL reads '!' in a path as an archive: {path}: folder {path.parent}, one without '!' wanted. "
-            "Choose another folder"
+            f"GDAL reads '!' in a path as an archive: {path}: found folder {path.parent}, expected one without '!'.",
+            remedy="Choose another folder.",
+            code="output-path-with-archive-mark",
         )
     if form.short_names and len(columns) > MAX_FIELDS:
         raise ExportError(
-            f"too many columns for a {form.name}: {path}: {len(columns)}, at most {MAX_FIELDS} wanted. "
-            "Choose GeoPackage (.gpkg)"
+            f"too many columns for a {form.name}: {path}: found {len(columns)}, expected at most {MAX_FIELDS}.",
+            remedy="Choose GeoPackage (.gpkg).",
+            code="too-many-columns",
+            columns=len(columns),
+            most=MAX_FIELDS,
         )
 
 
 def _try_empty(form: Format, target: Target) -> None:
-    """Write an empty result beside the output and read it again: folder, CRS and columns are tried at once."""
+    """Write an empty result beside the output and read it again, which tries folder, CRS and columns at once."""
     names, _ = plan_names(target.columns, short=form.short_names)
     with Staging(target.path) as staging, failures_reported(target.path):
         alone = replace(target, path=staging.folder / target.path.name)  # not beside the layers of an existing file

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 def write(folder: Path, features: Features) -> list[Path]:
     """Write a FlatGeobuf file.
 
-    Dates come back as date-times: the format knows no dates. Its index takes up to 100 bytes of memory a feature.
+    The format has no dates; they come back as date-times. GDAL needs up to 100 bytes of memory per feature for the
+    index.
 
     Returns:
-        The file made.
+        The file.
     """
     path = folder / "result.fgb"
     write_layer(
@@ -37,7 +38,8 @@ def write(folder: Path, features: Features) -> list[Path]:
 
 
 def facts(path: Path, layer: str) -> tuple[int, CRS | None]:
-    """Number of features, read one by one because the header's number survives truncation, and CRS of a layer."""
+    """Count the features of a layer and read its CRS."""
+    # One by one: the number in the header is still there when the file is cut off.
     with pyogrio.open_arrow(path, layer=layer, columns=[], use_pyarrow=True) as (_, reader):
         count = sum(batch.num_rows for batch in reader)
     return count, layer_facts(path, layer)[1]

@@ -1,4 +1,4 @@
-"""The formats geosam writes, by file extension."""
+"""Formats that geosam writes, by file extension."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ class Format:
     """One output format."""
 
     name: str
-    """What users call it."""
+    """Name in messages."""
     write: Callable[[Path, Features], list[Path]]
-    """Write the features into a folder as `result.*`; the files made, the output itself last."""
+    """Function that writes features into a folder as `result.*` and returns the files, the output itself last."""
     facts: Callable[[Path, str], tuple[int, CRS | None]]
-    """Re-read a finished file: number of features and CRS of a layer."""
+    """Function that reads a finished file again: number of features and CRS of a layer."""
     provenance: Callable[[Path], dict[str, Any] | None]
-    """The provenance a file holds."""
+    """Function that reads the provenance from a file."""
     companions: Callable[[Path], list[Path]] = _none
-    """Existing files that must go before the output is replaced, in this order."""
+    """Function that lists existing files which must go before the output is replaced, in this order."""
     kept: Callable[[Path, str], list[str]] = _nothing
-    """What an existing file holds besides a layer; refuses a file in which the layer cannot be replaced."""
+    """Function that lists the other content of an existing file, and refuses one in which the layer cannot be
+    replaced."""
     short_names: bool = False
-    """Whether field names are limited to ten bytes."""
+    """True if names of fields are limited to ten bytes."""
     wgs84: bool = False
-    """Whether coordinates are always longitude and latitude."""
+    """True if coordinates are always longitude and latitude."""
     through_gdal: bool = True
-    """Whether GDAL gets to see the path."""
+    """True if GDAL opens the path, and may misread it."""
 
 
 _GEOPACKAGE = Format(
@@ -76,16 +77,19 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that the file's extension names.
+    """Return the format that the file's extension names.
 
     Raises:
-        UnknownFormat: None that geosam writes.
+        UnknownFormat: geosam writes no such format.
     """
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        known = ", ".join(f"{suffix} ({form.name})" for suffix, form in FORMATS.items())
-        found = f"extension {path.suffix!r}" if path.suffix else "no extension"
+        names = ", ".join(f"{suffix} ({form.name})" for suffix, form in FORMATS.items())
+        extension = f"extension {path.suffix!r}" if path.suffix else "no extension"
         raise UnknownFormat(
-            f"the output's format is unknown: {path}: {found}, one of {known} wanted. Choose another file name"
+            f"the output's format is unknown: {path}: found {extension}, expected one of {names}.",
+            remedy="Choose another file name.",
+            code="unknown-format",
+            extension=path.suffix,
         ) from None

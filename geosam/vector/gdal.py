@@ -1,4 +1,4 @@
-"""What GeoPackage, FlatGeobuf and shapefile share: one stream of features through GDAL, always with the same bytes."""
+"""Streams of features through GDAL, for GeoPackage, FlatGeobuf and shapefile; equal features give equal bytes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def write_layer(
     """Write one layer, replacing the layer of that name if the file exists.
 
     Args:
-        path: The file.
-        features: What is written.
-        batches: The features, if not as MultiPolygons under the names of this format.
-        schema: Their Arrow schema, if not that of `features`.
-        options: Driver, geometry type and creation options, as `pyogrio.write_arrow` takes them.
+        path: the file.
+        features: the features to write.
+        batches: the features in another form than as MultiPolygons under the names of this format.
+        schema: Arrow schema of `batches`.
+        options: driver, geometry type and creation options, as `pyogrio.write_arrow` takes them.
     """
     failures: list[BaseException] = []
 
@@ -64,13 +64,13 @@ def write_layer(
 
 
 def layer_facts(path: Path, layer: str | None = None) -> tuple[int, CRS | None]:
-    """Number of features, as the file states it, and CRS of a layer."""
+    """Read the number of features, as the file states it, and the CRS of a layer."""
     info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
     return int(info["features"]), CRS.from_user_input(info["crs"]) if info["crs"] else None
 
 
 def layer_provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance in the metadata of the first layer that has one."""
+    """Read the provenance in the metadata of the first layer that has one."""
     for layer, _ in pyogrio.list_layers(path):
         metadata = pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}
         if PROVENANCE_KEY in metadata:
@@ -84,15 +84,18 @@ _ONE_OF = b"\x01" + _MULTIPOLYGON + (1).to_bytes(4, "little")
 
 
 def _as_multi(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches with every Polygon as a MultiPolygon, so that a layer has one type."""
+    """Turn every Polygon into a MultiPolygon, so that a layer has one type."""
     for batch in batches:
-        wkb = [one if one[1:5] == _MULTIPOLYGON else _ONE_OF + one for one in batch.column(GEOMETRY).to_pylist()]
+        # On bytes: shapely would parse and write every vertex again.
+        wkb = [
+            shape if shape[1:5] == _MULTIPOLYGON else _ONE_OF + shape for shape in batch.column(GEOMETRY).to_pylist()
+        ]
         yield batch.set_column(0, GEOMETRY, pa.array(wkb, type=pa.binary()))
 
 
 @contextlib.contextmanager
 def _fixed_date() -> Iterator[None]:
-    """Keep the clock out of the file."""
+    """Set the date that GDAL writes into files."""
     option = "OGR_CURRENT_DATE"
     before = pyogrio.get_gdal_config_option(option)
     pyogrio.set_gdal_config_options({option: f"{FIXED_DATE}T00:00:00.000Z"})

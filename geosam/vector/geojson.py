@@ -1,4 +1,4 @@
-"""GeoJSON after RFC 7946: one feature a line, in WGS84, written as it comes."""
+"""GeoJSON (RFC 7946): longitude and latitude in WGS84, one feature per line, written as they come."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FEATURE = '{"type": "Feature", "properties": '
 _END = "]}\n"
-#: The provenance is looked for in this many characters.
+#: Most characters of the first line that are searched for the provenance.
 _HEAD = 1 << 24
 
 
@@ -34,7 +34,7 @@ def write(folder: Path, features: Features) -> list[Path]:
     The format has no schema: an empty result keeps its CRS and its provenance, not its columns.
 
     Returns:
-        The file made.
+        The file.
     """
     path, target = folder / "result.geojson", features.target
     to_wgs84 = ToWgs84(target.crs, target.pixel_size)
@@ -52,7 +52,7 @@ def write(folder: Path, features: Features) -> list[Path]:
 
 
 def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
-    """Number of features, counted line by line, and WGS84; the number is 0 if the end is missing."""
+    """Count the features line by line; the count is 0 if the end of the file is missing. The CRS is WGS84."""
     count, line = 0, b""
     with path.open("rb") as file:
         for line in file:
@@ -61,14 +61,14 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
 
 
 def provenance(path: Path) -> dict[str, Any] | None:
-    """The foreign member "provenance", if it stands on the first line, where geosam writes it."""
+    """Read the foreign member "provenance" from the first line, where geosam writes it."""
     with path.open(encoding="utf-8") as file:
         head = file.readline(_HEAD)
     try:
-        found = json.loads(head.rstrip().removesuffix("]}") + "]}").get("provenance")
-    except (ValueError, AttributeError):
+        member = json.loads(head.rstrip().removesuffix("]}") + "]}").get("provenance")
+    except (ValueError, AttributeError):  # a file of another program
         return None
-    return dict(found) if isinstance(found, dict) else None
+    return dict(member) if isinstance(member, dict) else None
 
 
 def _placed(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> NDArray[np.object_]:
@@ -76,8 +76,11 @@ def _placed(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> NDArray
         polygons = to_wgs84(geometries_of(batch))
     except UnreachableError:
         raise ExportError(
-            f"features have no longitude and latitude: {target.path}: coordinates outside the area of "
-            f"{target.crs.name!r}, inside it wanted. Choose GeoPackage (.gpkg), or check the scene's CRS"
+            f"features have no longitude and latitude: {target.path}: found coordinates outside the area of "
+            f"{target.crs.name!r}, expected ones inside it.",
+            remedy="Choose GeoPackage (.gpkg), or check the scene's CRS.",
+            code="features-outside-crs",
+            crs=target.crs.name,
         ) from None
     texts: NDArray[np.object_] = shapely.to_geojson(polygons)
     return texts

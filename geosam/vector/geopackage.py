@@ -1,4 +1,4 @@
-"""GeoPackage: the layer alone, or beside what an existing file holds."""
+"""GeoPackage: a file with one layer, or one layer of an existing file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def write(folder: Path, features: Features) -> list[Path]:
-    """Write a GeoPackage with its one layer; the layers that an existing file holds besides are copied along.
+    """Write a GeoPackage with one layer; the other layers of an existing file are copied first.
 
     Returns:
-        The file made.
+        The file.
     """
     path, existing = folder / "result.gpkg", features.target.path
     if other_tables(existing, features.target.layer):
@@ -45,7 +45,7 @@ def write(folder: Path, features: Features) -> list[Path]:
 
 
 def facts(path: Path, layer: str) -> tuple[int, CRS | None]:
-    """Number of features, counted one by one, and CRS of a layer."""
+    """Count the features of a layer one by one and read its CRS."""
     quoted = layer.replace('"', '""')
     with contextlib.closing(sqlite3.connect(path)) as database:
         (count,) = database.execute(f'SELECT COUNT(*) FROM "{quoted}"').fetchone()  # noqa: S608 - quoted above
@@ -53,18 +53,18 @@ def facts(path: Path, layer: str) -> tuple[int, CRS | None]:
 
 
 def companions(path: Path) -> list[Path]:
-    """Journals of a database that is about to be replaced; SQLite would apply them to the new one."""
+    """List the journals of a database that will be replaced; SQLite would apply them to the new one."""
     names = [path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm")]
     return [name for name in names if name.exists()]
 
 
 def other_tables(path: Path, layer: str) -> list[str]:
-    """Tables of an existing GeoPackage, other than `layer`, that replacing the layer has to keep.
+    """List the tables of an existing GeoPackage that must stay when `layer` is replaced.
 
-    What its write-ahead log holds moves into the file, so that replacing the file later loses nothing.
+    The content of its write-ahead log moves into the file, so that nothing is lost when the file is replaced later.
 
     Raises:
-        ExportError: The file is damaged, another program is writing it, or `layer` is no vector layer there.
+        ExportError: the file is damaged, another program is writing it, or `layer` is no vector layer there.
     """
     if not path.exists():
         return []
@@ -73,23 +73,27 @@ def other_tables(path: Path, layer: str) -> list[str]:
             (busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise _in_use(path)
-            known = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
-            tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if known else []
+            listed = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
+            tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if listed else []
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_NOTADB:
+        if code == sqlite3.SQLITE_NOTADB:  # some other file: it has no layers to keep
             return []
         if code in _BUSY:
             raise _in_use(path) from error
         raise ExportError(
-            f"the existing output cannot be read, so its other layers cannot be kept: {path}: {error}, "
-            "a GeoPackage wanted. Remove the file or choose another output"
+            f"the existing output cannot be read, so its other layers cannot be kept: {path}: found {error}, "
+            "expected a GeoPackage.",
+            remedy="Remove the file or choose another output.",
+            code="existing-output-damaged",
         ) from error
     for name, kind in tables:
         if name.lower() == layer.lower() and kind != "features":
             raise ExportError(
-                f"a table of that name is no vector layer: {path}, layer {layer}: {kind}, features wanted. "
-                "Choose another output"
+                f"a table of that name is no vector layer: {path}, layer {layer}: found {kind}, expected features.",
+                remedy="Choose another output.",
+                code="existing-table-no-layer",
+                table=layer,
             )
     return [name for name, _ in tables if name.lower() != layer.lower()]
 
@@ -105,6 +109,7 @@ def _copy(source: Path, copy: Path) -> None:
 
 def _in_use(path: Path) -> ExportError:
     return ExportError(
-        f"the output is in use: {path}: another program is writing it, none wanted. "
-        "Close it there or choose another output"
+        f"the output is in use: {path}: found another program that is writing it, expected none.",
+        remedy="Close it there or choose another output.",
+        code="output-in-use",
     )

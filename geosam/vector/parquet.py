@@ -1,4 +1,4 @@
-"""GeoParquet 1.1: row groups written one after the other, the facts about them in the footer."""
+"""GeoParquet 1.1: row groups one after the other, metadata and provenance in the footer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from geosam.vector.schema import Features
 
 
-#: Size from which batches make a row group of their own, before compression.
+#: Smallest size of a row group before compression: batches are collected until they reach it.
 ROW_GROUP_BYTES = 32_000_000
 
 
 def write(folder: Path, features: Features) -> list[Path]:
-    """Write a GeoParquet file, several batches to a row group: WKB, the provenance in the footer.
+    """Write a GeoParquet file with WKB geometries, several batches in a row group.
 
     Returns:
-        The file made.
+        The file.
     """
     path = folder / "result.parquet"
     bounds: list[list[float]] = []
@@ -46,13 +46,13 @@ def write(folder: Path, features: Features) -> list[Path]:
 
 
 def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
-    """Number of features and CRS of a file."""
+    """Read the number of features and the CRS of a file."""
     metadata = pq.read_metadata(path)
     return metadata.num_rows, CRS.from_json_dict(json.loads(metadata.metadata[b"geo"])["columns"][GEOMETRY]["crs"])
 
 
 def provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance in the footer."""
+    """Read the provenance in the footer."""
     text = pq.read_metadata(path).metadata.get(PROVENANCE_KEY.encode())
     return None if text is None else dict(json.loads(text))
 

@@ -1,4 +1,4 @@
-"""Column and Target: what is written, and the names and types it gets in each format."""
+"""Schema of an output: its columns, and their names and types in each format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
 
-#: Name of the geometry column while features travel to the format that writes them.
+#: Name of the geometry column on the way to the format that writes the features.
 GEOMETRY = "geometry"
 
 #: Key of the provenance in the metadata of layers and files.
@@ -41,7 +41,7 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
 #: Names that some format keeps for itself, whatever their case.
 RESERVED = frozenset({"fid", "ogc_fid", "geom", GEOMETRY})
 
-#: A field name of a shapefile holds this many bytes.
+#: Most bytes of a field name in a shapefile.
 SHORT_NAME = 10
 
 
@@ -50,88 +50,88 @@ class Column:
     """One attribute of every feature."""
 
     name: str
-    """Its name; a format that cannot hold it gets another one, with a warning."""
+    """Name; a format that cannot hold it gets another one, with a warning."""
     kind: Kind
-    """What its values are."""
+    """Kind of its values."""
     short: str = ""
-    """Its name in a shapefile (at most 10 bytes); the first bytes of `name` if empty."""
+    """Name in a shapefile (at most 10 bytes); the first bytes of `name` if empty."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is written, and where."""
+    """Description of an output: where, with which columns, and made from what."""
 
     path: Path
-    """The output; its extension names the format."""
+    """Path of the output; its extension names the format."""
     crs: CRS
-    """The CRS of the geometries handed to the writer."""
+    """CRS of the geometries that the writer gets."""
     columns: tuple[Column, ...]
     """The attributes, in order."""
     layer: str
     """Name of the layer, in formats whose layers have one."""
     provenance: Mapping[str, Any]
-    """What the features were made from and how; JSON-able."""
+    """Scene, model and options that the features were made from, as JSON-able data."""
     pixel_size: float
-    """Side of a scene pixel in CRS units: the precision worth writing."""
+    """Side of a scene pixel in CRS units, which says how many decimals are worth writing."""
 
     @property
     def provenance_json(self) -> str:
-        """The provenance as JSON text on one line."""
+        """Provenance as JSON text on one line."""
         return json.dumps(self.provenance, ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a format is given to write."""
+    """Features on their way to a format."""
 
     target: Target
-    """What is written; its path is the final one, free of symbolic links."""
+    """Description of the output; its path is the final one, without symbolic links."""
     names: tuple[str, ...]
     """Name of each column in this format."""
     batches: Iterable[pa.RecordBatch]
     """Column `geometry` (WKB, exterior rings counter-clockwise), then the columns by position; can be read again."""
     warnings: list[str]
-    """Where a format says what it had to change."""
+    """List to which a format adds what it had to change."""
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of :meth:`renamed`."""
+        """Arrow schema of :meth:`renamed`."""
         return arrow_schema(self.target.columns, self.names)
 
     def renamed(self) -> Iterator[pa.RecordBatch]:
-        """The batches with the columns named as in this format."""
+        """Yield the batches with the column names of this format."""
         for batch in self.batches:
             yield batch.rename_columns([GEOMETRY, *self.names])
 
 
 def arrow_schema(columns: Sequence[Column], names: Iterable[str] | None = None) -> pa.Schema:
-    """Geometry first, then the columns, named by `names` or else by position."""
+    """Make an Arrow schema: the geometry, then the columns, named by `names` or by position."""
     names = [str(i) for i in range(len(columns))] if names is None else names
     fields = [pa.field(name, ARROW_TYPES[column.kind]) for name, column in zip(names, columns, strict=True)]
     return pa.schema([pa.field(GEOMETRY, pa.binary()), *fields])
 
 
 def geometries_of(batch: pa.RecordBatch) -> NDArray[np.object_]:
-    """The (N,) geometries of a batch, as shapely objects."""
+    """Read the geometries (N,) of a batch as shapely objects."""
     geometries: NDArray[np.object_] = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
     return geometries
 
 
 def plan_names(columns: Sequence[Column], *, short: bool) -> tuple[tuple[str, ...], list[str]]:
-    """Names that no format refuses: none reserved, none equal to another but for its case.
+    """Choose names that no format refuses: not reserved, and different without regard to case.
 
     Args:
-        columns: The columns, in order; earlier ones keep their names.
-        short: Whether names are limited to 10 bytes (shapefile).
+        columns: the columns, in order; earlier ones keep their names.
+        short: True to limit names to 10 bytes (shapefile).
 
     Returns:
-        A name for each column, and warnings that list the columns renamed.
+        A name for each column, and warnings that list the renamed columns.
     """
     taken: set[str] = set()
     names: list[str] = []
     for column in columns:
-        wanted = cut(column.short or column.name, SHORT_NAME) if short else column.name
-        name = _free_name(wanted, taken, SHORT_NAME if short else None)
+        best = cut(column.short or column.name, SHORT_NAME) if short else column.name
+        name = _free_name(best, taken, SHORT_NAME if short else None)
         taken.add(name.casefold())
         names.append(name)
     changes = [f"{c.name} -> {n}" for c, n in zip(columns, names, strict=True) if c.name != n]
@@ -139,19 +139,19 @@ def plan_names(columns: Sequence[Column], *, short: bool) -> tuple[tuple[str, ..
 
 
 def column_to_arrow(column: Column, values: Sequence[Any], path: Path, first: int) -> tuple[pa.Array, int]:
-    """The values of one column of a batch as an Arrow array; NaN and infinite numbers become nulls.
+    """Turn the values of one column of a batch into an Arrow array; NaN and infinite numbers become nulls.
 
     Args:
-        column: The column.
+        column: the column.
         values: (N,) values; None is a null.
-        path: The output, for the error text.
-        first: Number of the batch's first feature, for the error text.
+        path: the output, for the message of an error.
+        first: number of the batch's first feature, for the message of an error.
 
     Returns:
-        The array, and how many numbers became nulls.
+        The array, and the number of values that became null.
 
     Raises:
-        ExportError: A value does not fit the column's kind.
+        ExportError: a value does not fit the column's kind.
     """
     try:
         return _convert(column.kind, values)
@@ -159,7 +159,10 @@ def column_to_arrow(column: Column, values: Sequence[Any], path: Path, first: in
         row = next((i for i, value in enumerate(values) if not _fits(column.kind, value)), 0)
         raise ExportError(
             f'a value does not fit its column: {path}, feature {first + row} field "{column.name}": '
-            f"{values[row]!r}, a value of kind {column.kind} wanted. Correct the attribute or drop the column"
+            f"found {values[row]!r}, expected a value of kind {column.kind}.",
+            remedy="Correct the attribute or drop the column.",
+            code="value-does-not-fit",
+            column=column.name,
         ) from None
 
 
@@ -189,15 +192,15 @@ def _fits(kind: Kind, value: Any) -> bool:
     return True
 
 
-def _free_name(wanted: str, taken: Collection[str], limit: int | None) -> str:
-    name, number = wanted, 0
+def _free_name(best: str, taken: Collection[str], limit: int | None) -> str:
+    name, number = best, 0
     while name.casefold() in taken or name.casefold() in RESERVED:
         number += 1
         suffix = f"_{number}"
-        name = (cut(wanted, limit - len(suffix)) if limit else wanted) + suffix
+        name = (cut(best, limit - len(suffix)) if limit else best) + suffix
     return name
 
 
 def cut(text: str, size: int) -> str:
-    """The first characters of `text` that fit into `size` bytes of UTF-8."""
+    """Return the first characters of `text` that fit into `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")

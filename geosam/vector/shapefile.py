@@ -1,4 +1,4 @@
-"""Shapefile: several files, short names, narrow types, and a size it must not reach."""
+"""Shapefile: several files, short names, narrow types, and a limit of 2 GB."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from geosam.vector.schema import Features, Kind
 
-#: Size that neither the .shp nor the .dbf may reach: offsets beyond it are unreadable for many programs.
+#: Largest size of the .shp and of the .dbf: many programs cannot read offsets beyond it.
 MAX_BYTES = 2**31 - 1
 
-#: Fields that a table can have.
+#: Most fields of a table.
 MAX_FIELDS = 255
 
-#: Bytes that a text field can hold.
+#: Most bytes of a text.
 MAX_TEXT = 254
 
-#: Digits that an integer field can hold and still come back as an integer.
+#: Most digits of an integer field that is read back as integers.
 _MAX_DIGITS = 18
 
 _WIDTH = "GDAL:OGR:width"
-#: Extensions of the files that make up a shapefile, and of the indexes that other programs add.
+#: Extensions of the files of a shapefile, and of the indexes that other programs add.
 _ENDINGS = frozenset(
     {".shp", ".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".sbn", ".sbx", ".fbn", ".fbx", ".ain", ".aih"}
 )
@@ -45,13 +45,13 @@ _ENDINGS = frozenset(
 def write(folder: Path, features: Features) -> list[Path]:
     """Write a shapefile in UTF-8, with the provenance in `<name>.shp.json` beside it.
 
-    Booleans become 0 and 1, date-times text, integers of more than 18 digits text, texts end after 254 bytes.
+    Booleans become 0 and 1; date-times and integers of more than 18 digits become text; texts end after 254 bytes.
 
     Returns:
-        The files made, the .shp last.
+        The files, the .shp last.
 
     Raises:
-        ExportError: The .shp or the .dbf would be larger than 2 GB.
+        ExportError: the .shp or the .dbf would be larger than 2 GB.
     """
     measured = _Measured.of(features)
     fields = _fields(features, measured.widths)
@@ -73,7 +73,8 @@ def write(folder: Path, features: Features) -> list[Path]:
 
 
 def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
-    """Number of features and CRS; the number is 0 where the sizes of the three files contradict their headers."""
+    """Read the number of features and the CRS; the number is 0 if the size of a file contradicts its header."""
+    # GDAL reads a file that is cut off as if the rest had never been there.
     count, crs = layer_facts(path)
     with path.with_suffix(".dbf").open("rb") as table:
         rows, header, row = struct.unpack("<IHH", table.read(12)[4:])
@@ -85,24 +86,24 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
 
 
 def provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance in the file beside it."""
-    path.stat()
+    """Read the provenance in the file beside it."""
+    path.stat()  # so that a missing shapefile is an error, and not one without provenance
     sidecar = path.with_name(path.name + ".json")
     return dict(json.loads(sidecar.read_text(encoding="utf-8"))) if sidecar.exists() else None
 
 
 def companions(path: Path) -> list[Path]:
-    """The files of the shapefile at `path`, itself first; other programs' indexes of it are among them."""
+    """List the files of the shapefile at `path`, itself first, with the indexes of other programs."""
     sidecars = {f"{path.name}.json", f"{path.name}.xml"}
-    mine = [
+    files = [
         p for p in path.parent.iterdir() if p.name in sidecars or (p.stem == path.stem and p.suffix.lower() in _ENDINGS)
     ]
-    return sorted(mine, key=lambda p: (p != path, p.name))
+    return sorted(files, key=lambda p: (p != path, p.name))
 
 
 @dataclass
 class _Measured:
-    """What a first look at all features tells about their size."""
+    """Sizes of all features, measured before the first is written."""
 
     widths: list[int]
     """Bytes of the longest value of each column, as text."""
@@ -125,7 +126,7 @@ class _Measured:
 
 
 def _fields(features: Features, widths: list[int]) -> list[pa.Field]:
-    """The field of each column; widths only where GDAL would guess."""
+    """Return the field of each column, with a width where GDAL would guess one."""
     return [
         _field(name, column.kind, width)
         for name, column, width in zip(features.names, features.target.columns, widths, strict=True)
@@ -143,7 +144,7 @@ def _field(name: str, kind: Kind, width: int) -> pa.Field:
 
 
 def _narrowed(features: Features, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches with the types of `schema`, long texts cut."""
+    """Yield the batches with the types of `schema`, and with long texts cut."""
     for batch in features.batches:
         arrays = [_as_type(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]
         for i, array in enumerate(arrays[1:], start=1):
@@ -159,7 +160,10 @@ def _as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _shape_bytes(batch: pa.RecordBatch) -> int:
-    """Size of the records of a batch: 52 bytes and 4 for each ring, 16 for each vertex."""
+    """Compute the size of a batch in the .shp: 52 bytes per record, 4 per ring, 16 per vertex.
+
+    Source: ESRI Shapefile Technical Description (1998), record of type 5, "Polygon".
+    """
     geometries = geometries_of(batch)
     parts = shapely.get_parts(geometries)
     rings = len(parts) + int(shapely.get_num_interior_rings(parts).sum())
@@ -172,13 +176,16 @@ def _check_size(path: Path, measured: _Measured, fields: list[pa.Field]) -> None
     for ending, size in ((".shp", measured.shape_bytes), (".dbf", table_bytes)):
         if size > MAX_BYTES:
             raise ExportError(
-                f"the result is too large for a shapefile: {path}: its {ending} would take {size / 1e9:.2f} GB, "
-                f"at most {MAX_BYTES / 1e9:.2f} GB wanted. Write GeoPackage (.gpkg) instead"
+                f"the result is too large for a shapefile: {path}: found {size / 1e9:.2f} GB for its {ending}, "
+                f"expected at most {MAX_BYTES / 1e9:.2f} GB.",
+                remedy="Write GeoPackage (.gpkg) instead.",
+                code="shapefile-too-large",
+                bytes=size,
             )
 
 
 def _note_changes(features: Features, widths: list[int]) -> None:
-    """Say which values do not survive as they are."""
+    """Warn about values that the format changes."""
     for column, width in zip(features.target.columns, widths, strict=True):
         if column.kind == "text" and width > MAX_TEXT:
             features.warnings.append(

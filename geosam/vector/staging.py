@@ -1,4 +1,4 @@
-"""Staging: a hidden folder beside the output, in which the output is made and from which it is moved as a whole."""
+"""Staging folders: an output is made in a hidden folder beside it, then moved to its place as a whole."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ logger = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = re.compile("no space left|disk is full|disk quota|file too large", re.IGNORECASE)
 _RETIRED = "retired"
-#: A failure on a disk with more free space than this many times the output's size has other reasons.
+#: With more free space than this many times the size of the output, a failure has another reason than a full disk.
 _AMPLE = 2
 
 
 class Staging:
-    """A hidden folder beside the output; locked while in use, gone afterwards, whatever happens.
+    """Hidden folder beside an output, locked while it is used and removed afterwards in every case.
 
-    Folders that killed runs left for the same output are removed on entry.
+    On entry, folders that killed runs left behind for the same output are removed. (For one file of geosam's own, which
+    needs neither a lock nor companions, :func:`geosam.packing.whole_file` is enough.)
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,8 +62,8 @@ class Staging:
         """Give finished files their final names.
 
         Args:
-            made: Files in the staging folder, all with one stem; the last one is the output itself.
-            companions: Files of the previous output that must not meet the new one. They move into the staging
+            made: files in the staging folder, all with one stem; the last one is the output itself.
+            companions: files of the previous output that must not lie beside the new one. They move into the staging
                 folder first, in this order, and return if anything fails before the output is in place.
         """
         for path in made:
@@ -77,6 +78,7 @@ class Staging:
                 placed.append(self._final_name(path, made[-1]))
                 path.replace(placed[-1])
         except BaseException:
+            # The output itself moves last: what has been placed before it belongs to nothing yet.
             for path in placed[: len(made) - 1]:
                 path.unlink(missing_ok=True)
             self._restore(self.folder)
@@ -96,6 +98,7 @@ class Staging:
     def _sweep(self) -> None:
         for folder in self.final.parent.glob(self._prefix + "*"):
             lock = self._claim(folder)
+            # A run that was killed between the two renames has taken the old output away and placed no new one.
             if (folder / _RETIRED / self.final.name).exists() and not self.final.exists():
                 self._restore(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,7 +106,7 @@ class Staging:
             logger.info("removed what an interrupted run left: %s", folder)
 
     def _claim(self, folder: Path) -> int | None:
-        """Lock a staging folder; the system lets go of it when the process ends, however it ends."""
+        """Lock a staging folder; the system releases the lock when the process ends, also after a crash."""
         if sys.platform == "win32":
             return None
         descriptor = os.open(folder, os.O_RDONLY)
@@ -112,8 +115,10 @@ class Staging:
         except BlockingIOError:
             os.close(descriptor)
             raise LockHeld(
-                f"another run is writing this output: {self.final}: {folder.name} is in use, no other writer wanted. "
-                "Wait for it or choose another output"
+                f"another run is writing this output: {self.final}: found {folder.name} in use, expected no other "
+                "writer.",
+                remedy="Wait for it or choose another output.",
+                code="output-being-written",
             ) from None
         except OSError as error:  # some network file systems know no locks
             logger.debug("no lock on %s: %s", folder, error)
@@ -122,11 +127,11 @@ class Staging:
 
 @contextlib.contextmanager
 def failures_reported(path: Path, needed: int = 0) -> Iterator[None]:
-    """Turn what the libraries below raise into DiskFull or ExportError about `path`.
+    """Turn errors of other libraries into DiskFull or ExportError about `path`.
 
     Args:
-        path: The output.
-        needed: About how many bytes the output takes, if known.
+        path: the output.
+        needed: approximate size of the output in bytes; 0 if unknown.
     """
     try:
         yield
@@ -141,17 +146,21 @@ def _failure(path: Path, error: Exception, needed: int) -> ExportError | DiskFul
         free = shutil.disk_usage(path.parent).free
     except OSError:
         free = sys.maxsize
-    told = getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error))
-    if told or free < _AMPLE * needed:  # GDAL often says no more than "I/O failure"
-        wanted = f"about {needed / 1e6:,.1f} MB wanted" if needed else "more wanted"
+    stated = getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error))
+    if stated or free < _AMPLE * needed:  # GDAL often says no more than "I/O failure"
+        expected = f"about {needed / 1e6:,.1f} MB" if needed else "more"
         return DiskFull(
-            f"no space left for the output: {path}: {free / 1e6:,.1f} MB free, {wanted}. "
-            "Free some space or write to another disk"
+            f"no space left for the output: {path}: found {free / 1e6:,.1f} MB free, expected {expected}.",
+            remedy="Free some space or write to another disk.",
+            code="output-disk-full",
+            free=free,
+            needed=needed,
         )
     reason = (getattr(error, "strerror", None) or str(error)).strip().rstrip(".").replace("\n", "; ")
     return ExportError(
-        f"the output cannot be written: {path}: {reason}, a folder and a file that can be written wanted. "
-        "Check the folder, its permissions and the disk"
+        f"the output cannot be written: {path}: found {reason}, expected a folder and a file that can be written.",
+        remedy="Check the folder, its permissions and the disk.",
+        code="output-not-writable",
     )
 
 
@@ -162,7 +171,7 @@ def _release(descriptor: int | None) -> None:
 
 def _sync(path: Path) -> None:
     """Bring a file, or the names in a folder, to the disk."""
-    if sys.platform == "win32" and path.is_dir():
+    if sys.platform == "win32" and path.is_dir():  # Windows cannot open a folder
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:

@@ -1,4 +1,4 @@
-"""FeatureWriter: batches of features in, one complete file out, or nothing."""
+"""Writer that takes batches of features and makes one complete file, or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 
 from geosam.errors import ExportError
-from geosam.vector.buffer import Spool
+from geosam.vector.buffer import FeatureBuffer
 from geosam.vector.checks import check_existing, check_facts, check_output
 from geosam.vector.formats import format_of
 from geosam.vector.schema import Features, arrow_schema, column_to_arrow, plan_names
@@ -30,11 +30,10 @@ _POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
 class FeatureWriter:
-    """Takes features in batches and, when its block ends well, puts the finished file under its final name.
+    """Context manager that takes features in batches and, at a good end, puts the file under its final name.
 
-    Features wait in a compressed spool beside the output: memory does not grow with their number, and a format can
-    look at all of them before its first byte. If the block raises, or anything fails later, what lay under the
-    final name stays as it was.
+    Features wait in a compressed buffer beside the output. So memory does not grow with their number, and a format can
+    read all of them before it writes the first byte. If anything fails, an existing file stays as it was.
     """
 
     def __init__(self, target: Target, *, overwrite: bool = False) -> None:
@@ -50,17 +49,17 @@ class FeatureWriter:
 
     @classmethod
     def open(cls, target: Target, *, overwrite: bool = False) -> Self:
-        """A writer for `target`; nothing is made before its block begins.
+        """Make a writer for `target`; no file is made before the block begins.
 
         Raises:
-            GeosamError: Everything that `check_output` refuses.
+            GeosamError: the output is one that `check_output` refuses.
         """
         return cls(target, overwrite=overwrite)
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, failures_reported(self._target.path):
             stack.enter_context(self._staging)
-            self._spool = stack.enter_context(Spool(self._staging.folder / "features.arrow", self._schema))
+            self._buffer = stack.enter_context(FeatureBuffer(self._staging.folder / "features.arrow", self._schema))
             self._cleanup = stack.pop_all()
         return self
 
@@ -74,11 +73,11 @@ class FeatureWriter:
 
         Args:
             geometries: (N,) Polygons and MultiPolygons in the target's CRS.
-            columns: The N values of every column of the target, by its name.
+            columns: N values of every column of the target, by the column's name.
 
         Raises:
-            ExportError: A geometry or a value cannot be written.
-            DiskFull: No space is left for the features.
+            ExportError: a geometry or a value cannot be written.
+            DiskFull: no space is left for the features.
         """
         path, first = self._target.path, self._count
         geometries = np.asarray(geometries, dtype=object)
@@ -92,7 +91,7 @@ class FeatureWriter:
         self._count += batch.num_rows
         self._bytes += batch.nbytes
         with failures_reported(path, needed=self._bytes):
-            self._spool.append(batch)
+            self._buffer.append(batch)
 
     def _finish(self) -> None:
         target = self._target
@@ -102,42 +101,52 @@ class FeatureWriter:
             if count
         ]
         with failures_reported(target.path, needed=self._bytes):
-            self._spool.end()
-            features = Features(target, self._names, self._spool, self.warnings)
+            self._buffer.end()
+            features = Features(target, self._names, self._buffer, self.warnings)
             made = self._format.write(self._staging.folder, features)
             check_facts(self._format, target, made[-1], self._count)
-            check_existing(target.path, overwrite=self._overwrite)
+            check_existing(target.path, overwrite=self._overwrite)  # again: a run takes hours
             self._staging.publish(made, self._format.companions(target.path))
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """What a file written by geosam says about its making; None if it says nothing.
+    """Read the provenance from a file that geosam has written: scene, model, options. None if there is none.
 
     Raises:
-        UnknownFormat: The extension names no format that geosam writes.
-        ExportError: The file cannot be read.
+        UnknownFormat: the extension names no format that geosam writes.
+        ExportError: the file cannot be read.
     """
     try:
         return format_of(path).provenance(path)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().rstrip(".").replace("\n", "; ")
         raise ExportError(
-            f"the provenance cannot be read: {path}: {reason}, a file that geosam has written wanted. Check the path"
+            f"the provenance cannot be read: {path}: found {reason}, expected a file that geosam has written.",
+            remedy="Check the path.",
+            code="provenance-unreadable",
         ) from error
 
 
 def _check_polygons(geometries: NDArray[np.object_], path: Path, first: int) -> None:
-    """Refuse what is no polygon or has no place."""
+    """Refuse geometries that are no polygon or have coordinates that are not finite."""
     polygonal = np.isin(shapely.get_type_id(geometries), _POLYGONAL) & ~shapely.is_empty(geometries)
     if not polygonal.all():
         row = int(np.flatnonzero(~polygonal)[0])
-        found = "no geometry" if geometries[row] is None else f"{geometries[row].wkt[:60]}"
-        raise ExportError(f"a feature is no polygon: {path}, feature {first + row}: {found}, a polygon wanted. Drop it")
+        text = "no geometry" if geometries[row] is None else f"{geometries[row].wkt[:60]}"
+        raise ExportError(
+            f"a feature is no polygon: {path}, feature {first + row}: found {text}, expected a polygon.",
+            remedy="Drop it.",
+            code="feature-no-polygon",
+            feature=first + row,
+        )
     coordinates, rows = shapely.get_coordinates(geometries, return_index=True)
     finite = np.isfinite(coordinates).all(axis=1)
     if not finite.all():
         row = int(rows[~finite][0])
         raise ExportError(
-            f"a feature has no place: {path}, feature {first + row}: coordinates {coordinates[~finite][0].tolist()}, "
-            "finite ones wanted. Check the CRS of the scene"
+            f"a feature has no place: {path}, feature {first + row}: found coordinates "
+            f"{coordinates[~finite][0].tolist()}, expected finite ones.",
+            remedy="Check the CRS of the scene.",
+            code="feature-without-place",
+            feature=first + row,
         )
