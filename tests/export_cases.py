@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyogrio
+import pytest
 import shapely
 from pyproj import CRS
 
+from geosam.vector.checks import check_output
 from geosam.vector.schema import Column, Target
 from geosam.vector.writer import FeatureWriter
 
@@ -89,3 +91,23 @@ def read(path: Path, **options):
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def refused(path, *, crs=UTM33, columns=COLUMNS, overwrite=False, inputs=()):
+    """The error of check_output, after making sure that the writer refuses with the same words."""
+    with pytest.raises(Exception) as first:  # noqa: PT011 - the caller looks at it
+        check_output(path, crs, columns, overwrite=overwrite, inputs=inputs)
+    if not inputs:
+        with pytest.raises(type(first.value)) as second:
+            FeatureWriter.open(target_at(path, crs=crs, columns=columns), overwrite=overwrite)
+        assert str(second.value) == str(first.value)
+    assert "\n" not in str(first.value)
+    assert str(path) in str(first.value)
+    return first.value
+
+
+def fails_after(path, polygons, *, overwrite=True, error=RuntimeError):
+    """Write some features, then raise inside the block."""
+    with FeatureWriter.open(target_at(path), overwrite=overwrite) as writer:
+        writer.write(polygons, attributes(len(polygons)))
+        raise error("half-way")

@@ -1,1 +1,5 @@
-"""How good a layer is, and a picture of it."""
+"""The quality of a layer of polygons, in numbers and in a picture.
+
+From the ground up: `outlines` (the share of outlines that lie near others), `compare` (predicted against reference
+polygons) and `preview` (a picture of polygons on their scene).
+"""

@@ -1,8 +1,7 @@
-"""Predicted against reference polygons: who found whom, how well, and how true the outlines are.
+"""Comparison of predicted with reference polygons: matches, over- and under-segmentation, outlines.
 
-Predicted polygons are brought into the reference's CRS, where intersections over unions are taken (an affine map does
-not change them, so no projection is better than another for objects of ordinary size). Areas, lengths and the
-tolerance of outlines are ground metres, taken in an equal-area projection around the middle of the layers.
+IoUs are computed in the CRS of the reference. (An affine map does not change them, so no projection is better than
+another for objects of ordinary size.) Areas and lengths are ground metres.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyproj import CRS
 
-    Floats = NDArray[np.float64]
+    from geosam._arrays import Floats
+
     Rows = NDArray[np.intp]
     Geometries = NDArray[np.object_]
 
@@ -39,80 +39,81 @@ __all__ = [
     "read_polygons",
 ]
 
-#: Tolerance of outlines unless given: a share of the size (square root of the area) of the median reference object.
+#: Default tolerance of outlines, as a share of the size (square root of the area) of the median reference object.
 RELATIVE_TOLERANCE = 0.025
-#: Smallest tolerance; outlines are measured at pieces of its length.
+#: Smallest tolerance; outlines are measured at pieces of this length.
 MIN_TOLERANCE_M = 0.001
-#: An object is judged when at least this share of its area lies where the reference is complete.
+#: An object counts if at least this share of its area lies where the reference is complete.
 INSIDE_SHARE = 0.5
+#: Rows of a table of pairs or polygons that are computed at once, which bounds the memory.
 _ROWS_AT_ONCE = 20_000
-_MOST_VERTICES = 1_000
-_MOST_QUARTERINGS = 32
+#: Polygons with more vertices are quartered, at most so many times.
+_MOST_VERTICES, _MOST_QUARTERINGS = 1_000, 32
 
 
 @dataclass(frozen=True)
 class SegmentationScore:
-    """How objects are split and merged, after Clinton et al. 2010 (doi:10.14358/PERS.76.3.289).
+    """Over- and under-segmentation after Clinton et al. 2010 (doi:10.14358/PERS.76.3.289).
 
-    Means over the reference objects x that share area with a predicted one; y is the predicted object of best IoU.
+    These are means over the reference objects x that share area with a predicted object; y is the one of best IoU.
     """
 
     over: float | None
-    """Mean of 1 - |x & y| / |x|: how much of x its counterpart leaves to others."""
+    """Mean of 1 - |x & y| / |x|: the share of x outside y."""
     under: float | None
-    """Mean of 1 - |x & y| / |y|: how much of its counterpart is not x."""
+    """Mean of 1 - |x & y| / |y|: the share of y outside x."""
     error: float | None
     """Mean of the root mean square of the two (D in the paper)."""
 
 
 @dataclass(frozen=True)
 class BoundaryScore:
-    """How well outlines agree, in the manner of Martin et al. 2004 (doi:10.1109/TPAMI.2004.1273918)."""
+    """Agreement of outlines, in the manner of Martin et al. 2004 (doi:10.1109/TPAMI.2004.1273918)."""
 
     precision: float | None
-    """Share of the length of the predicted outlines that lies within the tolerance of a reference outline."""
+    """Share of the length of predicted outlines within the tolerance of a reference outline."""
     recall: float | None
-    """Share of the length of the reference outlines that lies within the tolerance of a predicted outline."""
+    """Share of the length of reference outlines within the tolerance of a predicted outline."""
     f1: float | None
     """Harmonic mean of the two."""
     tolerance_m: float
-    """The tolerance in ground metres."""
+    """Tolerance in ground metres."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How the reference objects of one class fared."""
+    """Score of the reference objects of one class."""
 
     reference: int
-    """Their number."""
+    """Number of them."""
     recall: float
-    """Share of them that a predicted object was matched to."""
+    """Share of them with a match."""
     mean_iou: float
-    """Mean of the best IoU any predicted object reaches with each of them, 0 where none does."""
+    """Mean of their best IoU with any predicted object, 0 where none meets them."""
 
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """How one reference object fared."""
+    """Score of one reference object."""
 
     id: int
-    """Its number in the reference layer."""
+    """Number in the reference layer."""
     matched_id: int | None
-    """Number of the predicted object it was matched to."""
+    """Number of the matched predicted object, None without a match."""
     best_iou: float
-    """Best IoU any predicted object reaches with it, 0 where none does."""
+    """Best IoU with any predicted object, 0 where none meets it."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The agreement of two layers; a number that is undefined (a share or mean of nothing) is None."""
+    """Agreement of two layers; a number that is undefined (a share or mean of nothing) is None."""
 
     predicted: int
-    """Number of predicted objects judged."""
+    """Number of predicted objects that count."""
     reference: int
-    """Number of reference objects judged."""
+    """Number of reference objects that count."""
     iou: float
-    """IoU that a pair needs to be a match."""
+    """Smallest IoU of a match."""
     matched: int
     """Number of pairs in the one-to-one matching of greatest total IoU."""
     precision: float | None
@@ -124,24 +125,24 @@ class Evaluation:
     mean_iou_matched: float | None
     """Mean IoU of the matched pairs."""
     mean_iou_reference: float | None
-    """Mean over all reference objects of the best IoU any predicted object reaches, 0 where none does."""
+    """Mean over all reference objects of their best IoU with any predicted object, 0 where none meets them."""
     segmentation: SegmentationScore
     """Over- and under-segmentation."""
     boundary: BoundaryScore
     """Agreement of the outlines."""
     predicted_area_m2: float
-    """Sum of the areas of the predicted objects judged; what two of them share counts twice."""
+    """Sum of the areas of the predicted objects that count; an area that two of them share counts twice."""
     reference_area_m2: float
-    """Sum of the areas of the reference objects judged."""
+    """Sum of the areas of the reference objects that count."""
     classes: dict[str, ClassScore]
-    """By class, where the reference layer has a column `class`."""
+    """Scores by class, if the reference layer has a column `class`."""
     objects: tuple[ObjectScore, ...] = field(repr=False)
-    """By reference object, in the layer's order."""
+    """Scores by reference object, in the order of the layer."""
     notes: tuple[str, ...]
-    """What was repaired or skipped."""
+    """Repairs and omissions in the layers."""
 
     def to_json(self, *, objects: bool = False) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dictionaries; with `objects` the table of reference objects as well."""
+        """Return plain numbers, strings, lists and dictionaries; with `objects` also the table of reference objects."""
         return {key: value for key, value in asdict(self).items() if objects or key != "objects"}
 
 
@@ -156,99 +157,107 @@ def evaluate(
     """Compare two layers of polygons.
 
     Args:
-        predicted: What a segmenter found; its polygons may overlap.
-        reference: What is there; its polygons may overlap.
-        within: Where the reference is complete. Of both layers the objects of which at least half lies inside are
-            judged, each by its part inside; the others are neither found nor missed nor false.
-        iou: Smallest IoU of a match, in (0, 1].
-        tolerance_m: Tolerance of outlines in ground metres; by default 2.5 % of the median reference object's size.
+        predicted: polygons of a segmenter; they may overlap.
+        reference: true polygons; they may overlap.
+        within: area where the reference is complete. In both layers only objects count that lie inside by at least
+            half, and of these only the part inside; the others are neither matched, missed nor false.
+        iou: smallest IoU of a match, in (0, 1].
+        tolerance_m: tolerance of outlines in ground metres; by default 2.5 % of the size (square root of the area) of
+            the median reference object.
 
     Raises:
         UsageError: `iou` or `tolerance_m` is out of range.
         CRSMismatch: the layers cannot be brought into one CRS.
     """
     if not 0 < iou <= 1:
-        raise UsageError(f"--iou is out of range: found {iou:g}, wanted more than 0 and at most 1. Use 0.5, say.")
+        raise UsageError(
+            f"`iou` is out of range: found {iou:g}, expected more than 0 and at most 1.",
+            remedy="Use `iou=0.5`.",
+            code="iou-out-of-range",
+            iou=iou,
+        )
     if tolerance_m is not None and not MIN_TOLERANCE_M <= tolerance_m < math.inf:
         raise UsageError(
-            f"--tolerance is out of range: found {tolerance_m:g} metres, wanted at least {MIN_TOLERANCE_M:g}. "
-            "Leave it out for the default."
+            f"`tolerance_m` is out of range: found {tolerance_m:g} metres, expected at least {MIN_TOLERANCE_M:g}.",
+            remedy="Leave it out for the default.",
+            code="tolerance-out-of-range",
+            tolerance_m=tolerance_m,
         )
     area = None if within is None else shapely.union_all(within.to_crs(reference.crs).polygons)
-    found, wanted = _Judged.of(predicted.to_crs(reference.crs), area), _Judged.of(reference, area)
+    objects, truth = _Objects.of(predicted.to_crs(reference.crs), area), _Objects.of(reference, area)
     layers = [layer for layer in (predicted, reference, within) if layer is not None]
-    return _scores(found, wanted, iou, tolerance_m, [note for layer in layers for note in layer.notes])
+    return _scores(objects, truth, iou, tolerance_m, [note for layer in layers for note in layer.notes])
 
 
-def _scores(found: _Judged, wanted: _Judged, iou: float, tolerance_m: float | None, notes: list[str]) -> Evaluation:
-    pairs = _overlaps(found.polygons, wanted.polygons)
+def _scores(objects: _Objects, truth: _Objects, iou: float, tolerance_m: float | None, notes: list[str]) -> Evaluation:
+    pairs = _overlaps(objects.polygons, truth.polygons)
     matches, best = _matching(pairs, iou), _best_of_reference(pairs)
-    best_iou = np.zeros(len(wanted))
+    best_iou = np.zeros(len(truth))
     best_iou[pairs.reference[best]] = pairs.iou[best]
-    found_m2, wanted_m2 = found.areas_m2(), wanted.areas_m2()
+    objects_m2, truth_m2 = objects.areas_m2(), truth.areas_m2()
     if tolerance_m is None:
-        sizes = np.sqrt(wanted_m2 if len(wanted) else found_m2)
+        sizes = np.sqrt(truth_m2 if len(truth) else objects_m2)
         tolerance_m = max(MIN_TOLERANCE_M, RELATIVE_TOLERANCE * float(np.median(sizes))) if len(sizes) else 1.0
     return Evaluation(
-        predicted=len(found),
-        reference=len(wanted),
+        predicted=len(objects),
+        reference=len(truth),
         iou=iou,
         matched=len(matches),
-        precision=_ratio(len(matches), len(found)),
-        recall=_ratio(len(matches), len(wanted)),
-        f1=_ratio(2 * len(matches), len(found) + len(wanted)),
+        precision=_ratio(len(matches), len(objects)),
+        recall=_ratio(len(matches), len(truth)),
+        f1=_ratio(2 * len(matches), len(objects) + len(truth)),
         mean_iou_matched=_mean(pairs.iou[matches]),
         mean_iou_reference=_mean(best_iou),
         segmentation=_segmentation(pairs, best),
-        boundary=_boundary(found, wanted, tolerance_m),
-        predicted_area_m2=float(found_m2.sum()),
-        reference_area_m2=float(wanted_m2.sum()),
-        classes=_by_class(wanted, best_iou, pairs.reference[matches]),
-        objects=_by_object(found, wanted, best_iou, pairs, matches),
+        boundary=_boundary(objects, truth, tolerance_m),
+        predicted_area_m2=float(objects_m2.sum()),
+        reference_area_m2=float(truth_m2.sum()),
+        classes=_by_class(truth, best_iou, pairs.reference[matches]),
+        objects=_by_object(objects, truth, best_iou, pairs, matches),
         notes=tuple(notes),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
-    """The N objects of a layer that are judged, clipped to the area where the reference is complete."""
+class _Objects:
+    """N objects of a layer that count, clipped to the area where the reference is complete."""
 
     polygons: Geometries
     """(N,) polygons."""
     outlines: Geometries
-    """(N,) the parts of their outlines inside the area; not the cut along its border."""
+    """(N,) outlines inside the area, without the cut along its border."""
     ids: NDArray[np.int64]
     """(N,) numbers in the layer."""
     classes: NDArray[np.object_] | None
     """(N,) class names."""
     crs: CRS
-    """The CRS of the coordinates, that of the reference."""
+    """CRS of the coordinates, that of the reference."""
 
     def __len__(self) -> int:
         return len(self.polygons)
 
     def areas_m2(self) -> Floats:
-        """(N,) areas on the ground."""
+        """Compute the areas (N,) on the ground."""
         some = np.array_split(self.polygons, 1 + len(self) // _ROWS_AT_ONCE)  # each vertex takes a hundred bytes
         return np.concatenate([areas_perimeters(polygons, self.crs)[0] for polygons in some])
 
     @classmethod
-    def of(cls, layer: PolygonLayer, area: Any | None) -> _Judged:
+    def of(cls, layer: PolygonLayer, area: Any | None) -> _Objects:
         polygons, outlines = layer.polygons.copy(), shapely.boundary(layer.polygons)
-        judged = np.ones(len(layer), bool)
+        counted = np.ones(len(layer), bool)
         if area is not None:
             shapely.prepare(area)
             cut = ~shapely.covers(area, polygons)
             polygons[cut] = polygon_part(shapely.intersection(polygons[cut], area))
             outlines[cut] = shapely.intersection(outlines[cut], area)
-            judged = shapely.area(polygons) >= INSIDE_SHARE * shapely.area(layer.polygons)
-        classes = None if layer.classes is None else np.array(layer.classes, object)[judged]
-        return cls(polygons[judged], outlines[judged], layer.ids[judged], classes, layer.crs)
+            counted = shapely.area(polygons) >= INSIDE_SHARE * shapely.area(layer.polygons)
+        classes = None if layer.classes is None else np.array(layer.classes, object)[counted]
+        return cls(polygons[counted], outlines[counted], layer.ids[counted], classes, layer.crs)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """The P pairs of a predicted and a reference object that share area."""
+    """P pairs of a predicted and a reference object that share area."""
 
     predicted: Rows
     """(P,) rows of the predicted objects."""
@@ -265,12 +274,12 @@ class _Pairs:
 def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
     parts, owner = _small_parts(predicted)
     other_parts, other_owner = _small_parts(reference)
-    found = shapely.STRtree(other_parts).query(parts, predicate="intersects")
-    common = np.zeros(found.shape[1])
+    meeting = shapely.STRtree(other_parts).query(parts, predicate="intersects")
+    common = np.zeros(meeting.shape[1])
     for start in range(0, len(common), _ROWS_AT_ONCE):
-        rows, others = found[:, start : start + _ROWS_AT_ONCE]
+        rows, others = meeting[:, start : start + _ROWS_AT_ONCE]
         common[start : start + len(rows)] = shapely.area(shapely.intersection(parts[rows], other_parts[others]))
-    keys = owner[found[0]] * max(len(reference), 1) + other_owner[found[1]]
+    keys = owner[meeting[0]] * max(len(reference), 1) + other_owner[meeting[1]]
     keys, inverse = np.unique(keys[common > 0], return_inverse=True)
     common = np.bincount(inverse, weights=common[common > 0], minlength=len(keys))
     rows, others = np.divmod(keys, max(len(reference), 1))
@@ -280,9 +289,12 @@ def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
 
 
 def _small_parts(polygons: Geometries) -> tuple[Geometries, Rows]:
-    """The polygons quartered until no part has many vertices, and the row each part comes from.
+    """Quarter the polygons until no part has many vertices.
 
-    A background with a hundred thousand holes would otherwise be gone through once for every object in it.
+    Otherwise a background with a hundred thousand holes would be intersected as a whole with every object in it.
+
+    Returns:
+        The parts, and the row of the polygon that each part comes from.
     """
     parts, owner = polygons, np.arange(len(polygons))
     for _ in range(_MOST_QUARTERINGS):
@@ -301,18 +313,28 @@ def _small_parts(polygons: Geometries) -> tuple[Geometries, Rows]:
 
 
 def _matching(pairs: _Pairs, threshold: float) -> Rows:
-    """Rows of the pairs of the one-to-one matching of greatest total IoU among those that reach the threshold."""
+    """Find the one-to-one matching of greatest total IoU among pairs that reach the threshold.
+
+    Returns:
+        Rows of its pairs.
+    """
     good = np.flatnonzero(pairs.iou >= threshold)
     predicted, reference = pairs.predicted[good], pairs.reference[good]
+    # Pairs without a rival need no choice; almost all are of this kind, and the assignment costs more than linear time.
     alone = (np.bincount(predicted)[predicted] == 1) & (np.bincount(reference)[reference] == 1)
     contested = good[~alone]
     return np.sort(np.concatenate([good[alone], contested[_assignment(pairs, contested)]]))
 
 
 def _assignment(pairs: _Pairs, contested: Rows) -> Rows:
-    """Which of the contested pairs to keep; every predicted object may also stay alone, at the cost of IoU 0."""
+    """Choose among contested pairs so that the total IoU is greatest.
+
+    Returns:
+        Positions of the chosen pairs in `contested`.
+    """
     if not len(contested):
         return contested
+    # A full matching must exist, so every predicted object also gets a partner of its own, of IoU 0.
     names, rows = np.unique(pairs.predicted[contested], return_inverse=True)
     others, cols = np.unique(pairs.reference[contested], return_inverse=True)
     every, shape = np.arange(len(names)), (len(names), len(others) + len(names))
@@ -323,7 +345,7 @@ def _assignment(pairs: _Pairs, contested: Rows) -> Rows:
 
 
 def _best_of_reference(pairs: _Pairs) -> Rows:
-    """The pair of best IoU of every reference object that has one; of equals, that of the first predicted object."""
+    """Find the pair of best IoU of every reference object; among equals, that of the first predicted object."""
     order = np.lexsort((pairs.predicted, -pairs.iou, pairs.reference))
     return order[np.unique(pairs.reference[order], return_index=True)[1]]
 
@@ -333,11 +355,11 @@ def _segmentation(pairs: _Pairs, best: Rows) -> SegmentationScore:
     return SegmentationScore(_mean(over), _mean(under), _mean(np.sqrt((over**2 + under**2) / 2)))
 
 
-def _by_class(wanted: _Judged, best_iou: Floats, matched: Rows) -> dict[str, ClassScore]:
-    if wanted.classes is None:
+def _by_class(truth: _Objects, best_iou: Floats, matched: Rows) -> dict[str, ClassScore]:
+    if truth.classes is None:
         return {}
-    is_matched = np.isin(np.arange(len(wanted)), matched)
-    rows_of = {name: wanted.classes == name for name in sorted(set(wanted.classes))}
+    is_matched = np.isin(np.arange(len(truth)), matched)
+    rows_of = {name: truth.classes == name for name in sorted(set(truth.classes))}
     return {
         name: ClassScore(int(rows.sum()), float(is_matched[rows].mean()), float(best_iou[rows].mean()))
         for name, rows in rows_of.items()
@@ -345,18 +367,18 @@ def _by_class(wanted: _Judged, best_iou: Floats, matched: Rows) -> dict[str, Cla
 
 
 def _by_object(
-    found: _Judged, wanted: _Judged, best_iou: Floats, pairs: _Pairs, matches: Rows
+    objects: _Objects, truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Rows
 ) -> tuple[ObjectScore, ...]:
-    partner = dict(zip(pairs.reference[matches].tolist(), found.ids[pairs.predicted[matches]].tolist(), strict=True))
-    scores = zip(wanted.ids.tolist(), best_iou.tolist(), strict=True)
+    partner = dict(zip(pairs.reference[matches].tolist(), objects.ids[pairs.predicted[matches]].tolist(), strict=True))
+    scores = zip(truth.ids.tolist(), best_iou.tolist(), strict=True)
     return tuple(ObjectScore(name, partner.get(row), value) for row, (name, value) in enumerate(scores))
 
 
-def _boundary(found: _Judged, wanted: _Judged, tolerance: float) -> BoundaryScore:
-    ground = to_ground(wanted.crs, np.append(found.outlines, wanted.outlines))
-    found_arcs, wanted_arcs = arcs(found.outlines, ground), arcs(wanted.outlines, ground)
-    precision = near_share(found_arcs, wanted_arcs, tolerance)
-    recall = near_share(wanted_arcs, found_arcs, tolerance)
+def _boundary(objects: _Objects, truth: _Objects, tolerance: float) -> BoundaryScore:
+    ground = to_ground(truth.crs, np.append(objects.outlines, truth.outlines))
+    predicted, reference = arcs(objects.outlines, ground), arcs(truth.outlines, ground)
+    precision = near_share(predicted, reference, tolerance)
+    recall = near_share(reference, predicted, tolerance)
     if precision is None or recall is None:
         return BoundaryScore(precision, recall, None, tolerance)
     return BoundaryScore(precision, recall, _ratio(2 * precision * recall, precision + recall) or 0.0, tolerance)

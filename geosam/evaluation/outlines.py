@@ -1,7 +1,6 @@
-"""How much of some outlines lies near others, in ground metres.
+"""Share of some outlines that lies near others, in ground metres.
 
-Outlines are cut into arcs of few segments, so that a tree finds the near ones at once however long an outline is, and
-measured at the middles of short pieces: nothing is buffered, memory is bounded.
+Outlines are measured at the middles of short pieces. Nothing is buffered, so the memory is bounded.
 """
 
 from __future__ import annotations
@@ -23,15 +22,17 @@ if TYPE_CHECKING:
 
 ToGround: TypeAlias = Callable[[Floats], Floats]
 
+#: Segments of an arc: with short arcs, a tree finds the near ones at once, however long an outline is.
 _SEGMENTS_PER_ARC = 32
 _LINES_AT_ONCE = 10_000
 _PIECES_AT_ONCE = 500_000
 
 
 def to_ground(crs: CRS, around: Geometries) -> ToGround:
-    """From coordinates (N, 2) in `crs` to metres (N, 2), truest around the middle of some geometries (K,).
+    """Make a function from coordinates (N, 2) in `crs` to ground metres (N, 2).
 
-    The azimuthal equal-area projection is used: within 500 km of the middle, lengths are true to 0.1 %.
+    It uses the azimuthal equal-area projection around the middle of the geometries `around` (K,): within 500 km of the
+    middle, lengths are true to 0.1 %. A CRS that cannot reach WGS84 is only scaled to metres.
     """
     bounds = shapely.total_bounds(around) if len(around) else np.full(4, np.nan)
     if np.isnan(bounds).any() or not reaches_wgs84(crs):
@@ -45,7 +46,7 @@ def to_ground(crs: CRS, around: Geometries) -> ToGround:
 
 
 def arcs(outlines: Geometries, ground: ToGround) -> Geometries:
-    """Lines of at most 32 segments in ground metres that make up the `outlines` (N,); points in them are left out."""
+    """Cut outlines (N,) into lines of at most 32 segments, in ground metres; points among them are left out."""
     lines: Geometries = shapely.get_parts(shapely.get_parts(outlines))
     lines = lines[shapely.get_dimensions(lines) == 1]
     batches = range(0, len(lines), _LINES_AT_ONCE)
@@ -66,9 +67,17 @@ def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
 
 
 def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float | None:
-    """Share of the length of `lines` whose distance to `others` is at most `tolerance`; None where there is no line.
+    """Compute the share of the length of `lines` that lies within a distance of `others`.
 
-    Exact but for the ends of the near parts, each of which is right to half the tolerance; such errors cancel.
+    The error at the end of each near part is at most half the tolerance, and such errors cancel each other.
+
+    Args:
+        lines: (N,) lines in metres.
+        others: (M,) lines in metres.
+        tolerance: the distance in metres.
+
+    Returns:
+        The share; None if there is no line.
     """
     tree, near, total = shapely.STRtree(others), 0.0, 0.0
     for middles, lengths in _pieces(lines, tolerance):
@@ -78,9 +87,9 @@ def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float
 
 
 def _pieces(lines: Geometries, longest: float) -> Iterator[tuple[Floats, Floats]]:
-    """Middles (K, 2) and lengths (K,) of pieces of the lines, many at a time."""
-    expected = np.cumsum(shapely.length(lines) / longest + shapely.get_num_coordinates(lines))
-    batches = np.unique(expected // _PIECES_AT_ONCE, return_index=True)[1]
+    """Yield middles (K, 2) and lengths (K,) of pieces of the lines, many at a time."""
+    pieces = np.cumsum(shapely.length(lines) / longest + shapely.get_num_coordinates(lines))
+    batches = np.unique(pieces // _PIECES_AT_ONCE, return_index=True)[1]
     for some in np.split(lines, batches[1:]):
         coords, line = shapely.get_coordinates(shapely.segmentize(some, longest), return_index=True)
         same = line[1:] == line[:-1]

@@ -1,7 +1,7 @@
-"""A picture of polygons on their scene: what a run found, at a glance.
+"""Preview: a picture of polygons on their scene.
 
-The scene is read once at the picture's resolution, so its size does not matter; polygons are painted band by band
-onto an enlarged copy of the picture that is then reduced, which gives them smooth outlines.
+The scene is read once at the resolution of the picture, so its size does not matter. Polygons are painted band by band
+on an enlarged copy of the picture, which is then reduced, so that outlines are smooth.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import shapely
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from geosam.errors import ExportError, UnknownFormat, UsageError
+from geosam.errors import UnknownFormat, UsageError
 from geosam.geometry.geobox import SNAP_PX
 from geosam.geometry.measure import ground_sample_distance
-from geosam.vector.checks import check_existing
+from geosam.vector.checks import check_existing, check_folder, check_inputs
 from geosam.vector.polygons import PolygonLayer, polygon_part
 from geosam.vector.staging import Staging, failures_reported
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Geometries = NDArray[np.object_]
     Colour = tuple[int, int, int]
 
-#: Colours that differ for every kind of colour vision (Okabe and Ito 2008), the lightest and the black left out.
+#: Colours that differ for every kind of colour vision (Okabe and Ito 2008), without the lightest and the black.
 COLOURS: tuple[Colour, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
@@ -48,13 +48,13 @@ _NEAR_PX = 4
 _FILL = 88
 #: Widths of the outline and of its dark rim, subpixels.
 _LINE, _RIM = 5, 8
-#: How often a polygon may look for another colour, now that its neighbours have theirs.
+#: Number of passes in which polygons change their colour if a neighbour has the same.
 _PASSES = 4
-#: Polygons with more corners have so many neighbours that none of them could avoid their colour.
+#: Polygons with more vertices are not compared: they have so many neighbours that no colour is free.
 _MOST_VERTICES = 2_000
 #: Pixels whose sides differ by less than this share are shown as squares.
 _SQUARE = 0.01
-#: Share of the picture's colour that is kept, so that the polygons' colours stand out.
+#: Share of the saturation of the scene that is kept, so that the colours of polygons stand out.
 _VIVIDNESS = 0.7
 _NOWHERE: Colour = (52, 54, 58)
 _PAPER, _INK, _DIM = (24, 26, 30), (238, 240, 242), (150, 156, 164)
@@ -64,7 +64,7 @@ def preview(scene: Scene, layer: PolygonLayer, *, max_side: int = 1600) -> Image
     """Draw polygons on the scene's region.
 
     Args:
-        scene: gives the picture, with its stretch, and the grid.
+        scene: the scene, whose stretch the picture shows.
         layer: polygons in any CRS.
         max_side: longest side of the picture in pixels, without the caption below it.
 
@@ -74,7 +74,7 @@ def preview(scene: Scene, layer: PolygonLayer, *, max_side: int = 1600) -> Image
     Raises:
         CRSMismatch: a polygon has no place in the scene's CRS.
         UnreadableScene: the scene is damaged.
-        UsageError: `max_side` is no number of pixels.
+        UsageError: `max_side` is less than one pixel.
     """
     if max_side < 1:
         raise UsageError(
@@ -94,8 +94,8 @@ def write_picture(picture: Image.Image, out: Path) -> None:
     """Write a picture as PNG, complete or not at all.
 
     Raises:
-        ExportError: it cannot be written.
-        DiskFull: there is no space for it.
+        ExportError: the file cannot be written.
+        DiskFull: no space is left for it.
     """
     with failures_reported(out), Staging(out) as staging:
         made = staging.folder / out.name
@@ -104,31 +104,35 @@ def write_picture(picture: Image.Image, out: Path) -> None:
 
 
 def check_picture(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse a place where no picture can or may be written.
+    """Refuse a path where a picture cannot or must not be written.
 
     Args:
-        out: the picture to write.
-        inputs: files that must not be written over.
-        overwrite: an existing picture may be replaced.
+        out: path of the picture.
+        inputs: files that must not be overwritten.
+        overwrite: True to allow that an existing picture is replaced.
 
     Raises:
-        UnknownFormat: its name is not that of a PNG.
-        ExportError: its folder does not exist, or the file does and must stay.
-        UsageError: it is an input.
+        UnknownFormat: the path does not end with .png.
+        ExportError: its folder does not exist, or the file exists and must stay.
+        UsageError: it is one of the inputs.
     """
     if out.suffix.lower() != ".png":
-        raise UnknownFormat(f"a preview is a PNG: {out}: {out.suffix or 'no extension'} found, .png wanted. Rename it.")
-    final = Path(os.path.realpath(out))
-    if not final.parent.is_dir():
-        raise ExportError(f"the picture's folder does not exist: {out}: no folder {final.parent}. Create it first.")
-    for source in inputs:
-        if source.exists() and final.exists() and source.samefile(final):
-            raise UsageError(f"the picture is an input: {out}: same file as {source}, another wanted. Rename it.")
-    check_existing(final, overwrite=overwrite)
+        raise UnknownFormat(
+            f"a preview is a PNG: {out}: found {out.suffix or 'no extension'}, expected .png.",
+            remedy="Rename it.",
+            code="preview-not-png",
+        )
+    check_folder(out)
+    check_inputs(out, inputs)
+    check_existing(Path(os.path.realpath(out)), overwrite=overwrite)
 
 
 def _picture(scene: Scene, max_side: int) -> tuple[Image.Image, GeoBox]:
-    """The scene's region with pixels that are square on the ground, a little muted, and the grid of the picture."""
+    """Read the scene's region in muted colours, with pixels that are square on the ground.
+
+    Returns:
+        The picture, and its grid.
+    """
     (gsd_x, gsd_y), region = scene.gsd_xy, scene.region
     if abs(gsd_x - gsd_y) < _SQUARE * gsd_x:
         gsd_y = gsd_x
@@ -139,13 +143,13 @@ def _picture(scene: Scene, max_side: int) -> tuple[Image.Image, GeoBox]:
     tile = coarse.read(coarse.region)
     image = ImageEnhance.Color(Image.fromarray(tile.rgb.transpose(1, 2, 0))).enhance(_VIVIDNESS)
     image.paste(_NOWHERE, mask=Image.fromarray(~tile.valid))
-    times = max(1, int(max_side * metres / longest + SNAP_PX))  # a tiny scene shows its pixels
+    times = max(1, int(max_side * metres / longest + SNAP_PX))  # a tiny scene is enlarged, so that its pixels show
     grid = tile.geobox.zoom(1 / times, 1 / times)
     return image.resize((grid.width, grid.height), Image.Resampling.NEAREST), grid
 
 
 def _in_pixels(layer: PolygonLayer, grid: GeoBox) -> Geometries:
-    """The polygons in pixels of the picture, (N,), without corners that it cannot show; what lies outside is empty."""
+    """Transform polygons (N,) to pixels of the picture, without vertices that it cannot show; empty if outside."""
     there = shapely.transform(layer.to_crs(grid.crs).polygons, grid.to_pixel)
     frame = shapely.box(-_RIM, -_RIM, grid.width + _RIM, grid.height + _RIM)
     clipped = polygon_part(shapely.intersection(there, frame))
@@ -153,7 +157,7 @@ def _in_pixels(layer: PolygonLayer, grid: GeoBox) -> Geometries:
 
 
 def _colours(polygons: Geometries, ids: NDArray[np.int64]) -> list[Colour]:
-    """A colour for every polygon: the one of its id, or else the one that its neighbours use least."""
+    """Choose a colour for every polygon: that of its id, or the one that its neighbours use least."""
     plain = np.flatnonzero(shapely.get_num_coordinates(polygons) <= _MOST_VERTICES)
     near = shapely.STRtree(polygons[plain]).query(polygons[plain], predicate="dwithin", distance=_NEAR_PX)
     neighbours: list[list[int]] = [[] for _ in polygons]
@@ -171,7 +175,7 @@ def _colours(polygons: Geometries, ids: NDArray[np.int64]) -> list[Colour]:
 
 
 def _draw(picture: Image.Image, polygons: Geometries, ids: NDArray[np.int64]) -> None:
-    """Paint the polygons on the picture, large ones first."""
+    """Paint the polygons on the picture, the largest first, so that none hides another."""
     visible = ~shapely.is_empty(polygons)
     polygons, ids = polygons[visible], ids[visible]
     colours = _colours(polygons, ids)
@@ -187,13 +191,14 @@ def _draw(picture: Image.Image, polygons: Geometries, ids: NDArray[np.int64]) ->
 
 
 def _paint(fine: Image.Image, polygon: Any, colour: Colour, top: int) -> None:
-    """One polygon on a band of the enlarged picture whose first row is row `top` of the picture."""
+    """Paint a polygon on a band of the enlarged picture whose first row is row `top` of the picture."""
     draw = ImageDraw.Draw(fine, "RGBA")
     rings = [[_points(ring, top) for ring in shapely.get_rings(part)] for part in shapely.get_parts(polygon)]
     for shell, *holes in rings:
         if not holes:
             draw.polygon(shell, fill=(*colour, _FILL))
             continue
+        # Pillow fills holes too, so a polygon with holes goes through a mask of its own.
         (x0, y0), (x1, y1) = np.clip([np.min(shell, axis=0), np.max(shell, axis=0) + 2], 0, fine.size).astype(int)
         if x0 < x1 and y0 < y1:
             mask = Image.new("L", (int(x1 - x0), int(y1 - y0)))
@@ -208,13 +213,13 @@ def _paint(fine: Image.Image, polygon: Any, colour: Colour, top: int) -> None:
 
 
 def _points(ring: Any, top: int) -> list[tuple[float, float]]:
-    """Corners in the enlarged picture, where Pillow's integers are the middles of the pixels."""
+    """Return vertices in the enlarged picture, where integers are the middles of pixels, as Pillow counts."""
     xy = (shapely.get_coordinates(ring) - (0, top)) * _FINE - 0.5
     return [(x, y) for x, y in xy.tolist()]
 
 
 def _with_legend(picture: Image.Image, texts: tuple[str, str], grid: GeoBox) -> Image.Image:
-    """The picture above a strip with the names on the left and a scale bar on the right."""
+    """Put the picture above a strip with the names on the left and a scale bar on the right."""
     size = min(max(picture.width // 90, 11), 18)
     pad, height, width = size, 4 * size, max(picture.width, 24 * size)
     sheet = Image.new("RGB", (width, picture.height + height), _PAPER)
@@ -231,7 +236,11 @@ def _with_legend(picture: Image.Image, texts: tuple[str, str], grid: GeoBox) -> 
 
 
 def _scale_bar(longest_px: float, metres_per_px: float) -> tuple[int, str]:
-    """Length in pixels and label of the longest bar of 1, 2 or 5 times a power of ten metres that has room."""
+    """Choose the longest scale bar of 1, 2 or 5 times a power of ten metres that has room.
+
+    Returns:
+        Its length in pixels, and its label.
+    """
     most = longest_px * metres_per_px
     power = 10.0 ** math.floor(math.log10(most))
     metres = max(step * power for step in (1, 2, 5) if step * power <= most)
@@ -240,10 +249,10 @@ def _scale_bar(longest_px: float, metres_per_px: float) -> tuple[int, str]:
 
 
 def _shortened(text: str, room: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """The text with its middle left out if it is longer than `room` pixels."""
-    kept = len(text)
-    shown = text
-    while kept > 1 and font.getlength(shown) > room:
-        kept -= 1
-        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-    return shown
+    """Leave out the middle of a text that is longer than `room` pixels."""
+    length = len(text)
+    shortened = text
+    while length > 1 and font.getlength(shortened) > room:
+        length -= 1
+        shortened = f"{text[: (length + 1) // 2]}…{text[len(text) - length // 2 :]}"
+    return shortened

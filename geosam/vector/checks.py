@@ -46,19 +46,28 @@ def check_output(
     """
     form = format_of(path)
     final = Path(os.path.realpath(path))
+    check_inputs(path, inputs)
+    check_existing(final, overwrite=overwrite)
+    check_folder(path)
+    _check_fit(form, path, crs, columns)
+    form.kept(final, final.stem)
+    _try_empty(form, Target(final, crs, tuple(columns), final.stem, {}, 1.0))
+
+
+def check_inputs(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse an output that is one of the inputs.
+
+    Raises:
+        UsageError: it is the same file, perhaps under another name.
+    """
     for source in inputs:
-        if source.exists() and final.exists() and source.samefile(final):
+        if source.exists() and path.exists() and source.samefile(path):
             raise UsageError(
                 f"the output is an input: {path}: found the same file as {source}, expected another one.",
                 remedy="Rename the output.",
                 code="output-is-input",
                 source=str(source),
             )
-    check_existing(final, overwrite=overwrite)
-    check_folder(final)
-    _check_fit(form, path, crs, columns)
-    form.kept(final, final.stem)
-    _try_empty(form, Target(final, crs, tuple(columns), final.stem, {}, 1.0))
 
 
 def check_existing(path: Path, *, overwrite: bool) -> None:
@@ -100,12 +109,13 @@ def check_folder(path: Path) -> None:
     Raises:
         ExportError: there is no such folder.
     """
-    if not path.parent.is_dir():
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
         raise ExportError(
-            f"the output's folder does not exist: {path}: found no folder {path.parent}, expected an existing one.",
+            f"the output's folder does not exist: {path}: found no folder {folder}, expected an existing one.",
             remedy="Create it first.",
             code="output-folder-missing",
-            folder=str(path.parent),
+            folder=str(folder),
         )
 
 

@@ -1,4 +1,4 @@
-"""PolygonLayer: polygons read from any vector file, valid and two-dimensional, with what had to be done to them."""
+"""Layers of polygons, valid and two-dimensional, read from any vector file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from geosam._arrays import BoolArray
+
     Geometries = NDArray[np.object_]
 
 _PARQUET = (".parquet", ".geoparquet")
@@ -36,35 +38,35 @@ class PolygonLayer:
     polygons: Geometries
     """(N,) valid shapely Polygons and MultiPolygons, none empty, no Z."""
     crs: CRS
-    """The CRS of their coordinates."""
+    """CRS of their coordinates."""
     ids: NDArray[np.int64]
-    """(N,) the column `id` where the layer has whole numbers there, else the feature numbers."""
+    """(N,) values of the column `id` if they are whole numbers, else the feature numbers."""
     classes: tuple[str, ...] | None = None
-    """N values of the column `class`, None without one."""
+    """N values of the column `class`; None without one."""
     source: str = "memory"
-    """File and layer the polygons come from, for messages."""
+    """File and layer of the polygons, for messages."""
     notes: tuple[str, ...] = ()
-    """What was repaired or skipped, one sentence each."""
+    """Repairs and omissions, one sentence each."""
 
     @classmethod
     def of(cls, polygons: Sequence[Any] | Geometries, crs: Any, classes: Sequence[str] | None = None) -> PolygonLayer:
-        """Valid polygons from memory, numbered from 0; `crs` is anything pyproj understands."""
+        """Make a layer of valid polygons, numbered from 0; `crs` is anything that pyproj understands."""
         column = np.array(polygons, dtype=object).reshape(-1)
         return cls(column, map_crs(crs), np.arange(len(column)), None if classes is None else tuple(classes))
 
     def __len__(self) -> int:
         return len(self.polygons)
 
-    def select(self, rows: NDArray[np.bool_]) -> PolygonLayer:
-        """The rows marked in a boolean column (N,)."""
+    def select(self, rows: BoolArray) -> PolygonLayer:
+        """Return the rows that a boolean column (N,) marks."""
         classes = None if self.classes is None else tuple(np.array(self.classes, object)[rows])
         return replace(self, polygons=self.polygons[rows], ids=self.ids[rows], classes=classes)
 
     def to_crs(self, crs: CRS) -> PolygonLayer:
-        """The same polygons, vertex by vertex, in another CRS.
+        """Transform the polygons, vertex by vertex, to another CRS.
 
         Raises:
-            CRSMismatch: there is no way from one CRS to the other, or a vertex has no place in the other.
+            CRSMismatch: PROJ knows no way from one CRS to the other, or a vertex has no place in the other.
         """
         if self.crs == crs:
             return self
@@ -72,15 +74,19 @@ class PolygonLayer:
             transformer = Transformer.from_crs(self.crs, crs, always_xy=True)
         except Exception as error:
             raise CRSMismatch(
-                f"the polygons cannot be reprojected: {self.source}: found {self.crs.name!r}, wanted a CRS that "
-                f"reaches {crs.name!r}. Give both layers one CRS."
+                f"the polygons cannot be reprojected: {self.source}: found {self.crs.name!r}, expected a CRS that "
+                f"reaches {crs.name!r}.",
+                remedy="Give both layers one CRS.",
+                code="polygons-crs-unreachable",
             ) from error
         polygons = shapely.transform(self.polygons, transformer.transform, interleaved=False)
         wrong = ~_finite(polygons)
         if wrong.any():
             raise CRSMismatch(
-                f"polygons have no place in {crs.name!r}: {self.source}, feature {self.ids[wrong][0]}: its coordinates "
-                f"do not fit {self.crs.name!r}. Check the CRS the file declares."
+                f"polygons have no place in {crs.name!r}: {self.source}, feature {self.ids[wrong][0]}: found "
+                f"coordinates that do not fit {self.crs.name!r}, expected ones that do.",
+                remedy="Check the CRS that the file declares.",
+                code="polygons-without-place",
             )
         return replace(self, polygons=_repaired(polygons), crs=crs)
 
@@ -88,7 +94,7 @@ class PolygonLayer:
 def read_polygons(path: str | Path, layer: str | None = None) -> PolygonLayer:
     """Read the polygons of a vector file: GeoPackage, GeoJSON, shapefile, FlatGeobuf, KML or GeoParquet.
 
-    Features without geometry or area are skipped, invalid polygons repaired; `notes` tells of both.
+    Features without geometry or area are skipped, and invalid polygons are repaired; `notes` lists both.
 
     Raises:
         PromptError: the file is missing, damaged, has no such layer, or holds something other than polygons.
@@ -148,15 +154,26 @@ def _layer(table: VectorTable, notes: list[str]) -> PolygonLayer:
 
 def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]]:
     if layer is not None:
-        raise PromptError(f"no such layer: {path}, layer {layer}: a GeoParquet file has none. Leave --layer out.")
+        raise PromptError(
+            f"no such layer: {path}, layer {layer}: found a GeoParquet file, which has no layers.",
+            remedy="Leave `layer` out.",
+            code="parquet-has-no-layers",
+            layer=layer,
+        )
     if not path.is_file():  # pyarrow would read a folder as one table, and wait for a pipe
-        raise PromptError(f"the layer cannot be read: {path}: no such regular file, one wanted. Check the path.")
+        raise PromptError(
+            f"the layer cannot be read: {path}: found no such regular file, expected one.",
+            remedy="Check the path.",
+            code="layer-missing",
+        )
     try:
         frame = geopandas.read_parquet(path)
     except Exception as error:  # pyarrow's errors have no common base
         cause = " ".join(str(error).split())[:160].rstrip(".")
         raise PromptError(
-            f"the layer cannot be read: {path}: {cause}, a GeoParquet file in one piece wanted. Write it again."
+            f"the layer cannot be read: {path}: found {cause}, expected a GeoParquet file in one piece.",
+            remedy="Write it again.",
+            code="parquet-damaged",
         ) from error
     columns = {name: frame[name].tolist() for name in ("id", "class") if name in frame}
     geometries = shapely.force_2d(np.asarray(frame.geometry.array, dtype=object))
@@ -164,17 +181,19 @@ def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]
 
 
 def _checked(layer: PolygonLayer) -> PolygonLayer:
-    """The layer without features that have no geometry or no area, and with the invalid ones repaired."""
+    """Drop features without geometry or area, and repair invalid ones."""
     kinds = shapely.get_type_id(layer.polygons)
     blank = shapely.is_missing(layer.polygons) | shapely.is_empty(layer.polygons)
-    _refuse(layer, ~blank & ~np.isin(kinds, _POLYGONAL), "not a polygon", "polygons only")
+    _refuse(layer, ~blank & ~np.isin(kinds, _POLYGONAL), "no polygon", "polygons only")
     _refuse(layer, ~blank & ~_finite(layer.polygons), "a coordinate that is not a number", "finite coordinates")
     if layer.crs.is_geographic:
         limits = shapely.bounds(layer.polygons)[~blank]
         if len(limits) and np.abs(limits).max() > 360:
             raise CRSMismatch(
                 f"the coordinates do not fit the CRS: {layer.source}: found {np.abs(limits).max():.0f} as degrees, "
-                f"wanted what {layer.crs.name!r} allows. Assign the right CRS, for example with ogr2ogr -a_srs."
+                f"expected numbers that {layer.crs.name!r} allows.",
+                remedy="Assign the right CRS, for example with ogr2ogr -a_srs.",
+                code="polygons-crs-mismatch",
             )
     valid = shapely.is_valid(layer.polygons) | blank
     polygons = _repaired(layer.polygons)
@@ -183,15 +202,18 @@ def _checked(layer: PolygonLayer) -> PolygonLayer:
     return replace(layer, polygons=polygons, notes=notes).select(kept)
 
 
-def _refuse(layer: PolygonLayer, rows: NDArray[np.bool_], found: str, wanted: str) -> None:
+def _refuse(layer: PolygonLayer, rows: BoolArray, found: str, expected: str) -> None:
     if rows.any():
         first = layer.ids[rows][0]
         raise PromptError(
-            f"a feature cannot be used: {layer.source}, feature {first}: {found}, wanted {wanted}. Edit it."
+            f"a feature cannot be used: {layer.source}, feature {first}: found {found}, expected {expected}.",
+            remedy="Edit it.",
+            code="feature-unusable",
+            feature=int(first),
         )
 
 
-def _note(layer: PolygonLayer, rows: NDArray[np.bool_], what: str, done: str) -> list[str]:
+def _note(layer: PolygonLayer, rows: BoolArray, what: str, done: str) -> list[str]:
     if not rows.any():
         return []
     count = np.count_nonzero(rows)
@@ -206,7 +228,7 @@ def _repaired(polygons: Geometries) -> Geometries:
 
 
 def polygon_part(geometries: Geometries) -> Geometries:
-    """What of each geometry (N,) has area: a Polygon or MultiPolygon, empty where nothing has."""
+    """Return the part of each geometry (N,) that has an area: a Polygon or MultiPolygon, which may be empty."""
     result = geometries.copy()
     mixed = shapely.get_type_id(geometries) == shapely.GeometryType.GEOMETRYCOLLECTION
     for row in np.flatnonzero(mixed):
@@ -216,7 +238,7 @@ def polygon_part(geometries: Geometries) -> Geometries:
     return result
 
 
-def _finite(polygons: Geometries) -> NDArray[np.bool_]:
+def _finite(polygons: Geometries) -> BoolArray:
     coords, rows = shapely.get_coordinates(polygons, return_index=True)
     bad = rows[~np.isfinite(coords).all(axis=1)]
     return np.asarray(np.bincount(bad, minlength=len(polygons)) == 0)

@@ -1,7 +1,7 @@
 """Reading one layer of a vector file, with every precaution that a stranger's file needs.
 
-GDAL opens far more than files: network services, drivers behind a prefix, and virtual layers that read any file of
-the machine. Here a layer is an existing regular file that starts like a format which holds its own data.
+GDAL opens more than files: network services, drivers behind a prefix, and virtual layers that read any file of the
+machine. Here a layer is an existing regular file, and its first bytes are those of a format that holds its own data.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 FORMATS = "a GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML"
 
-#: What files start with. Virtual layers, services and pipelines, which lead to other files, are XML or JSON as well.
+#: First bytes of the formats. Virtual layers, services and pipelines, which lead to other files, are XML or JSON, too.
 _STARTS = re.compile(rb"SQLite format 3\0|fgb|\0\0\x27\x0a|(\xef\xbb\xbf)?\s*([\x1e{\[]|(?=<)(?s:.*?)<(\w+:)?kml[\s>])")
 _LEADS_ELSEWHERE = re.compile(rb"<OGR\w+DataSource|gdal_streamed_alg")
 _HEAD_BYTES = 65536
-#: Bytes of a shapefile that state its length, in units of two bytes.
+#: Place of the length of a shapefile in its header, in units of two bytes.
 _SHP_LENGTH = slice(24, 28)
-#: Byte of a dBase file that names its code page, 0 when nothing does.
+#: Place of the code page in the header of a dBase file; 0 there names none.
 _CODE_PAGE_BYTE = 29
 
 
 def read_vector(
     path: str | Path, *, layer: str | None = None, encoding: str | None = None
 ) -> tuple[VectorTable, list[str]]:
-    """Read one layer of a vector file, and what there is to say about it.
+    """Read one layer of a vector file, and warnings.
 
     Args:
         path: GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML; a regular file of any name.
-        layer: Name of the layer; only needed where there are several.
-        encoding: Encoding of the text, where the file does not say it.
+        layer: name of the layer; only needed where there are several.
+        encoding: encoding of the text, where the file does not state it.
 
     Raises:
         PromptError: the file is missing, damaged, of another kind, incomplete, or in another encoding.
@@ -64,14 +64,19 @@ def read_vector(
         raise
     except UnicodeDecodeError as error:
         raise PromptError(
-            f"text is in another encoding: {path}: byte {error.object[error.start]:#04x} found, "
-            f"{error.encoding} wanted. Pass the file's encoding with --encoding, for example latin-1."
+            f"text is in another encoding: {path}: found byte {error.object[error.start]:#04x}, "
+            f"expected {error.encoding}.",
+            remedy="Give the file's encoding, for example `encoding='latin-1'`.",
+            code="text-encoding-wrong",
+            encoding=error.encoding,
         ) from error
     except Exception as error:  # damaged files make GDAL's readers raise IndexError and GEOSException among others
         reason = " ".join(str(error).split())[:160].rstrip(".")
         raise PromptError(
-            f"the layer cannot be read: {path}: {reason or type(error).__name__}, {FORMATS} in one piece wanted. "
-            "Repair the file or export it again."
+            f"the layer cannot be read: {path}: found {reason or type(error).__name__}, expected {FORMATS} in one "
+            "piece.",
+            remedy="Repair the file or export it again.",
+            code="layer-damaged",
         ) from error
     if full.lower().endswith(".shp") and encoding is None:
         _check_code_page(Path(full), table)
@@ -80,48 +85,61 @@ def read_vector(
 
 
 def _checked_path(path: Path) -> str:
-    """The absolute path of a regular file that may be handed to GDAL."""
+    """Return the absolute path of a regular file that GDAL may open."""
     full = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", and GDAL must not see a prefix
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise PromptError(f"the layer cannot be read: {path}: a directory, {FORMATS} wanted. Name the file in it.")
-        if not stat.S_ISREG(found.st_mode):
-            raise PromptError(f"the layer cannot be read: {path}: not a regular file, {FORMATS} wanted.")
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _unreadable(path, "a directory", remedy="Name the file in it.")
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise _unreadable(path, "not a regular file")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise PromptError(f"the layer cannot be read: {path}: {reason}, {FORMATS} wanted. Check the path.") from error
+        raise _unreadable(path, reason, remedy="Check the path.") from error
     if not head:
-        raise PromptError(f"the layer cannot be read: {path}: the file is empty, {FORMATS} wanted.")
+        raise _unreadable(path, "an empty file")
     if _LEADS_ELSEWHERE.search(head) or not _STARTS.match(head):
         start = head[:24].decode("ascii", "replace").strip()
-        raise PromptError(
-            f"the layer cannot be read: {path}: the file starts with {start!r}, {FORMATS} wanted. "
-            "Save the layer as a GeoPackage."
-        )
+        raise _unreadable(path, f"a file that starts with {start!r}", remedy="Save the layer as a GeoPackage.")
     if "!" in full or full.startswith("/vsi"):
-        raise PromptError(f'the layer cannot be read: {path}: "!" or "/vsi" in its path, neither wanted. Rename it.')
+        raise PromptError(
+            f'the layer cannot be read: {path}: found "!" or "/vsi" in its path, expected neither.',
+            remedy="Rename it.",
+            code="layer-path-with-prefix",
+        )
     if full.lower().endswith(".shp"):
         _check_siblings(path)
     return full
 
 
+def _unreadable(path: Path, reason: str, remedy: str = "") -> PromptError:
+    return PromptError(
+        f"the layer cannot be read: {path}: found {reason}, expected {FORMATS}.",
+        remedy=remedy,
+        code="layer-unreadable",
+        path=str(path),
+    )
+
+
 def _check_siblings(path: Path) -> None:
-    """A shapefile is several files; GDAL reads one without attributes, or half a file, as if nothing were missing."""
+    """Refuse a shapefile that is incomplete or cut off: GDAL reads it as if nothing were missing."""
     present = {p.suffix.lower() for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()}
     missing = [suffix for suffix in (".shx", ".dbf") if suffix not in present]
     if missing:
         raise PromptError(
-            f"the shapefile is incomplete: {path}: no {' and no '.join(missing)} beside it, both wanted. "
-            "Copy all files of the shapefile, or export it again as a GeoPackage."
+            f"the shapefile is incomplete: {path}: found no {' and no '.join(missing)} beside it, expected both.",
+            remedy="Copy all files of the shapefile, or export it again as a GeoPackage.",
+            code="shapefile-incomplete",
         )
     with path.open("rb") as file:
         stated = 2 * int.from_bytes(file.read(_SHP_LENGTH.stop)[_SHP_LENGTH], "big")
     if path.stat().st_size < stated:
         raise PromptError(
-            f"the shapefile is cut off: {path}: {path.stat().st_size} bytes, {stated} wanted. Copy or export it again."
+            f"the shapefile is cut off: {path}: found {path.stat().st_size} bytes, expected {stated}.",
+            remedy="Copy or export it again.",
+            code="layer-cut-off",
         )
 
 
@@ -129,11 +147,15 @@ def _check_encoding(encoding: str | None) -> None:
     try:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
-        raise UsageError(f"--encoding: {encoding!r} is no encoding, utf-8 or latin-1 for example wanted.") from None
+        raise UsageError(
+            f"`encoding` is unknown: found {encoding!r}, expected utf-8 or latin-1 for example.",
+            code="unknown-encoding",
+            encoding=encoding,
+        ) from None
 
 
 def _check_code_page(path: Path, table: VectorTable) -> None:
-    """Refuse text of a shapefile whose encoding nothing states: GDAL would guess Latin-1."""
+    """Refuse text of a shapefile that states no encoding: GDAL would guess Latin-1."""
     beside = {p.suffix.lower(): p for p in path.parent.iterdir() if p.stem == path.stem}
     with beside[".dbf"].open("rb") as file:
         stated = ".cpg" in beside or file.read(_CODE_PAGE_BYTE + 1)[-1] != 0
@@ -143,29 +165,46 @@ def _check_code_page(path: Path, table: VectorTable) -> None:
         for row, value in enumerate(values):
             if isinstance(value, str) and not value.isascii():
                 raise PromptError(
-                    f"the encoding of the text is unknown: {table.feature(row, name)}: {value!r} if it were Latin-1, "
-                    f"a .cpg file wanted. Pass the encoding with --encoding, for example utf-8."
+                    f"the encoding of the text is unknown: {table.feature(row, name)}: found {value!r} if it were "
+                    "Latin-1, expected a .cpg file.",
+                    remedy="Give the encoding, for example `encoding='utf-8'`.",
+                    code="text-encoding-unknown",
                 )
 
 
-def _choose_layer(path: str | Path, wanted: str | None, layers: NDArray[Any]) -> str:
-    """The layer's name; `layers` are rows (name, geometry type or None)."""
+def _choose_layer(path: str | Path, layer: str | None, layers: NDArray[Any]) -> str:
+    """Return the name of the layer to read; `layers` are rows (name, geometry type or None)."""
     spatial = [str(name) for name, kind in layers if kind is not None]
-    found = f"{', '.join(spatial) or 'no layer with geometries'} found"
-    if wanted is None and len(spatial) == 1:
+    names = ", ".join(spatial) or "no layer with geometries"
+    if layer is None and len(spatial) == 1:
         return spatial[0]
-    if wanted in spatial:
-        return str(wanted)
-    if wanted is not None:
-        raise PromptError(f"no such layer: {path}, layer {wanted}: {found}. Pass one of them with --layer.")
-    raise PromptError(f"which layer to read is not clear: {path}: {found}, one wanted. Pass its name with --layer.")
+    if layer is not None and layer in spatial:
+        return layer
+    if layer is not None:
+        raise PromptError(
+            f"no such layer: {path}, layer {layer}: found {names}.",
+            remedy="Name one of them with `layer`.",
+            code="no-such-layer",
+            layer=layer,
+            layers=spatial,
+        )
+    raise PromptError(
+        f"the layer to read is not clear: {path}: found {names}, expected one layer.",
+        remedy="Give its name with `layer`.",
+        code="layer-not-clear",
+        layers=spatial,
+    )
 
 
 def _read(place: str, full: str, layer: str, encoding: str | None) -> tuple[VectorTable, list[str]]:
     meta, fids, wkb, data = read(full, layer=layer, encoding=encoding, force_2d=True, return_fids=True)
     stated = 0 if len(fids) else pyogrio.read_info(full, layer=layer)["features"]
     if stated > 0:  # a FlatGeobuf cut off in its index reads as empty
-        raise PromptError(f"the layer is cut off: {place}: no features, {stated} wanted. Copy or export it again.")
+        raise PromptError(
+            f"the layer is cut off: {place}: found no features, expected {stated}.",
+            remedy="Copy or export it again.",
+            code="layer-cut-off",
+        )
     geometries = shapely.from_wkb(wkb)
     columns = {}
     left_out = []
@@ -180,9 +219,11 @@ def _read(place: str, full: str, layer: str, encoding: str | None) -> tuple[Vect
 
 
 def _values(column: NDArray[Any], declared: str) -> list[Any] | None:
-    """Python values of a field, None for nulls; no list at all for lists and binary data.
+    """Return Python values of a field, None for nulls; None instead of a list for lists and binary data.
 
-    pyogrio returns whole numbers and booleans as floats as soon as one is null; `declared` is what they were.
+    Args:
+        column: (N,) values as pyogrio returns them: whole numbers and booleans are floats as soon as one is null.
+        declared: type of the field in the file, which restores them.
     """
     values: list[Any] = column.astype(object).tolist()
     if column.dtype.kind == "O" and not all(value is None or isinstance(value, str) for value in values):

@@ -1,8 +1,7 @@
-"""Polygons of a scene as RFC 7946 wants them: longitude and latitude, split at the antimeridian, precise enough.
+"""Polygons in longitude and latitude as RFC 7946 requires: split at the antimeridian, with as few decimals as needed.
 
-Straight edges stay where they are on the ground: an edge that would bend by more than a twentieth of a pixel is
-divided first. Rings are followed around the globe by the shorter way from vertex to vertex; what leaves the range
-of -180 to 180 degrees is cut there and moved back, and a ring around a pole is closed along the edge of the map.
+Straight edges keep their place on the ground. Rings take the shorter way around the globe from vertex to vertex; parts
+beyond -180 to 180 degrees are cut off and moved back; a ring around a pole is closed along the edge of the map.
 """
 
 from __future__ import annotations
@@ -19,32 +18,33 @@ from geosam.geometry.measure import metres_per_unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from geosam._arrays import BoolArray, Floats
+
     Ints = NDArray[np.int64]
     Polygons = NDArray[np.object_]
 
-#: WGS84 with longitude first, as GeoJSON has it.
+#: WGS84 with longitude first, the CRS of GeoJSON.
 WGS84 = CRS("OGC:CRS84")
 
 _RADIUS_M = 6378137.0
-#: A pole is a point: vertices this close to it (degrees) have no longitude of their own.
+#: Vertices this close to a pole (degrees) have no longitude of their own, because a pole is a point.
 _POLE_DEG = 1e-9
-#: Largest shift of an edge, and unit of the last decimal, both in pixels.
+#: Largest bend of an edge, which is divided otherwise, and unit of the last decimal, both in pixels.
 _BEND_PX, _UNIT_PX = 0.05, 0.01
-#: Edges shorter than this (pixels) bend less than that.
+#: Edges shorter than this (pixels) bend less and are not checked.
 _SHORT_PX = 8.0
-#: Decimals of a double around 180.
+#: Decimals that a float64 holds around 180.
 _ALL_DECIMALS = 14
-#: An edge is halved at most this often.
+#: Largest number of times that an edge is halved.
 _MAX_HALVINGS = 24
 
 
 class UnreachableError(ValueError):
-    """Some coordinates lie outside the area that the CRS covers."""
+    """Signal coordinates outside the area that the CRS covers."""
 
 
 class ToWgs84:
-    """Takes polygons from one CRS to WGS84."""
+    """Transformation of polygons from one CRS to WGS84; `pixel_size` (CRS units) is their precision."""
 
     def __init__(self, crs: CRS, pixel_size: float) -> None:
         self._transformer = Transformer.from_crs(crs, WGS84, always_xy=True)
@@ -54,7 +54,7 @@ class ToWgs84:
         self._decimals = min(max(math.ceil(-math.log10(unit_deg)), 0), _ALL_DECIMALS)
 
     def __call__(self, polygons: Polygons) -> Polygons:
-        """Place polygons.
+        """Transform polygons.
 
         Args:
             polygons: (N,) in the scene's CRS, exterior rings counter-clockwise.
@@ -63,7 +63,7 @@ class ToWgs84:
             (N,) in WGS84, rounded, exterior rings counter-clockwise.
 
         Raises:
-            UnreachableError: A vertex has no longitude and latitude.
+            UnreachableError: a vertex has no longitude and latitude.
         """
         kind, xy, (rings, *outer) = shapely.to_ragged_array(polygons)
         lonlat, rings = self._bent(xy, rings)
@@ -82,7 +82,11 @@ class ToWgs84:
         return lonlat
 
     def _bent(self, xy: Floats, rings: Ints) -> tuple[Floats, Ints]:
-        """Vertices in WGS84, with new ones on edges that are not straight there, and the rings' new offsets."""
+        """Transform vertices (V, 2), and add new ones on edges that are not straight in WGS84.
+
+        Returns:
+            Vertices in degrees, and the new offsets of the rings.
+        """
         lonlat = self._transform(xy)
         edge = np.ones(len(xy), dtype=bool)
         edge[rings[1:] - 1] = False  # from the last vertex of a ring to the first of the next
@@ -103,7 +107,7 @@ class ToWgs84:
         return lonlat, rings
 
     def _rounded(self, polygons: Polygons) -> Polygons:
-        """The polygons with as few decimals as their precision needs and their validity bears."""
+        """Round to as few decimals as the precision needs, and to more where a polygon would become invalid."""
         rounded = _round(polygons, self._decimals)
         broken = np.flatnonzero(~shapely.is_valid(rounded))
         for decimals in range(self._decimals + 1, _ALL_DECIMALS + 1):
@@ -124,12 +128,12 @@ def _halfway(start: Floats, end: Floats) -> Floats:
 
 
 def _short_way(degrees: Floats) -> Floats:
-    """Differences of longitude as the shorter way around, -180 to 180."""
+    """Return differences of longitude along the shorter way, -180 to 180."""
     return degrees - 360.0 * np.round(degrees / 360.0)
 
 
 def _distance_m(a: Floats, b: Floats) -> Floats:
-    """Distance between points on a sphere; good for small ones."""
+    """Compute the chord between points on a sphere, which is their distance if they are close."""
     difference = _on_sphere(a) - _on_sphere(b)
     return _RADIUS_M * np.hypot(np.hypot(difference[:, 0], difference[:, 1]), difference[:, 2])
 
@@ -139,8 +143,8 @@ def _on_sphere(lonlat: Floats) -> Floats:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-def _leaves_the_map(lonlat: Floats, rings: Ints, placed: Polygons) -> NDArray[np.bool_]:
-    """Which polygons have a vertex beyond 180 degrees or on a pole, or an edge over the antimeridian."""
+def _leaves_the_map(lonlat: Floats, rings: Ints, placed: Polygons) -> BoolArray:
+    """Find polygons (N,) with a vertex beyond 180 degrees or on a pole, or an edge over the antimeridian."""
     odd = (np.abs(lonlat[:, 0]) > 180) | (np.abs(lonlat[:, 1]) > 90 - _POLE_DEG)
     jump = np.abs(np.diff(lonlat[:, 0])) > 180
     jump[rings[1:-1] - 1] = False
@@ -151,7 +155,7 @@ def _leaves_the_map(lonlat: Floats, rings: Ints, placed: Polygons) -> NDArray[np
 
 
 def _folded(polygon: shapely.Geometry) -> shapely.Geometry:
-    """A polygon whose rings jump at the antimeridian, as polygons within -180 to 180."""
+    """Fold a polygon whose rings jump at the antimeridian into -180 to 180."""
     parts = []
     for part in shapely.get_parts(polygon):
         shell = _fold(shapely.get_coordinates(part.exterior))
@@ -162,7 +166,7 @@ def _folded(polygon: shapely.Geometry) -> shapely.Geometry:
 
 
 def _fold(ring: Floats) -> shapely.Geometry:
-    """The area left of a closed ring (M, 2), as polygons within -180 to 180."""
+    """Return the area on the left of a closed ring (M, 2), as polygons within -180 to 180."""
     lon, lat = _around_pole_vertices(ring).T
     lon = lon[0] + np.concatenate([[0.0], np.cumsum(_short_way(np.diff(lon)))])
     turn = round((lon[-1] - lon[0]) / 360)
@@ -181,7 +185,7 @@ def _fold(ring: Floats) -> shapely.Geometry:
 
 
 def _around_pole_vertices(ring: Floats) -> Floats:
-    """The ring with every vertex on a pole replaced by two: one at the longitude it comes from, one where it goes."""
+    """Replace every vertex on a pole by two: at the longitude of the vertex before, and of the vertex after."""
     at_pole = np.abs(ring[:, 1]) > 90 - _POLE_DEG
     if not at_pole.any():
         return ring

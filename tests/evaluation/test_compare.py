@@ -147,10 +147,10 @@ def test_the_json_has_the_table_of_objects_on_request():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"iou": 0}, "--iou"),
-        ({"iou": 1.5}, "--iou"),
-        ({"tolerance_m": -1}, "--tolerance"),
-        ({"tolerance_m": math.nan}, "--tolerance"),
+        ({"iou": 0}, "`iou`"),
+        ({"iou": 1.5}, "`iou`"),
+        ({"tolerance_m": -1}, "`tolerance_m`"),
+        ({"tolerance_m": math.nan}, "`tolerance_m`"),
     ],
 )
 def test_options_out_of_range_are_refused(options, named):

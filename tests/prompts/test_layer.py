@@ -249,7 +249,7 @@ def test_writing_refuses_what_it_cannot_do_and_leaves_nothing_behind(tmp_path):
     path = tmp_path / "p.gpkg"
     write_prompts(path, [prompt])
     before = path.read_bytes()
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="`overwrite=True`"):
         write_prompts(path, [prompt])
     with pytest.raises(UnknownFormat, match=r"expected \.gpkg"):
         write_prompts(tmp_path / "p.shp", [prompt])

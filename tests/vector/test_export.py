@@ -81,7 +81,7 @@ def test_engineering_crs_stays_or_is_refused_before_the_model_runs(tmp_path, ext
     path = tmp_path / f"out{extension}"
     polygons = pixel_polygons(4, origin=(0.0, 0.0))
     if extension == ".geojson":
-        with pytest.raises(ExportError, match=r"out\.geojson: CRS 'local' cannot reach WGS84"):
+        with pytest.raises(ExportError, match=r"out\.geojson: found CRS 'local', which cannot reach WGS84"):
             FeatureWriter.open(target_at(path, crs=LOCAL))
         assert not contents(tmp_path)
     else:

@@ -107,7 +107,7 @@ def test_heights_are_dropped(tmp_path):
 @pytest.mark.fault("P22")
 @pytest.mark.parametrize("other", [Point(1, 1), LineString([(0, 0), (1, 1)])], ids=lambda g: g.geom_type)
 def test_other_geometries_are_refused_by_number(tmp_path, other):
-    assert "feature 2: not a polygon" in refusal(write(tmp_path / "a.gpkg", [RING, other]))
+    assert "feature 2: found no polygon" in refusal(write(tmp_path / "a.gpkg", [RING, other]))
 
 
 @pytest.mark.fault("P23")
@@ -157,7 +157,7 @@ def test_several_layers_are_listed(tmp_path):
         frame([RING]).to_file(path, layer=name)
     assert "roofs, yards" in refusal(path)
     assert len(read_polygons(path, "yards")) == 1
-    assert "layer trees: roofs, yards" in refusal(path, layer="trees")
+    assert "layer trees: found roofs, yards" in refusal(path, layer="trees")
     assert "layer x" in refusal(write(tmp_path / "a.parquet", [RING]), layer="x")
 
 

@@ -37,9 +37,9 @@ from geosam.prompts.placement import to_scene
 @pytest.mark.fault("P25")
 def test_text_in_another_encoding(tmp_path):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(1, 2), label=1, name="naïve"), encoding="latin-1")
-    refused(PromptError, path, "0xef", "utf-8", "--encoding")
+    refused(PromptError, path, "0xef", "utf-8", "`encoding=")
     assert read_prompts(path, encoding="latin-1")[0][0].attributes == {"name": "naïve"}
-    with pytest.raises(UsageError, match="no encoding"):
+    with pytest.raises(UsageError, match="`encoding` is unknown: found 'klingon'"):
         read_prompts(path, encoding="klingon")
 
 
@@ -48,7 +48,7 @@ def test_a_shapefile_that_does_not_state_its_encoding(tmp_path):
     path = write_layer(tmp_path / "p.shp", shifted(Point(1, 1)), geometry_type="Point", label=[1], name=["naïve"])
     assert read_prompts(path)[0][0].attributes == {"name": "naïve"}
     (tmp_path / "p.cpg").unlink()
-    refused(PromptError, path, 'feature 0 field "name"', "--encoding")
+    refused(PromptError, path, 'feature 0 field "name"', "`encoding=")
     assert read_prompts(path, encoding="utf-8")[0][0].attributes == {"name": "naïve"}
     ascii_only = write_layer(tmp_path / "q.shp", shifted(Point(1, 1)), geometry_type="Point", label=[1], name=["plain"])
     (tmp_path / "q.cpg").unlink()
@@ -71,7 +71,7 @@ def test_truncated_files(tmp_path, name, share):
 def test_several_layers_need_a_choice(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1)), layer="trees", label=[1])
     write_layer(path, shifted(Point(2, 2), Point(3, 3)), layer="roofs", append=True, label=[1, 1])
-    refused(PromptError, path, "trees, roofs", "--layer")
+    refused(PromptError, path, "trees, roofs", "`layer`")
     refused(PromptError, path, "layer cars", "trees, roofs", layer="cars")
     assert len(read_prompts(path, layer="roofs")[0]) == 2
 

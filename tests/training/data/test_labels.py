@@ -185,8 +185,8 @@ def test_bands_can_be_chosen(tmp_path):
     ("shape", "kind", "error", "message"),
     [
         (shapely.box(200, 10, 240, 40), "polygons", PromptOutsideScene, "0 of 1 polygons lie in"),
-        (shapely.Point(20, 10), "polygons", PromptError, "not a polygon, wanted polygons only"),
-        (shapely.Point(20, 10), "boxes", PromptError, "not a polygon, wanted polygons only"),
+        (shapely.Point(20, 10), "polygons", PromptError, "found no polygon, expected polygons only"),
+        (shapely.Point(20, 10), "boxes", PromptError, "found no polygon, expected polygons only"),
         (shapely.box(20, 10, 60, 40), "points", PromptError, "found a polygon, expected points only"),
         (
             shapely.box(20, 10, 60, 40),
