@@ -132,6 +132,12 @@ def body_lines(function):
     return function.end_lineno - function.lineno + 1 - (docstring.end_lineno - docstring.lineno + 1 if docstring else 0)
 
 
+def test_test_modules_have_names_of_their_own():
+    """Pytest imports a test module by its name alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_functions_are_short():
     long = {}
     for path in SOURCES:
