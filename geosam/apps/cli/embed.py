@@ -71,5 +71,8 @@ def _tell(report: Report, summary: EmbedSummary) -> None:
     if summary.failed_tiles:
         raise PartialResult(
             f"{len(summary.failed_tiles)} of {summary.tiles} tiles failed and are missing: {summary.store}: "
-            f"{summary.failed_tiles[0]}"
+            f"{summary.failed_tiles[0]}",
+            code="embeddings-incomplete",
+            failed=len(summary.failed_tiles),
+            tiles=summary.tiles,
         )

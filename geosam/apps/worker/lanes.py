@@ -69,7 +69,7 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """True while the thread still works on a task, after :meth:`join`."""
+        """Test whether the thread still works on a task, after :meth:`join`."""
         return self._thread.is_alive()
 
     def join(self, patience_s: float) -> None:
@@ -152,5 +152,5 @@ def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002
     if len(json.dumps(values)) > _MAX_TEXT:
         values = {}
     data = {"type": type(error).__name__, "exit_code": error.exit_code, "code": error.code, "values": values}
-    data["remedy"] = error.remedy
+    data["remedy"] = error.remedy[:_MAX_TEXT]
     return failure(id, REFUSED, str(error)[:_MAX_TEXT], data)

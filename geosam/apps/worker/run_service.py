@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geosam import api
 from geosam.apps.worker.object_messages import bundles, object_messages
 from geosam.errors import PartialResult, UsageError
-from geosam.evaluation.compare import evaluate
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
 from geosam.objects.observer import Observer
@@ -23,7 +23,6 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.registry import load_segmenter
-from geosam.vector.polygons import read_polygons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,13 +90,7 @@ def run(
 
 def compare(_: Task, *, predicted: str, reference: str, options: Mapping[str, Any] = _EMPTY) -> Message:
     """Compare predicted polygons with reference polygons."""
-    within = options.get("within")
-    scores = evaluate(
-        read_polygons(predicted, options.get("layer")),
-        read_polygons(reference, options.get("reference_layer")),
-        within=None if within is None else read_polygons(within),
-        **{name: options[name] for name in ("iou", "tolerance_m") if name in options},
-    )
+    scores = api.evaluate(predicted, reference, **options)
     return {**scores.to_json(), "warnings": list(scores.notes)}
 
 

@@ -143,9 +143,7 @@ class Server:
         if request.method not in METHODS and request.method not in self._own:
             raise ProtocolError(protocol.UNKNOWN_METHOD, f"no such method: {request.method[:100]!r}")
         if request.id is None and request.method != "cancel":
-            raise ProtocolError(
-                protocol.INVALID_REQUEST, "a request without an id gets no answer; only cancel has none"
-            )
+            raise ProtocolError(protocol.INVALID_REQUEST, "expected an id: only cancel may have none")
         with self._lock:
             if request.id in self._tasks:
                 raise ProtocolError(protocol.INVALID_REQUEST, f"id: {request.id!r} still waits for its answer")

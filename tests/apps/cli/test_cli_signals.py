@@ -1,4 +1,4 @@
-"""F03, F04: a call ends within two seconds of a signal, with one line, and takes its workers with it."""
+"""A call ends within two seconds of a signal, with one line, and takes its workers with it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Q14: whatever happens in whatever order, an answer depends on the raster's version, the model and the draft alone."""
+"""Whatever happens in whatever order, an answer depends on the raster's version, the model and the draft alone."""
 
 import base64
 import shutil

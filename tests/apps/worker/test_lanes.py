@@ -96,6 +96,7 @@ def test_an_error_is_an_answer_with_its_code_and_values(lane):
         "exit_code": 6,
         "code": "output-exists",
         "values": {"path": "a.gpkg"},
+        "remedy": "Use `overwrite=True`.",
     }
 
 
@@ -118,6 +119,13 @@ def test_every_error_has_its_code(error, code, name):
     assert reply["error"].get("data", {}).get("code") == name
 
 
-@pytest.mark.parametrize("error", [ParameterError("x" * 10**5), GeosamError("x" * 10**5), ValueError("x" * 10**5)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ParameterError("x" * 10**5),
+        GeosamError("x" * 10**5, remedy="x" * 10**5, name="x" * 10**5),
+        ValueError("x" * 10**5),
+    ],
+)
 def test_the_line_of_an_error_stays_short(error):
     assert len(refusal(1, error)) < 50_000
