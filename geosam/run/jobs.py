@@ -116,12 +116,12 @@ class TileJob(_GridJob):
         segmenter = as_automatic(self.embedder.segmenter)
 
         def enlarge(crop: Window) -> Embedding:
-            assert isinstance(segmenter, Enlarger)  # noqa: S101 - checked when the job was made
+            assert isinstance(segmenter, Enlarger)  # noqa: S101 - `__post_init__` has checked it
             inside = crop.relative_to(tile.window).slices_rc
             return segmenter.embed_enlarged(tile.rgb[:, *inside], tile.valid[inside])
 
         masks = segment_tile(segmenter, embedding, tile.window, tile.valid, self.keep, rule=self.rule, enlarge=enlarge)
-        # An error here costs one tile; the same error while the output is written would cost the run.
+        # Checked at the first tile: when the output is written, hours may have passed.
         class_names(segmenter, [-1] * len(masks) if masks.class_id is None else masks.class_id.tolist())
         return within(masks, tile).to_bytes()
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Literal
 
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Geometries
     from geosam.geometry.geobox import GeoBox
     from geosam.objects.scene_object import SceneObject
     from geosam.prompts.prompt import Prompt
@@ -110,7 +109,7 @@ def write_rows(
 
 def _shaped(
     spool: ObjectSpool, gsd_xy: tuple[float, float], shaping: Shaping
-) -> Iterator[tuple[list[SceneObject], NDArray[np.object_]]]:
+) -> Iterator[tuple[list[SceneObject], Geometries]]:
     """Yield batches of objects and their polygons in integer scene pixels, by number."""
     if shaping.layout == "planar":
         tolerance_px, fill_px = in_pixels(gsd_xy, shaping)

@@ -1,4 +1,4 @@
-"""Log of a run: progress, failures and warnings, told to the observer as they happen."""
+"""Log of a run: progress, failures and warnings, passed to the observer as they happen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunLog:
         return tuple(self.failures[task] for task in sorted(self.failures))
 
     def add_warnings(self, texts: Iterable[str]) -> None:
-        """Keep warnings; the observer is told each text once."""
+        """Keep warnings, and pass each text to the observer once."""
         for text in texts:
             if text not in self._warnings:  # several processes may meet the same trouble
                 self._warnings[text] = None
