@@ -81,6 +81,7 @@ def accumulate_gradients(
     objects = [_first_prompt(target, tile, embedding.input_hw, rng) for target in targets]
     total = 0.0
     for corrections in range(_MOST_CORRECTIONS + 1):
+        # A lone click is answered twice: by several masks, and then by one mask with the logits of the best of them.
         for multimask in (True, False):
             group = [prompted for prompted in objects if prompted.is_ambiguous == multimask]
             if group:
