@@ -249,6 +249,54 @@ def test_nothing_to_look_at_gives_no_figure():
     assert found.objects == 0
 
 
+def test_the_recall_is_the_share_of_objects_that_reach_an_iou():
+    found = quality.Quality({"click": np.array([0.2, 0.5, 0.9]), "everything": np.array([0.4, 0.6, 1.0])}, 2)
+    assert found.objects == 3
+    assert found.recall() == pytest.approx(2 / 3)
+    assert found.recall("click", 0.9) == pytest.approx(1 / 3)
+    assert found.mean("click") == pytest.approx(1.6 / 3)
+
+
+def test_a_measurement_without_modes_has_no_objects():
+    assert quality.Quality({}, 0).objects == 0
+
+
+def test_embeddings_are_kept_up_to_a_size_the_last_used_longest(monkeypatch):
+    monkeypatch.setattr(quality, "_EMBEDDING_BYTES", 2 * 20 * 20 * 4 + 10)
+    counting = Counting()
+    cached = quality._CachedSegmenter(counting)
+    pictures = [np.full((1, 3, 20, 20), value, np.uint8) for value in (10, 90, 200)]
+    valid = np.ones((1, 20, 20), bool)
+    size = quality._size(cached.embed(pictures[0], valid)[0])
+    monkeypatch.setattr(quality, "_EMBEDDING_BYTES", 2 * size)
+    for number in (1, 0, 2, 0, 1):
+        cached.embed(pictures[number], valid)
+    assert len(counting.shown) == 4, "the second picture was forgotten when the third came, not the first"
+    assert cached.spec == counting.spec
+
+
+def test_pictures_that_differ_in_valid_pixels_alone_are_two():
+    counting = Counting()
+    cached = quality._CachedSegmenter(counting)
+    picture, valid = np.full((1, 3, 20, 20), 50, np.uint8), np.ones((1, 20, 20), bool)
+    for some in (valid, valid, ~valid):
+        cached.embed(picture, some)
+    assert len(counting.shown) == 2
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        (Window(1000, 1000, 20, 10), Window(488, 488, 1044, 1034)),
+        (Window(0, 0, 20, 10), Window(0, 0, 532, 522)),
+        (Window(2980, 1990, 20, 10), Window(2468, 1478, 532, 522)),
+    ],
+    ids=["inside", "upper left", "lower right"],
+)
+def test_a_user_sees_half_a_thousand_pixels_around_an_object(window, expected):
+    assert quality._surroundings(window, Window(0, 0, 3000, 2000)) == expected
+
+
 def test_regions_find_fields_of_a_held_out_scene(data_dir):
     fields = data_dir / "georef" / "fields_naip" / "naip_42.6575_-90.0795"
     found = measure(load_segmenter("regions"), f"{fields}.tif", f"{fields}.geojson", modes=["click", "box"], limit=12)

@@ -10,12 +10,13 @@ from finetune_cases import DISCS, rng, script_gradients, script_scores, windows_
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from geosam.errors import CheckpointError, ExportError, ModelError, OutputExists, UsageError
+from geosam.errors import CheckpointError, ExportError, GeosamError, ModelError, OutputExists, UsageError
 from geosam.objects.windows import WindowRule
 from geosam.segmenters.registry import load_segmenter
-from geosam.training.finetune import METADATA, FineTuneOptions, finetune
+from geosam.training.finetune import METADATA, FineTuneOptions, FineTuneResult, finetune
 from geosam.training.finetune.scores import Scores, scores
 from geosam.training.finetune.split import objects_in_scene
+from geosam.training.finetune.training_loop import TrainingLoop
 
 
 def test_a_scene_and_its_polygons_give_a_file_that_answers(lite, scene, polygons, tmp_path, monkeypatch):
@@ -115,3 +116,67 @@ def test_what_cannot_be_done_is_refused_first(case, lite, scene, polygons, tmp_p
         finetune(scene, polygons, model.format(lite=lite), tmp_path / out, FineTuneOptions(), device="cpu")
     assert {path.name for path in Path(tmp_path).iterdir()} == before
     assert (tmp_path / "taken.safetensors").read_bytes() == b"former"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("{lite}", "tuned.pth", "weights-extension", {"extension": ".pth", "expected": ".safetensors"}),
+        ("{lite}", "lite.safetensors", "output-is-model", {}),
+        ("{lite}", "nowhere/tuned.safetensors", "no-output-folder", {}),
+        ("regions", "tuned.safetensors", "model-not-trainable", {"model": "regions"}),
+    ],
+)
+def test_a_refusal_has_a_code_and_its_values(case, lite, scene, polygons, tmp_path):
+    model, out, code, values = case
+    with pytest.raises(GeosamError) as refused:
+        finetune(scene, polygons, model.format(lite=lite), tmp_path / out, FineTuneOptions(), device="cpu")
+    assert refused.value.code == code
+    assert values.items() <= refused.value.values.items()
+    assert refused.value.remedy
+    assert "--" not in str(refused.value)
+
+
+def test_a_run_without_a_gain_says_what_was_tried(lite, scene, polygons, tmp_path, monkeypatch):
+    script_gradients(monkeypatch)
+    script_scores(monkeypatch, [0.5] * 3)
+    out = tmp_path / "tuned.safetensors"
+    with pytest.raises(ModelError) as refused:
+        finetune(scene, polygons, str(lite), out, FineTuneOptions(epochs=2), device="cpu")
+    held_out = refused.value.values.pop("held_out")
+    assert refused.value.code == "no-gain"
+    assert refused.value.values == {"model": str(lite), "out": str(out), "epochs": 2}
+    assert 1 <= held_out < DISCS
+    assert not out.exists()
+
+
+def test_a_result_is_plain_values():
+    scores_of = [Scores(0.1, 0.2), Scores(0.3, 0.4)]
+    result = FineTuneResult("geosam_lite", "scene.tif", 12, 4, *scores_of, 3, 1.5, 7)
+    assert json.loads(json.dumps(result.to_json())) == {
+        "model": "geosam_lite",
+        "scene": "scene.tif",
+        "polygons": 12,
+        "held_out": 4,
+        "before": {"click": 0.1, "box": 0.2},
+        "after": {"click": 0.3, "box": 0.4},
+        "epochs": 3,
+        "seconds": 1.5,
+        "seed": 7,
+    }
+
+
+def test_the_seed_chooses_the_held_out_polygons_and_the_same_call_gives_the_same_file(
+    lite, scene, polygons, tmp_path, monkeypatch
+):
+    held_out, files = [], []
+    monkeypatch.setattr(TrainingLoop, "evaluate", lambda loop: held_out.append(loop.held_out_objects) or rising())
+    for number, seed in enumerate((1, 1, 2)):
+        rising = iter([Scores(0.1, 0.1), Scores(0.2, 0.2)]).__next__
+        out = tmp_path / f"{number}.safetensors"
+        finetune(scene, polygons, str(lite), out, FineTuneOptions(epochs=1, seed=seed), device="cpu", precision="fp32")
+        files.append(load_file(out))
+    windows = [sorted(target.window for target in some) for some in held_out[::2]]
+    assert windows[0] == windows[1] != windows[2]
+    assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])
+    assert not all(torch.equal(files[0][name], files[2][name]) for name in files[0])
