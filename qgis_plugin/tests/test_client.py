@@ -132,7 +132,7 @@ def test_the_interface_is_never_held_up_by_what_is_written_or_read(fake, wait, q
     assert len(flood.results) == 61
 
 
-def test_scenes_are_opened_once_a_life(fake, answers, wait):
+def test_scenes_are_opened_once_for_each_worker(fake, answers, wait):
     client = fake()
     for _ in range(3):
         client.scene("/a.tif", {"bands": [1]}, answers.results.append, answers.failures.append)
@@ -150,7 +150,7 @@ def test_scenes_are_opened_once_a_life(fake, answers, wait):
     assert len({result["scene"] for result in answers.results}) == 2
 
 
-def test_a_scene_that_could_not_be_opened_is_asked_for_again(fake, answers, wait):
+def test_a_scene_that_could_not_be_opened_is_requested_again(fake, answers, wait):
     client = fake()
     client.scene("/a.tif", {}, answers.results.append, answers.failures.append)
     client.stop()

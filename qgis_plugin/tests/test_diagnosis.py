@@ -24,7 +24,7 @@ def nowhere(monkeypatch, tmp_path):
     monkeypatch.setattr(locations, "tool_folders", lambda: [tmp_path / "tools"])
 
 
-def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
+def test_without_a_worker_the_report_has_every_place(nowhere, tmp_path, wait):
     dialog = DiagnosisDialog(WorkerClient())
     report = dialog.report.toPlainText()
     assert "Press Install or Choose worker." in dialog.findings.text()
@@ -35,7 +35,7 @@ def test_without_a_worker_every_place_is_told(nowhere, tmp_path, wait):
     wait(lambda: "No geosam worker was found" in dialog.findings.text())
 
 
-def test_with_a_worker_versions_models_and_space_are_told(client, wait):
+def test_with_a_worker_the_report_has_versions_models_and_space(client, wait):
     dialog = DiagnosisDialog(client)
     wait(lambda: "The worker runs: geosam" in dialog.findings.text())
     report = dialog.report.toPlainText()
@@ -48,7 +48,7 @@ def test_with_a_worker_versions_models_and_space_are_told(client, wait):
     assert QGuiApplication.clipboard().text() == report
 
 
-def test_a_worker_that_dies_is_told_with_what_it_printed(fake, wait, monkeypatch):
+def test_the_report_of_a_dead_worker_has_its_output(fake, wait, monkeypatch):
     monkeypatch.setenv("FAKE_WORKER_LAST_WORDS", "Traceback\nModuleNotFoundError: No module named 'torch'")
     dialog = DiagnosisDialog(fake("dies"))
     wait(lambda: "No module named 'torch'" in dialog.findings.text())
@@ -58,7 +58,7 @@ def test_a_worker_that_dies_is_told_with_what_it_printed(fake, wait, monkeypatch
         wait(lambda: "An import failed" in dialog.findings.text() and "3 times" not in dialog.findings.text())
 
 
-def test_variables_that_were_dropped_are_told(fake, monkeypatch):
+def test_the_report_names_the_dropped_variables(fake, monkeypatch):
     monkeypatch.setenv("PROJ_LIB", "/opt/qgis/proj")
     monkeypatch.setenv("PYTHONHOME", "/opt/qgis")
     assert "does not get\n  PYTHONHOME\n  PROJ_LIB\n" in diagnose(fake(), None).report
@@ -74,7 +74,7 @@ def test_a_worker_that_is_chosen_is_used_and_remembered(client, worker_command, 
     wait(lambda: "The worker runs" in dialog.findings.text())
 
 
-def test_passwords_are_not_told():
+def test_the_report_shows_no_passwords():
     assert without_password("http://ann:secret@proxy.example.org:3128") == "http://***@proxy.example.org:3128"
 
 
@@ -93,7 +93,7 @@ def test_the_installation_dialog_shows_what_happens_and_can_be_tried_again(wait,
     assert InstallDialog().plan() == InstallPlan(str(tmp_path), str(tmp_path / "no python"))
 
 
-def test_an_installation_whose_window_goes_away_cleans_up_behind_itself(wait, tmp_path, monkeypatch, qgis_app):
+def test_an_installation_whose_window_is_closed_removes_its_files(wait, tmp_path, monkeypatch, qgis_app):
     monkeypatch.setattr(QgsApplication, "qgisSettingsDirPath", staticmethod(lambda: f"{tmp_path}/profile/"))
     (tmp_path / "wheels").mkdir()
     dialog = InstallDialog()

@@ -35,7 +35,7 @@ def segments(desk):
     return [params for method, params, *_ in desk.client.asked if method == "segment"]
 
 
-def test_the_chosen_raster_model_and_tolerance_are_asked_about(desk, scene):
+def test_requests_have_the_chosen_raster_model_and_tolerance(desk, scene):
     desk.dock.simplify_m.setValue(0.5)
     desk.mouse.click(scene.spot("roof"), scene.authid)
     (asked,) = segments(desk)
@@ -44,7 +44,7 @@ def test_the_chosen_raster_model_and_tolerance_are_asked_about(desk, scene):
     assert asked["simplify_m"] == 0.5
 
 
-def test_models_without_weights_cannot_be_chosen_and_say_what_to_do(desk):
+def test_models_without_weights_cannot_be_chosen_and_have_a_remedy(desk):
     desk.client.started.emit({"models": MODELS})
     items = desk.dock.model.model()
     assert [items.item(row).isEnabled() for row in range(3)] == [True, True, False]
@@ -67,7 +67,7 @@ def test_a_model_that_the_worker_does_not_have_gives_way_to_one_that_is_ready(de
     assert desk.session.options.model == "geosam_lite"
 
 
-def test_what_is_too_small_is_told_and_stays_on_the_table(desk, scene):
+def test_a_too_small_object_is_a_message_and_stays_the_present_one(desk, scene):
     desk.dock.min_area_m2.setValue(250.0)
     desk.mouse.click(scene.spot("roof"), scene.authid)
     desk.client.answer(-1)
@@ -81,7 +81,7 @@ def test_what_is_too_small_is_told_and_stays_on_the_table(desk, scene):
     assert desk.output.featureCount() == 1
 
 
-def test_an_object_goes_to_the_layer_that_was_the_output_when_it_was_accepted(desk, scene):
+def test_an_object_is_added_to_the_layer_that_was_the_output_at_its_acceptance(desk, scene):
     desk.client.started.emit({"models": MODELS})
     desk.mouse.click(scene.spot("roof"), scene.authid)
     desk.mouse.key(Qt.Key.Key_Return)
@@ -92,7 +92,7 @@ def test_an_object_goes_to_the_layer_that_was_the_output_when_it_was_accepted(de
     assert (desk.output.featureCount(), other.featureCount()) == (1, 0)
 
 
-def test_an_object_whose_layer_is_gone_comes_back(desk, scene):
+def test_an_object_whose_layer_was_removed_comes_back(desk, scene):
     desk.mouse.click(scene.spot("roof"), scene.authid)
     desk.mouse.key(Qt.Key.Key_Return)
     QgsProject.instance().removeMapLayer(desk.output.id())
@@ -106,7 +106,7 @@ def test_the_level_of_detail_is_chosen_in_the_panel_too(desk):
     assert desk.session.draft.granularity == "whole"
 
 
-def test_another_raster_is_asked_about_and_a_removed_one_is_not(desk, scene, scene_file):
+def test_requests_follow_the_chosen_raster_and_end_with_a_removed_one(desk, scene, scene_file):
     desk.mouse.click(scene.spot("roof"), scene.authid)
     other = raster_layer(scene_file("mercator"))
     desk.dock.raster.setLayer(other)
@@ -144,7 +144,7 @@ def test_a_web_layer_is_offered_to_be_exported(desk):
     assert desk.dock.export.isHidden()
 
 
-def test_the_exported_view_becomes_a_layer_that_is_asked_about(desk, scene_file, map_canvas, monkeypatch):
+def test_the_exported_view_becomes_the_chosen_raster_layer(desk, scene_file, map_canvas, monkeypatch):
     taken = []
     monkeypatch.setattr(desk._pictures, "take", lambda *asked: taken.append(asked))
     show(map_canvas, desk.raster, "EPSG:3857")
@@ -162,7 +162,7 @@ def test_the_exported_view_becomes_a_layer_that_is_asked_about(desk, scene_file,
     assert desk.dock.raster_layer.name() == "scene, view"
 
 
-def test_the_panel_says_what_the_worker_does(desk, scene):
+def test_the_panel_shows_the_state_of_the_worker(desk, scene):
     state = desk.dock.state
     desk.client.started.emit({"models": MODELS})
     assert state.text() == "Ready."
@@ -179,7 +179,7 @@ def test_the_panel_says_what_the_worker_does(desk, scene):
     assert state.text() == "The worker is starting…"
 
 
-def test_the_view_is_looked_at_when_it_has_been_still(desk, map_canvas, wait):
+def test_the_view_is_embedded_after_it_has_stopped_moving(desk, map_canvas, wait):
     def prefetched():
         return [params["bounds"] for method, params, *_ in desk.client.asked if method == "prefetch"]
 
@@ -193,7 +193,7 @@ def test_the_view_is_looked_at_when_it_has_been_still(desk, map_canvas, wait):
     assert len(prefetched()) == before + 1
 
 
-def test_after_a_restart_the_view_is_looked_at_again(desk, wait):
+def test_after_a_restart_the_view_is_embedded_again(desk, wait):
     count = len(desk.client.asked)
     desk.client.started.emit({"models": MODELS})
     wait(lambda: [method for method, *_ in desk.client.asked[count:]] == ["prefetch"])

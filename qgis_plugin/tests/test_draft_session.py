@@ -42,7 +42,7 @@ def desk(qgis_app):
     return Desk()
 
 
-def test_a_file_that_has_changed_is_opened_again_and_asked_once_more(desk):
+def test_a_changed_file_is_opened_again_and_its_object_requested_once_more(desk):
     desk.click(1, 2)
     changed = {"type": "UnreadableScene", "exit_code": 3}
     desk.client.fail(1, protocol.REFUSED, "changed while reading: scene.tif", changed)
@@ -53,7 +53,7 @@ def test_a_file_that_has_changed_is_opened_again_and_asked_once_more(desk):
     assert len(desk.client.asked) == 2
 
 
-def test_a_click_asks_the_first_window_and_goes_on_only_where_the_object_does(desk):
+def test_a_click_requests_the_first_window_and_more_only_for_a_larger_object(desk):
     desk.click(1, 2)
     assert [look for _, look, _ in desk.client.looks] == ["window"]
     assert desk.session.state is AnswerState.ASKING
@@ -114,7 +114,7 @@ def test_objects_accepted_before_their_answers_are_delivered_in_order_and_the_ne
     assert desk.client.cancelled == [2]  # the two-step draft's first request alone
 
 
-def test_an_object_that_is_leaving_is_asked_about_the_raster_and_model_it_was_accepted_for(desk):
+def test_an_accepted_object_keeps_its_raster_and_its_model(desk):
     desk.click(1, 2)
     desk.session.accept("output")
     desk.session.set_source(RasterSource("other.tif"))
@@ -140,7 +140,7 @@ def test_an_object_that_waits_for_one_that_fails_is_delivered(desk):
 
 
 @pytest.mark.fault("L08")
-def test_a_worker_that_is_busy_is_asked_again(desk, wait):
+def test_a_request_to_a_busy_worker_is_repeated(desk, wait):
     desk.click(1, 2)
     desk.session.accept("output")
     desk.client.fail(1, protocol.BUSY, "too much")
@@ -168,7 +168,7 @@ def test_a_dead_worker_is_a_message_the_draft_is_kept_and_the_next_click_works(d
     assert desk.delivered == [(2, 100.0, None)]
 
 
-def test_a_failed_draft_is_asked_again_when_it_is_accepted(desk):
+def test_a_failed_draft_is_requested_again_when_it_is_accepted(desk):
     desk.click(1, 2)
     desk.client.fail(1)
     desk.session.accept("output")
@@ -210,7 +210,7 @@ def test_what_the_worker_no_longer_wants_to_hear_is_no_failure(desk):
     assert desk.session.state is AnswerState.ASKING
 
 
-def test_another_model_or_raster_is_asked_about_the_same_draft(desk):
+def test_another_model_or_raster_gets_the_same_draft(desk):
     desk.click(1, 2)
     desk.client.answer(1)
     desk.session.set_options(ObjectOptions("regions", simplify_m=0.5))
@@ -223,7 +223,7 @@ def test_another_model_or_raster_is_asked_about_the_same_draft(desk):
     assert desk.session.state is AnswerState.ASKING
 
 
-def test_without_a_raster_nothing_is_asked_and_a_click_says_why(desk):
+def test_without_a_raster_there_are_no_requests_and_a_click_is_a_message(desk):
     desk.click(1, 2)
     desk.session.set_source(None)
     assert not desk.session.draft.steps
@@ -268,7 +268,7 @@ def test_a_place_that_a_crs_does_not_have_is_a_message(desk):
     assert "but none in EPSG:" in desk.said[-1]
 
 
-def test_going_on_with_a_draft_can_be_undone_step_by_step_and_keeps_its_place(desk):
+def test_a_continued_draft_can_be_undone_step_by_step_and_keeps_its_feature(desk):
     desk.click(1, 2)
     desk.click(3, 4, label=0)
     draft = desk.session.draft
@@ -293,7 +293,7 @@ def test_the_level_of_detail_holds_for_the_objects_to_come(desk):
     assert desk.session.draft.granularity == "part"
 
 
-def test_nothing_found_is_said_and_nothing_delivered(desk):
+def test_an_answer_without_an_object_is_a_message_and_no_delivery(desk):
     desk.click(1, 2)
     desk.client.answer(1, "")
     desk.session.accept("output")

@@ -79,7 +79,7 @@ def test_a_ghost_that_comes_after_the_cursor_left_is_dropped(desk):
     assert desk.ghost_x() == 3
 
 
-def test_a_ghost_is_silent_on_failure_and_goes_on(desk):
+def test_a_preview_is_silent_after_a_failure_and_continues(desk):
     desk.hover(1)
     desk.hover(2)
     desk.client.fail(1)
@@ -90,7 +90,7 @@ def test_a_ghost_is_silent_on_failure_and_goes_on(desk):
     assert desk.ghost_x() == 2
 
 
-def test_where_nothing_is_known_there_is_no_ghost_until_the_window_was_looked_at(desk):
+def test_an_unknown_place_has_no_preview_until_its_window_is_embedded(desk):
     desk.hover(1)
     desk.client.answer(1, "", ready=False, complete=False)
     assert desk.preview.answer is None
@@ -117,7 +117,7 @@ def test_hovering_starts_no_worker(desk):
     assert desk.client.asked == []
 
 
-def test_when_the_worker_dies_its_windows_and_ghosts_are_gone(desk):
+def test_the_windows_and_previews_of_a_dead_worker_disappear(desk):
     desk.hover(1)
     desk.client.answer(1)
     desk.client.notified.emit("looking", {"client": "", "scene": "scene.tif", "window": WINDOW, "state": "begun"})
@@ -126,7 +126,7 @@ def test_when_the_worker_dies_its_windows_and_ghosts_are_gone(desk):
     assert desk.preview.windows == []
 
 
-def test_the_view_is_looked_at_ahead_in_a_stream_of_its_own(desk):
+def test_the_view_is_embedded_ahead_in_a_stream_of_its_own(desk):
     desk.preview.look_ahead(QgsRectangle(1, 2, 3, 4), QgsCoordinateReferenceSystem("EPSG:3857"))
     method, params, _, on_error, stream = desk.client.asked[-1]
     assert (method, stream) == ("prefetch", "prefetch")
@@ -136,7 +136,7 @@ def test_the_view_is_looked_at_ahead_in_a_stream_of_its_own(desk):
     assert desk.said == []
 
 
-def test_the_ghosts_answer_is_taken_over_by_the_same_draft_only(desk):
+def test_only_the_same_draft_keeps_the_previewed_answer(desk):
     desk.hover(1)
     desk.client.answer(1)
     bands = desk.preview.answer
@@ -180,7 +180,7 @@ def test_outlines_are_drawn_where_the_canvas_has_them(bands):
     assert not bands.object.asGeometry().isEmpty()
 
 
-def test_points_and_boxes_are_marked_by_what_they_say(bands):
+def test_points_and_boxes_are_marked_by_their_labels(bands):
     draft = Draft(UTM).with_point(500000, 5400000, 1).with_point(500005, 5400005, 0).with_point(500006, 5400006, 0)
     bands.show_draft(draft.with_box([(500000, 5400000), (500010, 5400000), (500010, 5400010), (500000, 5400010)]))
     assert (bands.include.numberOfVertices(), bands.exclude.numberOfVertices()) == (1, 2)

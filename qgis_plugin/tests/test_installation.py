@@ -151,7 +151,7 @@ def test_a_half_made_environment_is_neither_found_nor_kept(profile, tmp_path, wa
     assert folders(profile) == []
 
 
-def test_too_old_interpreters_are_passed_over_and_told(profile, tmp_path, wait):
+def test_too_old_interpreters_are_not_used_and_are_named(profile, tmp_path, wait):
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\necho "[[3, 9], \\"/x\\", \\"/usr\\", true]"\n')
     old.chmod(0o755)

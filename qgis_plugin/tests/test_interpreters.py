@@ -48,7 +48,7 @@ def test_uv_needs_no_answer():
     assert read_answer(uv, "anything") == (uv, "")
 
 
-def test_the_launcher_of_windows_is_asked_for_a_version():
+def test_the_launcher_of_windows_gets_a_version():
     launcher = Candidate("C:\\Windows\\py.exe", ("-3.13",))
     assert launcher.question[:3] == ("C:\\Windows\\py.exe", "-3.13", "-c")
 

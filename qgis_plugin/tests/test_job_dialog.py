@@ -44,7 +44,7 @@ def test_the_dialog_suggests_and_asks_for_the_whole_layer(dialog, scene_file):
     assert job.running == {"layout": "overlapping", "simplify_m": 0.0, "min_area_m2": 0.0, "overwrite": True}
 
 
-def test_the_view_is_asked_for_in_the_crs_of_the_raster(dialog, iface, scene_file):
+def test_the_extent_of_the_view_is_in_the_crs_of_the_raster(dialog, iface, scene_file):
     scene = scene_file("mercator")
     layer = raster(scene)
     iface.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
@@ -60,7 +60,7 @@ def test_the_view_is_asked_for_in_the_crs_of_the_raster(dialog, iface, scene_fil
     assert job.layer.extent().contains(job.extent)
 
 
-def test_the_selection_is_asked_for_by_its_bounds(dialog, iface, scene_file):
+def test_the_extent_of_a_selection_is_its_bounds(dialog, iface, scene_file):
     scene = scene_file()
     layer = raster(scene)
     iface.active = areas = QgsVectorLayer(f"Polygon?crs={scene.authid}", "areas", "memory")
@@ -73,7 +73,7 @@ def test_the_selection_is_asked_for_by_its_bounds(dialog, iface, scene_file):
     assert window.job().extent == feature.geometry().boundingBox()
 
 
-def test_the_dialog_says_what_is_missing_and_stays(dialog, scene_file, tmp_path):
+def test_the_dialog_names_a_missing_choice_and_stays_open(dialog, scene_file, tmp_path):
     layer = raster(scene_file())
     window = dialog(layer)
     asked = []

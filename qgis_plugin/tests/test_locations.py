@@ -47,7 +47,7 @@ def test_the_order_is_setting_variable_own_environment_tools_path(program, monke
     assert next(look.source for look in search_order(Settings())) == "setting"
 
 
-def test_what_the_user_names_is_taken_or_nothing_is(program, monkeypatch):
+def test_no_other_worker_replaces_the_one_that_the_user_names(program, monkeypatch):
     program("path/geosam")
     Settings().worker = "/no/such/geosam"
     assert find_worker() is None
@@ -82,5 +82,5 @@ def test_a_note_that_points_outside_is_not_followed(program, tmp_path):
     assert find_worker() is None
 
 
-def test_the_interpreter_of_qgis_is_never_taken(program):
+def test_the_interpreter_of_qgis_is_never_a_worker(program):
     assert sys.executable not in [look.path for look in search_order(Settings())]

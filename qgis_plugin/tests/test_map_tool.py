@@ -145,7 +145,7 @@ def press_all(desk):
         desk.mouse.key(getattr(Qt.Key, f"Key_{key}"), getattr(Qt.KeyboardModifier, f"{modifier}Modifier"))
 
 
-def test_hovering_shows_a_ghost_once_the_window_is_known_and_a_click_takes_it_over(desk, wait):
+def test_hovering_shows_a_preview_of_a_known_window_and_a_click_keeps_it(desk, wait):
     def ghost():
         desk.mouse.hover(desk.scene.spot("roof"), desk.scene.authid)
         return desk.preview.answer
@@ -165,7 +165,7 @@ def test_hovering_shows_a_ghost_once_the_window_is_known_and_a_click_takes_it_ov
     assert desk.session.answer.geometry.equals(foreseen.geometry)
 
 
-def test_the_ghost_goes_when_the_cursor_leaves_and_over_nothing(desk, wait):
+def test_the_preview_ends_when_the_cursor_leaves_and_over_no_object(desk, wait):
     def ghost():
         desk.mouse.hover(desk.scene.spot("field"), desk.scene.authid)
         return desk.preview.answer
@@ -175,7 +175,7 @@ def test_the_ghost_goes_when_the_cursor_leaves_and_over_nothing(desk, wait):
     assert desk.preview.answer is None
 
 
-def test_what_is_drawn_goes_with_the_tool_and_the_draft_waits(desk, map_canvas, wait):
+def test_the_drawings_end_with_the_tool_and_the_draft_stays(desk, map_canvas, wait):
     def bands():
         return [item for item in map_canvas.scene().items() if isinstance(item, QgsRubberBand)]
 
@@ -191,7 +191,7 @@ def test_what_is_drawn_goes_with_the_tool_and_the_draft_waits(desk, map_canvas, 
     assert desk.tool.bands.object.asGeometry().area() > 0
 
 
-def test_the_window_is_outlined_and_the_panel_says_when_it_is_looked_at(desk, wait):
+def test_the_panel_and_an_outline_show_the_window_that_is_embedded(desk, wait):
     states = []
     desk.preview.activity_changed.connect(
         lambda: states.append((desk.dock.state.text(), desk.tool.bands.window.asGeometry().area() > 0))

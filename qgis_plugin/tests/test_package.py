@@ -96,7 +96,7 @@ def places(text):
     return [piece.split("}")[0] for piece in text.split("{")[1:]]
 
 
-def test_a_finished_translation_survives_and_a_text_that_is_gone_leaves(tmp_path):
+def test_a_finished_translation_survives_and_a_removed_text_is_dropped(tmp_path):
     path = tmp_path / "geosam_fr.ts"
     path.write_text(translations.document("fr", {"a < b": "a < b !", "gone": "parti"}, ["a < b", "gone"]))
     done = translations.translated(path)
@@ -118,7 +118,7 @@ def test_a_compiled_translation_is_loaded_by_qt(broken, tmp_path):
 
 
 @every_source
-def test_what_is_taken_from_qgis_is_there_in_this_qgis(path):
+def test_every_name_of_qgis_exists_in_this_qgis(path):
     assert unknown_names(path.read_text(encoding="utf-8"), "qgis") == []
 
 

@@ -66,7 +66,7 @@ def test_alt_and_a_click_go_on_with_a_polygon_and_accepting_changes_it_in_one_un
     assert len(stored_draft(undone).steps) == 1
 
 
-def test_the_selected_polygon_is_gone_on_with_and_esc_leaves_it_as_it_was(desk):
+def test_the_selected_polygon_is_continued_and_esc_leaves_it_unchanged(desk):
     add(desk, "roof")
     (before,) = desk.output.getFeatures()
     desk.continue_selected()
@@ -80,7 +80,7 @@ def test_the_selected_polygon_is_gone_on_with_and_esc_leaves_it_as_it_was(desk):
     assert desk.output.featureCount() == 2
 
 
-def test_a_polygon_that_nobody_clicked_is_gone_on_with_from_its_outline(desk):
+def test_a_polygon_without_clicks_continues_from_its_outline(desk):
     rough = moved(polygon(desk.scene.outline("pond")).buffer(-2.0, 4), desk.scene.authid, "EPSG:4326")
     feature = QgsFeature(desk.output.fields())
     feature.setGeometry(rough)
@@ -101,7 +101,7 @@ def test_alt_and_a_click_beside_all_polygons_is_a_message(desk):
     assert not desk.session.draft.steps
 
 
-def test_recent_objects_are_listed_newest_first_and_can_be_gone_on_with_after_saving(desk, tmp_path):
+def test_recent_objects_are_listed_newest_first_and_can_be_continued_after_saving(desk, tmp_path):
     saved = new_layer(tmp_path / "o.gpkg", QgsCoordinateReferenceSystem(desk.scene.authid))
     desk.dock.output.setLayer(saved)
     desk.output = saved
@@ -124,7 +124,7 @@ def test_recent_objects_are_listed_newest_first_and_can_be_gone_on_with_after_sa
     assert any(same(feature.geometry(), whole) for feature in saved.getFeatures())
 
 
-def test_an_object_that_is_saved_while_it_is_gone_on_with_is_changed_and_not_doubled(desk, tmp_path):
+def test_an_object_that_is_saved_while_it_is_continued_is_changed_and_not_doubled(desk, tmp_path):
     saved = new_layer(tmp_path / "o.gpkg", QgsCoordinateReferenceSystem(desk.scene.authid))
     desk.dock.output.setLayer(saved)
     desk.output = saved
@@ -149,7 +149,7 @@ def test_a_recent_object_of_a_layer_without_our_fields_keeps_its_prompts(desk):
     assert desk.recents.draft_of(plain, feature) == desk.recents.objects[0].answer.draft
 
 
-def test_a_recent_object_that_is_gone_is_drafted_as_a_new_one(desk):
+def test_a_deleted_recent_object_continues_as_a_new_one(desk):
     add(desk, "roof")
     (recent,) = desk.recents.objects
     desk.output.deleteFeature(recent.reference.feature_id)

@@ -149,9 +149,7 @@ def test_the_task_shows_progress_and_completes(whole, scene_file, tmp_path, wait
     assert statuses[-1] == QgsTask.TaskStatus.Complete
 
 
-def test_cancelling_the_task_keeps_what_was_found_and_the_same_job_goes_on(
-    whole, scene_file, tmp_path, streaming, wait
-):
+def test_cancelling_the_task_keeps_its_objects_and_the_same_job_continues(whole, scene_file, tmp_path, streaming, wait):
     layer = raster(scene_file("long"))
     job = LayerJob(layer, str(tmp_path / "found.gpkg"), "threshold", running=SLOWLY)
     run = whole.start(job)
@@ -261,7 +259,7 @@ def test_unloading_ends_the_worker_and_the_task(iface, scene_file, tmp_path, str
     assert iface.bar.texts == []
 
 
-def test_only_one_run_goes_on_at_a_time(whole, iface, scene_file, tmp_path, wait):
+def test_a_second_run_is_refused_during_a_run(whole, iface, scene_file, tmp_path, wait):
     layer = raster(scene_file("long"))
     assert whole.start(LayerJob(layer, str(tmp_path / "a.gpkg"), "threshold", running=SLOWLY)) is not None
     assert whole.start(LayerJob(layer, str(tmp_path / "b.gpkg"), "threshold", running=SLOWLY)) is None

@@ -75,7 +75,7 @@ def test_the_message_names_the_import_that_failed(fake, wait, monkeypatch, said,
     assert named in answers.failures[0].message
 
 
-def test_a_program_that_cannot_be_started_says_so_once_and_not_inside_the_request(answers, wait, tmp_path):
+def test_a_program_that_cannot_be_started_is_one_failure_after_the_request(answers, wait, tmp_path):
     client = WorkerClient(WorkerCommand(str(tmp_path / "no such program"), ("worker",), "test"))
     answers.ask(client, "echo")
     assert len(answers) == 0
@@ -84,7 +84,7 @@ def test_a_program_that_cannot_be_started_says_so_once_and_not_inside_the_reques
     assert "no such program could not be started" in answers.failures[0].message
 
 
-def test_a_program_that_is_no_worker_is_told_from_one(answers, wait):
+def test_a_program_that_is_not_a_worker_is_named(answers, wait):
     client = WorkerClient(WorkerCommand("/bin/echo", ("hello",), "test"))
     answers.ask(client, "echo")
     wait(lambda: answers)
@@ -105,7 +105,7 @@ def test_nonsense_from_the_worker_ends_it_and_every_request_once(fake, answers, 
 
 
 @pytest.mark.parametrize("mode", ["other-version", "refuses"])
-def test_another_protocol_is_told_with_both_numbers_and_what_to_update(fake, answers, wait, mode):
+def test_a_worker_of_another_protocol_is_named_with_both_numbers_and_the_update(fake, answers, wait, mode):
     client = fake(mode)
     answers.ask(client, "echo")
     wait(lambda: answers)
@@ -113,7 +113,7 @@ def test_another_protocol_is_told_with_both_numbers_and_what_to_update(fake, ans
     assert not client.is_running
 
 
-def test_stop_ends_what_waits_at_once_and_says_nothing_went_wrong(fake, answers, wait):
+def test_stop_ends_all_requests_at_once_and_counts_as_no_death(fake, answers, wait):
     client = fake()
     reasons = []
     client.stopped.connect(reasons.append)
@@ -148,7 +148,7 @@ def test_a_callback_of_stop_that_asks_again_does_not_start_another_worker(fake, 
     assert late.failures[0].code == GONE
 
 
-def test_a_scene_asked_for_again_by_the_callback_of_its_failure_is_opened_in_the_next_life(fake, answers, wait):
+def test_a_scene_requested_by_the_callback_of_its_failure_is_opened_in_the_next_worker(fake, answers, wait):
     client = fake()
 
     def again(failure):
@@ -162,7 +162,7 @@ def test_a_scene_asked_for_again_by_the_callback_of_its_failure_is_opened_in_the
     assert answers.results[0]["path"] == "/a.tif"
 
 
-def test_a_client_that_is_gone_takes_its_worker_along(fake, answers, wait):
+def test_a_deleted_client_ends_its_worker(fake, answers, wait):
     client = WorkerClient(WorkerCommand(sys.executable, (FAKE, "worker"), "test"))
     answers.ask(client, "echo")
     wait(lambda: answers)
@@ -194,7 +194,7 @@ application.exitQgis()
 """
 
 
-def test_no_worker_outlives_qgis_and_nothing_is_said_at_its_end():
+def test_no_worker_outlives_qgis_and_its_end_prints_nothing():
     plugin = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", QUITTING, plugin, FAKE], capture_output=True, text=True, timeout=120, check=False

@@ -312,7 +312,7 @@ def test_every_click_was_answered(session):
     assert len(session.left["unknown"]) >= 1
 
 
-def test_the_interface_does_not_stand_still_while_a_window_is_looked_at(session):
+def test_the_interface_does_not_wait_for_a_window(session):
     """A guard against blocking; `figures.json` has the figure, which a busy machine makes worse."""
     looked = [click for click in session.left["unknown"] if not click["known"]]
     assert looked

@@ -18,7 +18,7 @@ def test_a_module_is_imported_under_qt_6(path):
 
 
 @every_source
-def test_what_is_taken_from_qt_is_there_in_qt_6(path):
+def test_every_name_of_qt_exists_in_qt_6(path):
     assert unknown_names(path.read_text(encoding="utf-8"), "qgis.PyQt") == []
 
 
