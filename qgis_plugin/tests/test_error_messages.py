@@ -113,3 +113,12 @@ def test_values_that_do_not_fit_a_remedy_leave_the_worker_s(monkeypatch):
 )
 def test_names_of_parameters_become_names_of_fields(text, expected):
     assert plain_text(text) == expected
+
+
+def test_the_plugin_has_remedies_for_codes_of_the_library_only():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.rglob("*.py"))]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    codes = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    codes |= {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower() for name in classes}  # an error without a code
+    assert set(error_messages._remedies()) - codes == set()
