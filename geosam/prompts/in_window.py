@@ -1,4 +1,4 @@
-"""Scene prompts as pixel prompts of one window."""
+"""Prompts in pixels of one window, as a segmenter takes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from geosam.geometry.geobox import Window
     from geosam.prompts.prompt import ScenePrompt
 
-#: Mask polygons are burnt from vertices on this grid (pixels): short binary fractions, for which GDAL's arithmetic is
-#: exact, so that a centre on an edge falls on the same side in every window.
+#: Grid (pixels) for the vertices of mask polygons: GDAL's arithmetic is exact for short binary fractions, so a pixel's
+#: centre on an edge falls on the same side in every window.
 BURN_PX = 2.0**-8
 
 
 def burn(polygon: Any, window: Window) -> BoolArray:
-    """The pixels (H, W) of a window whose centres a polygon covers; all it touches if it covers no centre."""
+    """Mark the pixels (H, W) of a window whose centres a polygon covers; all that it touches if it covers no centre."""
     shift = Affine.translation(window.col_off, window.row_off)
     snapped = shapely.transform(polygon, lambda xy: np.round(xy / BURN_PX) * BURN_PX)
     burn = partial(rasterize, [snapped], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
@@ -35,12 +35,16 @@ def burn(polygon: Any, window: Window) -> BoolArray:
 
 
 def in_window(prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[Logits | None] = ()) -> PixelPrompts:
-    """The prompts in pixels of `window`, in the given order; coordinates are shifted, not clipped to it.
+    """Shift prompts to the pixels of a window, in the given order; coordinates outside the window stay.
 
-    `logits` are those of former answers, for each prompt or none; they replace its polygon.
+    Args:
+        prompts: N prompts in pixels of the scene.
+        window: the window.
+        logits: N logits of earlier answers, or None for prompts without one; empty if no prompt has any. Logits replace
+            the polygon of a prompt.
     """
-    formers = tuple(logits) or (None,) * len(prompts)
-    drawn = [p.polygon if former is None else None for p, former in zip(prompts, formers, strict=True)]
+    earlier = tuple(logits) or (None,) * len(prompts)
+    polygons = [p.polygon if former is None else None for p, former in zip(prompts, earlier, strict=True)]
     shift = np.array([window.col_off, window.row_off], np.float64)
     missing = (np.nan,) * 4
     boxes = np.array([missing if p.box_xyxy is None else p.box_xyxy for p in prompts], np.float64).reshape(-1, 4)
@@ -48,6 +52,6 @@ def in_window(prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[L
         tuple(p.points_xy - shift for p in prompts),
         tuple(p.labels for p in prompts),
         boxes - np.tile(shift, 2),
-        tuple(None if polygon is None else burn(polygon, window) for polygon in drawn),
-        formers if any(former is not None for former in formers) else (),
+        tuple(None if polygon is None else burn(polygon, window) for polygon in polygons),
+        earlier if any(former is not None for former in earlier) else (),
     )

@@ -1,7 +1,6 @@
-"""Placement: prompts in any CRS onto the pixel grid of a scene.
+"""Placement of prompts in any CRS on the pixel grid of a scene.
 
-Coordinates are transformed in one call for each CRS, never prompt by prompt, and have to survive the way back. Pixels
-are half-open: a point on the right or lower edge of the scene is outside.
+Pixels are half-open: a point on the right or lower edge of the scene is outside.
 """
 
 from __future__ import annotations
@@ -31,22 +30,29 @@ if TYPE_CHECKING:
     from geosam.geometry.geobox import GeoBox, Window
     from geosam.prompts.prompt import Box, Prompt
 
-#: Pieces an edge of a box or polygon is cut into before it goes to another CRS, where it is a curve.
+#: Number of pieces into which an edge of a box or polygon is cut, because it is a curve in another CRS.
 EDGE_PIECES = 20
-#: Prompts whose coordinates come back from the scene's CRS further off than this are not trusted (pixels).
+#: Largest difference (pixels) of coordinates that were transformed to the scene's CRS and back; others are refused.
 ROUND_TRIP_PX = 0.5
-#: Points, boxes and polygons that are transformed at once; bounds the memory that cut edges need.
+#: Points, boxes and polygons that are transformed at once, which bounds the memory for cut edges.
 BLOCK = 16384
 
 
 def to_scene(
     prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool = False
 ) -> tuple[list[ScenePrompt], list[str]]:
-    """Place prompts on the scene's pixel grid, in the given order; also returns warnings.
+    """Place prompts on the scene's pixel grid, in the given order.
 
-    Points, boxes and polygons that lie wholly outside the scene are refused. With `skip_outside` they are left out
-    with a warning, and so is a prompt in which nothing that includes is left. What reaches over the edge is clipped,
-    with a warning.
+    Boxes and polygons that reach over the edge are clipped, with a warning.
+
+    Args:
+        prompts: prompts in map coordinates.
+        geobox: pixel grid of the scene.
+        skip_outside: True to leave out points, boxes and polygons that lie completely outside, and prompts of which no
+            including part is left, with a warning; else they are refused.
+
+    Returns:
+        The placed prompts, and warnings.
 
     Raises:
         PromptOutsideScene: a point, or a whole box or polygon, lies outside the scene.
@@ -75,12 +81,14 @@ _POINT, _BOX, _POLYGON = range(3)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Parts:
-    """The points, boxes and polygons of many prompts as one column, so that a CRS costs one call, not one a prompt."""
+    """Points, boxes and polygons of many prompts in one column."""
+
+    # One call of PROJ for each CRS, and not for each prompt: a layer may have a million of them.
 
     kind: NDArray[np.intp]
-    """(G,) all points in the order of the prompts, then all boxes, then all polygons."""
+    """(G,) _POINT for all points in the order of the prompts, then _BOX for all boxes, then _POLYGON."""
     owner: NDArray[np.intp]
-    """(G,) the prompt each belongs to."""
+    """(G,) position of the prompt that the part belongs to."""
     places: NDArray[np.intp]
     """(G,) position of a point among those of its prompt, 0 for boxes and polygons."""
     labels: NDArray[np.int8]
@@ -90,7 +98,7 @@ class _Parts:
 
     @classmethod
     def of(cls, prompts: Sequence[Prompt]) -> _Parts:
-        """Collect the parts."""
+        """Collect the parts of prompts."""
         boxed = [i for i, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
         masked = [i for i, prompt in enumerate(prompts) if prompt.mask is not None]
         counts = np.array([len(prompt.labels) for prompt in prompts])
@@ -108,7 +116,8 @@ class _Parts:
 
 
 def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
-    """Every CRS in use, and which of the prompts are in it (N,)."""
+    """List every CRS in use, and mark the prompts in it (N,)."""
+    # By identity first: comparing two CRSs takes longer than transforming a point.
     objects = {id(prompt.crs): prompt.crs for prompt in prompts}
     numbers = {crs: number for number, crs in enumerate(dict.fromkeys(objects.values()))}
     number_of = {key: numbers[crs] for key, crs in objects.items()}
@@ -119,7 +128,12 @@ def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
 def _place(
     parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool
 ) -> tuple[Floats, NDArray[np.object_]]:
-    """Envelopes (G, 4) and polygons (G,) in pixels; NaN for what may be skipped and the scene's CRS cannot express."""
+    """Transform parts to pixels.
+
+    Returns:
+        Envelopes (G, 4) and polygons (G,) in pixels; NaN for parts that may be skipped and that the scene's CRS cannot
+        express.
+    """
     envelopes, polygons = np.empty((len(parts.owner), 4)), np.full(len(parts.owner), None, object)
     for crs, members in _by_crs(prompts):
         way = _Way.between(crs, geobox)
@@ -144,12 +158,12 @@ def _place(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Way:
-    """The way from map coordinates in one CRS to the pixels of a scene."""
+    """Transformation from map coordinates in one CRS to pixels of a scene."""
 
     geobox: GeoBox
-    """The scene's grid."""
+    """Grid of the scene."""
     transformer: Transformer | None
-    """To the scene's CRS, None when the coordinates are in it."""
+    """Transformation to the scene's CRS, None if the coordinates are in it."""
 
     @classmethod
     def between(cls, crs: CRS, geobox: GeoBox) -> _Way:
@@ -167,7 +181,7 @@ class _Way:
             ) from error
 
     def curved(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-        """The shapes with edges cut into short pieces, because straight edges are curves in another CRS."""
+        """Cut the edges of shapes into short pieces, because straight edges are curves in another CRS."""
         if self.transformer is None:
             return shapes
         bounds = shapely.bounds(shapes)
@@ -175,7 +189,9 @@ class _Way:
         return np.asarray(shapely.segmentize(shapes, np.where(extent > 0, extent / EDGE_PIECES, 1.0)))
 
     def to_pixel(self, xy: Floats) -> tuple[Floats, BoolArray]:
-        """Pixel coordinates (N, 2), and which of them are the same after the way back and here again (N,)."""
+        """Transform coordinates (N, 2) to pixels (N, 2), and mark those that can be trusted (N,)."""
+        # Outside the area of a projection PROJ returns numbers without a warning; only the way back shows that they are
+        # wrong. It is compared in pixels, so it is transformed once more.
         with np.errstate(over="ignore", invalid="ignore"):
             if self.transformer is None:
                 pixels = again = _to_pixel(xy, self.geobox)
@@ -190,7 +206,7 @@ class _Way:
 
 @lru_cache(maxsize=64)
 def _transformer(crs: CRS, other: CRS) -> Transformer:
-    """Made once: it takes up to 70 ms, more than a click may. Threads may share it."""
+    """Make a transformer once, because that takes up to 70 ms, too long for a click. Threads may share it."""
     return Transformer.from_crs(crs, other, always_xy=True)
 
 
@@ -210,7 +226,7 @@ def _inside(px_xy: Floats, geobox: GeoBox) -> BoolArray:
 def _clip(
     kind: NDArray[np.intp], envelopes: Floats, polygons: NDArray[np.object_], geobox: GeoBox
 ) -> tuple[Floats, BoolArray]:
-    """Envelopes inside the scene (G, 4), and which parts share more than an edge with it (G,)."""
+    """Clip envelopes (G, 4) to the scene, and mark the parts (G,) that share more than an edge with it."""
     size = (geobox.width, geobox.height)
     clipped = np.clip(envelopes, 0, (*size, *size))
     covers = (clipped[:, :2] < clipped[:, 2:]).all(axis=1)
@@ -225,7 +241,7 @@ def _assemble(
     clipped: Floats,
     polygons: NDArray[np.object_],
 ) -> list[ScenePrompt]:
-    """Prompts of the parts `rows`, whose envelopes lie inside the scene."""
+    """Make prompts of the parts in `rows`, whose envelopes lie inside the scene."""
     kind, owner, low, high = parts.kind[rows], parts.owner[rows], clipped[rows, :2], clipped[rows, 2:]
     bounds = np.full((len(prompts), 4), (np.inf, np.inf, -np.inf, -np.inf))
     np.minimum.at(bounds[:, :2], owner, low)
@@ -252,7 +268,7 @@ def _assemble(
 
 
 def _steps_left(steps: Steps | None, places: NDArray[np.intp], *, box: bool, polygon: bool) -> Steps | None:
-    """The steps of what is left of a prompt: its points at `places`, and perhaps its box and polygon."""
+    """Rank the steps of the remaining parts: the points at `places`, the box and the polygon."""
     if steps is None:
         return None
     return Steps.ranked(steps.points[places], steps.box if box else None, steps.polygon if polygon else None)
@@ -266,7 +282,7 @@ def _box(row: Floats) -> Box:
 def _outside(
     prompts: Sequence[Prompt], owners: NDArray[np.intp], envelope: Floats, geobox: GeoBox
 ) -> PromptOutsideScene:
-    """The error for parts of the prompts `owners`; `envelope` (4,) is where the first of them lies, in pixels."""
+    """Make the error for parts of the prompts `owners`; `envelope` (4,) is that of the first part, in pixels."""
     size = np.array([geobox.width, geobox.height])
     nearest = np.clip(size / 2, envelope[:2], envelope[2:])
     here, there = geobox.to_map([nearest, np.clip(nearest, 0, size)])
@@ -304,7 +320,7 @@ def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
 
 
 def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> list[str]:
-    """At most one warning, naming the first prompts it is about."""
+    """Make at most one warning, which names the first prompts."""
     distinct = np.unique(owners).tolist()
     if not distinct:
         return []
@@ -314,7 +330,7 @@ def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> lis
 
 
 def in_region(placed: Sequence[ScenePrompt], region: Window) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
-    """Prompts that reach into the region, and the others."""
+    """Divide prompts into those that reach into a region, and the others."""
     inside: list[ScenePrompt] = []
     outside: list[ScenePrompt] = []
     for prompt in placed:

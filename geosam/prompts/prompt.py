@@ -218,40 +218,41 @@ class ScenePrompt:
     """A prompt in corner-based pixels of the scene."""
 
     index: int
-    """Its position in the list of prompts it was made from."""
+    """Position in the list of prompts that it was made from."""
     points_xy: Floats
     """(K, 2) sub-pixel points inside the scene."""
     labels: NDArray[np.int8]
     """(K,) 1 includes, 0 excludes."""
     box_xyxy: Box | None
-    """Box clipped to the scene."""
+    """Box clipped to the scene, or None."""
     polygon: Any
     """Mask polygon (not clipped), or None."""
     granularity: Detail
-    """Which of the masks of an ambiguous prompt is wanted."""
+    """Level of detail: the mask to take where a prompt is ambiguous."""
     bounds_xyxy: Box
     """Envelope of points, box and polygon, inside the scene."""
     steps: Steps | None = None
-    """When its parts were given; None: all at once."""
+    """Order in which its parts were given; None if they were given at once."""
 
     @property
     def ends_with_polygon(self) -> bool:
-        """Whether there is a polygon and no part was given after it."""
+        """Test whether there is a polygon and no part was given after it."""
         return self.polygon is not None and (self.steps is None or self.steps.polygon == self.steps.latest)
 
     def history(self) -> list[ScenePrompt]:
-        """What had been given after each of its steps, from the first after which something includes; all of it last.
+        """List the states of the prompt after each of its steps, from the first state that includes anything.
 
-        The bounds are those of what had been given.
+        Returns:
+            Prompts with the parts, and the bounds of the parts, given until then; the whole prompt last.
         """
         if self.steps is None:
             return [self]
         steps = {*self.steps.points.tolist(), self.steps.box, self.steps.polygon} - {self.steps.latest}
         earlier = [self._until(step, self.steps) for step in sorted(steps)]
-        return [*(given for given in earlier if given is not None), self]
+        return [*(state for state in earlier if state is not None), self]
 
     def _until(self, step: int, steps: Steps) -> ScenePrompt | None:
-        """What had been given after a step, None if nothing in it includes."""
+        """Return the prompt as it was after a step, None if nothing in it includes."""
         count = int(np.searchsorted(steps.points, step, side="right"))
         points, labels = self.points_xy[:count], self.labels[:count]
         box = self.box_xyxy if steps.box <= step else None
@@ -261,8 +262,8 @@ class ScenePrompt:
             return None
         x0, y0, x1, y1 = self.bounds_xyxy
         corners = np.concatenate([points, np.array(areas, np.float64).reshape(-1, 2)])
-        corners = np.clip(corners, (x0, y0), (x1, y1))  # polygons may reach over the edge of the scene
-        then = Steps(steps.points[:count], *(given if given <= step else 0 for given in steps[1:]))
+        corners = np.clip(corners, (x0, y0), (x1, y1))  # polygons are not clipped, and may reach beyond the scene
+        then = Steps(steps.points[:count], *(part if part <= step else 0 for part in steps[1:]))
         bounds = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
         return replace(
             self, points_xy=points, labels=labels, box_xyxy=box, polygon=polygon, bounds_xyxy=bounds, steps=then
@@ -270,6 +271,6 @@ class ScenePrompt:
 
 
 def with_granularity(prompts: Iterable[Prompt], granularity: Detail) -> list[Prompt]:
-    """The prompts, with `granularity` in those that say nothing of their own."""
+    """Set the granularity of prompts that have none of their own."""
     silent = {"auto"} - {granularity}
     return [replace(p, granularity=granularity) if p.granularity in silent else p for p in prompts]
