@@ -34,7 +34,7 @@ NO_CORNERS: Corners = np.zeros((0, 3), np.int32)
 def corners_of(mask: BoolArray, col_off: int, row_off: int) -> Corners:
     """Return the corners of a mask (H, W) whose first pixel is scene pixel (`col_off`, `row_off`)."""
     height, width = mask.shape
-    framed = np.zeros((height + 2, width + 2), np.int8)
+    framed = np.zeros((height + 2, width + 2), np.int8)  # so that outlines along the rim have corners, too
     framed[1:-1, 1:-1] = mask
     rows = framed[1:] - framed[:-1]
     weights = rows[:, 1:] - rows[:, :-1]
@@ -52,7 +52,7 @@ def add(parts: Sequence[Corners]) -> Corners:
     if not parts:
         return NO_CORNERS
     corners = np.concatenate(parts)
-    corners = corners[np.lexsort((corners[:, 0], corners[:, 1]))]
+    corners = corners[np.lexsort((corners[:, 0], corners[:, 1]))]  # by y, then x: the last key counts first
     first = np.ones(len(corners), bool)
     first[1:] = (corners[1:, :2] != corners[:-1, :2]).any(axis=1)
     starts = np.flatnonzero(first)
@@ -72,7 +72,7 @@ def unite(parts: Sequence[Corners]) -> Corners:
         return total
     window = bounds(total)
     times_covered = _summed(total, window)
-    if times_covered.max() == 1:
+    if times_covered.max() == 1:  # disjoint after all: the sum is the union
         return total
     return corners_of(times_covered > 0, window.col_off, window.row_off)
 
@@ -92,6 +92,7 @@ def bounds(corners: Corners) -> Window:
 def area(corners: Corners) -> int:
     """Count the pixels that corners enclose."""
     x, y, weight = corners.astype(np.int64).T
+    # A corner switches the pixels right of and below it; everything far away cancels, and x * y is left.
     return int(np.dot(x * y, weight))
 
 

@@ -16,7 +16,9 @@ from affine import Affine
 from pyproj import CRS
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from geosam._arrays import Floats
 
 #: Coordinates closer than this to a pixel edge are taken to lie on it (pixels).
 SNAP_PX = 1e-6
@@ -121,6 +123,7 @@ class GeoBox:
         numbers = self.transform[:6]
         if not all(math.isfinite(v) for v in numbers):
             raise ValueError(f"the transform must be finite: found {numbers}")
+        # Relative to the lengths of the sides, so that pixels of 1e-6 degrees pass and slivers do not.
         linear = math.hypot(self.transform.a, self.transform.d) * math.hypot(self.transform.b, self.transform.e)
         if linear == 0 or abs(self.transform.determinant) < 1e-12 * linear:
             raise ValueError(f"the transform maps every pixel onto a line: {numbers}")
@@ -151,11 +154,11 @@ class GeoBox:
         (xmin, ymin), (xmax, ymax) = corners.min(axis=0), corners.max(axis=0)
         return float(xmin), float(ymin), float(xmax), float(ymax)
 
-    def to_map(self, px_xy: ArrayLike) -> NDArray[np.float64]:
+    def to_map(self, px_xy: ArrayLike) -> Floats:
         """Turn corner-based pixel coordinates (N, 2) into map coordinates (N, 2); both are x, y."""
         return _apply(self.transform, px_xy)
 
-    def to_pixel(self, map_xy: ArrayLike) -> NDArray[np.float64]:
+    def to_pixel(self, map_xy: ArrayLike) -> Floats:
         """Turn map coordinates (N, 2) into corner-based pixel coordinates (N, 2), snapped to edges within 1e-6 px."""
         t = self.transform
         # Around the grid's origin: coordinates of 4e6 m with pixels of 1 cm would otherwise lose six digits.
@@ -180,6 +183,7 @@ class GeoBox:
 
         The last column and row may reach beyond the extent.
         """
+        # Without the tolerance, rounding of the scale would add a column of nothing.
         width = max(1, math.ceil(self.width / scale_x - SNAP_PX))
         height = max(1, math.ceil(self.height / scale_y - SNAP_PX))
         return GeoBox(width, height, self.transform @ Affine.scale(scale_x, scale_y), self.crs)
@@ -191,13 +195,13 @@ class GeoBox:
         """
         xmin, ymin, xmax, ymax = bounds
         corners = self.to_pixel([(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)])
-        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))  # of rotated grids the envelope
         col, row = (int(max(0, v)) for v in low)
         col_end, row_end = int(min(high[0], self.width)), int(min(high[1], self.height))
         return Window(col, row, col_end - col, row_end - row) if col_end > col and row_end > row else None
 
 
-def corner_to_index(corner_px: ArrayLike, scale: float = 1.0) -> NDArray[np.float64]:
+def corner_to_index(corner_px: ArrayLike, scale: float = 1.0) -> Floats:
     """Turn corner-based pixel coordinates into index coordinates of the picture resized by `scale`.
 
     In index coordinates, which SAM's prompt encoder expects, the centre of pixel 10 is 10.0.
@@ -216,7 +220,7 @@ def map_crs(crs: Any) -> CRS:
     return CRS.from_user_input(crs)
 
 
-def _apply(transform: Affine, xy: ArrayLike) -> NDArray[np.float64]:
+def _apply(transform: Affine, xy: ArrayLike) -> Floats:
     points = np.atleast_2d(np.asarray(xy, np.float64))
     x, y = points[:, 0], points[:, 1]
     t = transform

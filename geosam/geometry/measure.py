@@ -42,7 +42,7 @@ def ground_sample_distance(geobox: GeoBox) -> tuple[float, float]:
     if transformer is not None:
         cross = geobox.to_map([(x - 0.5, y), (x + 0.5, y), (x, y - 0.5), (x, y + 0.5)])
         lon, lat = transformer.transform(cross[:, 0], cross[:, 1])
-        if np.isfinite([lon, lat]).all():
+        if np.isfinite([lon, lat]).all():  # else the centre lies outside of the CRS's domain
             along_x, _, along_y = _edge_lengths(np.asarray(lon), np.asarray(lat)).tolist()
             if along_x > 0 and along_y > 0:
                 return along_x, along_y

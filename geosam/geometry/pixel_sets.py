@@ -1,4 +1,4 @@
-"""Questions about sets of pixels that several rooms ask: a mask's box, the agreement of two masks, points on pixels."""
+"""Sets of pixels: the box of a mask, the agreement of two masks, points on pixels, boxes clipped to a window."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def box_around(mask: BoolArray) -> Window | None:
     """Return the smallest window around the pixels of a mask (H, W), or None if the mask is empty."""
+    # Two reductions of the mask are faster than the coordinates of all its pixels.
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -33,6 +34,7 @@ def on_pixels(points_xy: Floats, mask: BoolArray) -> BoolArray:
     A point on the edge between two pixels lies on the right or lower one. Points outside of the mask lie on none.
     """
     height, width = mask.shape
+    # `astype` alone would round -0.5 up to column 0.
     cols, rows = np.floor(points_xy).astype(np.int64).T
     inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     inside[inside] = mask[rows[inside], cols[inside]]

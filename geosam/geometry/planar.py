@@ -130,12 +130,13 @@ def _paint(labels: Labels, window: Window, polygons: Geometries, values: Labels)
     for value, (first, last) in zip(values, pairwise(ends), strict=True):
         starts, stops = local[edge[first:last]], local[edge[first:last] + 1]
         corners, weight = np.concatenate([starts, stops]), np.repeat(np.array([1, -1], np.int8), last - first)
-        seen = (corners < (window.width, window.height)).all(axis=1)
-        if not seen.any():
+        # Corners right of or below the window switch nothing in it.
+        effective = (corners < (window.width, window.height)).all(axis=1)
+        if not effective.any():
             continue
         (x0, y0), (x1, y1) = corners.min(axis=0), np.minimum(corners.max(axis=0), (window.width, window.height))
         inside = np.zeros((y1 - y0 + 1, x1 - x0 + 1), np.int8)
-        np.add.at(inside, (corners[seen, 1] - y0, corners[seen, 0] - x0), weight[seen])
+        np.add.at(inside, (corners[effective, 1] - y0, corners[effective, 0] - x0), weight[effective])
         np.cumsum(inside, axis=0, dtype=np.int8, out=inside)
         np.cumsum(inside, axis=1, dtype=np.int8, out=inside)
         labels[y0:y1, x0:x1][inside[: y1 - y0, : x1 - x0] != 0] = value
@@ -192,15 +193,16 @@ def _arcs(runs: Indexes) -> Geometries:
     at_junction = np.ones(2 * count, bool)
     at_junction[one] = at_junction[other] = False
 
-    follow, seen = memoryview(after.data), bytearray(2 * count)
+    # Plain memory: an element of an array costs several times as much in a loop.
+    follow, visited = memoryview(after.data), bytearray(2 * count)
     path: list[int] = []
     stops = []
     for start in [*np.flatnonzero(at_junction).tolist(), *range(count)]:
-        if seen[start]:
+        if visited[start]:
             continue
         run = start
-        while run >= 0 and not seen[run]:
-            seen[run] = seen[run - count] = 1
+        while run >= 0 and not visited[run]:
+            visited[run] = visited[run - count] = 1
             path.append(run)
             run = follow[run]
         stops.append(len(path))

@@ -32,7 +32,7 @@ def polygonize(objects: Sequence[Corners]) -> Geometries:
     shells = np.flatnonzero(~rings.is_hole)
     per_object = np.bincount(rings.owner[shells], minlength=len(objects))
     result = np.empty(len(objects), object)
-    single = per_object == 1
+    single = per_object == 1  # nearly all objects, in one call
     result[single] = _single_shell(rings, np.flatnonzero(single))
     for number in np.flatnonzero(~single):
         result[number] = _several_shells(rings, np.flatnonzero(rings.owner == number))
@@ -75,7 +75,7 @@ def _closed(rings: Rings, numbers: Integers) -> tuple[Floats, Integers]:
     starts, lengths = rings.starts[numbers], (ends - rings.starts)[numbers] + 1
     offsets = np.append(0, np.cumsum(lengths))
     index = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
-    index[offsets[1:] - 1] = starts
+    index[offsets[1:] - 1] = starts  # the last vertex of a ring is its first
     return rings.xy[index].astype(np.float64), offsets
 
 

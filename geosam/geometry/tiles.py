@@ -34,12 +34,13 @@ class Axis:
     @cached_property
     def breaks(self) -> tuple[int, ...]:
         """Borders of the cores: core `i` is the half-open range ``breaks[i] .. breaks[i + 1]``."""
+        # The middle of the overlap: `here + size` is the end of one window, `after` the start of the next.
         inner = ((here + self.size + after) // 2 for here, after in zip(self.starts, self.starts[1:], strict=False))
         return (self.begin, *inner, self.end)
 
     def meeting(self, low: int, high: int) -> range:
         """Return the numbers of the windows that share a pixel with the half-open range ``low .. high``."""
-        first = bisect_right(self.starts, low - self.size)
+        first = bisect_right(self.starts, low - self.size)  # the first window that ends beyond `low`
         return range(first, bisect_right(self.starts, high - 1))
 
     def owners(self, low: int, high: int) -> range:

@@ -71,7 +71,7 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
     chosen, reason = _automatic(ds, name, warnings) if bands is None else _checked(ds, name, bands)
     for index in chosen:
         _check_dtype(ds.dtypes[index - 1], name, index)
-    mask_bands = _mask_bands(ds, chosen)
+    mask_bands = _mask_bands(ds, chosen)  # it beats nodata and alpha, as in GDAL
     nodata = tuple(_as_stored(ds.nodatavals[i - 1], ds.dtypes[i - 1]) for i in chosen)
     if mask_bands and any(value is not None for value in nodata):
         warnings.append(f"{name} has a mask band and a nodata value: the mask band says which pixels are valid")
@@ -93,6 +93,7 @@ def is_alpha(sample: NDArray[Any]) -> bool:
 
     Near infrared is often tagged alpha.
     """
+    # 255 in wider types, too: many programs widen 8-bit alpha without scaling it.
     opaque = (255,) if sample.dtype.kind not in "iu" else (255, np.iinfo(sample.dtype).max)
     return not sample.size or float(np.isin(sample, (0, *opaque)).mean()) >= MIN_ALPHA_SHARE
 
@@ -128,6 +129,7 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
     color, count = ds.colorinterp, ds.count
     if all(c in color for c in _RGB):
         return tuple(color.index(c) + 1 for c in _RGB), "red, green and blue by colour interpretation"
+    # Many programs write three plain bands and forget to say that they are red, green and blue.
     data = [i for i, c in enumerate(color, 1) if c != ColorInterp.alpha]
     if len(data) == 1:
         return (data[0],), "palette" if color[data[0] - 1] == ColorInterp.palette else "the only band, shown in grey"
@@ -178,7 +180,7 @@ def _as_stored(nodata: float | None, dtype: str) -> float | None:
     if nodata is None or not np.isfinite(nodata):
         return None
     kind = np.dtype(dtype)
-    if kind.kind == "f":
+    if kind.kind == "f":  # -3.4e38 written in full is not the float32 that the file holds
         with np.errstate(over="ignore"):
             return float(kind.type(nodata))
     limits = np.iinfo(kind)

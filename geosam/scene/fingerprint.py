@@ -43,6 +43,7 @@ def content_fingerprint(paths: Iterable[str]) -> str:
     """Return the SHA-256 (hex) of the content of files; neither names of folders nor times enter it."""
     digest = hashlib.sha256()
     for path in sorted(paths):
+        # The suffix tells a side-car from its raster; the rest of a name is free.
         digest.update(f"{Path(path).suffix}:{Path(path).stat().st_size}:".encode())
         digest.update(_file_digest(path))
     return digest.hexdigest()
@@ -56,7 +57,7 @@ def _file_digest(path: str) -> bytes:
             while chunk := file.read(2**20):
                 digest.update(chunk)
         else:
-            for block in range(_BLOCKS):
+            for block in range(_BLOCKS):  # the first at the first byte, the last up to the last
                 file.seek(block * (size - _BLOCK_BYTES) // (_BLOCKS - 1))
                 digest.update(file.read(_BLOCK_BYTES))
     return digest.digest()

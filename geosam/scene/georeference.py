@@ -151,7 +151,7 @@ def _grid(ds: DatasetReader, transform: Affine, crs: CRS | None, name: str) -> G
 
 
 def _flips(t: Affine) -> tuple[bool, bool]:
-    if t.b == 0 and t.d == 0:
+    if t.b == 0 and t.d == 0:  # each axis for itself
         return t.a < 0, t.e > 0
     return False, t.determinant > 0  # a mirrored rotated grid: any single flip undoes it
 

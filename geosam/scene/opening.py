@@ -142,6 +142,7 @@ def _reader(raster: Raster, plan: BandPlan, place: Georeference) -> tuple[PixelR
     base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
     if band is None:
         return base, []
+    # The band read as a plain one, to see if its values are those of an alpha channel.
     alone = BandPlan((band,), (None,), "alpha", is_picture=False)
     if is_alpha(replace(base, plan=alone).sample()[0]):
         return base, []
@@ -153,7 +154,7 @@ def _stretch(base: PixelReader, rule: StretchRule, name: str) -> tuple[Stretch, 
     plan = base.plan
     with base.raster.handle() as ds:
         dtypes = ["uint8"] * 3 if plan.palette is not None else [ds.dtypes[i - 1] for i in plan.indexes]
-    if not rule.needs_sample(is_picture=plan.is_picture):
+    if not rule.needs_sample(is_picture=plan.is_picture):  # nothing is read from a remote file, say
         return rule.resolve([np.zeros(0)] * len(dtypes), dtypes[0], is_picture=plan.is_picture), []
     samples = base.sample()
     notes = [] if any(map(len, samples)) else [f"{name}: no valid pixel was found for the stretch"]
@@ -172,6 +173,7 @@ def _at_resolution(
             resolution=resolution,
         )
     gsd_x, gsd_y = ground_sample_distance(grid)
+    # A wrong unit or transform shows here first, and would ask for a grid of 1e15 pixels.
     scale_xy = resolution / gsd_x, resolution / gsd_y
     if not all(1 / _MAX_SCALE <= scale <= _MAX_SCALE for scale in scale_xy):
         raise UsageError(

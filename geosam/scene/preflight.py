@@ -85,7 +85,7 @@ def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha25
     driver = _driver_of(head)
     if expected is not None:
         _check_content(path, text, expected)
-    if b"<VRTDataset" in head:
+    if b"<VRTDataset" in head:  # GDAL recognizes a VRT by its content, whatever its name
         if untrusted:
             raise UnreadableScene(
                 f"a VRT is not allowed with `untrusted`: {text}: it may read any file of this machine.",
@@ -137,7 +137,7 @@ def _check_file(text: str) -> tuple[str, bytes]:
         raise UnreadableScene(
             "a scene cannot be read from standard input: -.", remedy="Name a raster file.", code="scene-from-stdin"
         )
-    name = os.path.abspath(text)
+    name = os.path.abspath(text)  # a name such as GTIFF_DIR:1:a.tif becomes a path, and no driver sees its prefix
     if name.startswith("/vsi") or text.lstrip().startswith("<"):
         raise UnreadableScene(
             f"not a file name: {text[:80]}: GDAL's virtual files and inline XML are not opened, expected an existing "
@@ -256,6 +256,7 @@ def _check_vrt_text(xml: bytes, name: str, scene: str, visited: set[str]) -> Non
             continue
         relative = next((v for k, v in source.attrib.items() if k.lower() == "relativetovrt"), "0") == "1"
         path = os.path.join(os.path.dirname(name), text) if relative else text
+        # Prefixes are left to GDAL, which opens them only where a trusted VRT names them.
         if path in visited or re.match(r"(/vsi|[\w+.-]{2,}:)", path):
             continue
         if not os.path.exists(path):

@@ -72,7 +72,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         """64 hexadecimal digits, different for recipes that differ in any field."""
-        return digest_of(json.dumps(self.to_json(), sort_keys=True))
+        return digest_of(json.dumps(self.to_json(), sort_keys=True))  # the order of the fields must not matter
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary for JSON."""
@@ -92,6 +92,6 @@ def _grid_numbers(geobox: GeoBox) -> tuple[float, ...]:
 
 
 def _mask_rule(plan: BandPlan) -> str:
-    nodata = [None if value is None else float(value) for value in plan.nodata]
+    nodata = [None if value is None else float(value) for value in plan.nodata]  # 0 and 0.0 are one rule
     palette = None if plan.palette is None else digest_of(str(plan.palette.shape), plan.palette.tobytes())
     return json.dumps([nodata, plan.alpha, plan.mask_bands, palette])

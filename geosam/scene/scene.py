@@ -131,6 +131,7 @@ class Scene:
     def is_empty(self, window: Window) -> bool:
         """Return True if a window has no valid pixel; a sparse file without a block there is not read."""
         self._checked(window)
+        # Windows of a resampled scene count other pixels than the file does.
         if self.axes is None and self.reader.is_unwritten(window):
             return True
         return not self._values(window)[1].any()
@@ -192,7 +193,7 @@ class Scene:
     def fingerprint(self) -> str:
         """Identity of the content of the file and its side-cars; a copy or a touch does not change it."""
         source = self.reader.raster.source
-        if source.remote:
+        if source.remote:  # the server's word for the content, which would take long to download
             return hashlib.sha256(f"{source.uri}|{source.version}".encode()).hexdigest()
         return content_fingerprint(stamp.path for stamp in self.stamps)
 
