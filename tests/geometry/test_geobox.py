@@ -27,7 +27,7 @@ def affine(angle=0.0, size_x=1.0, size_y=1.0, shear=0.0, origin=(0.0, 0.0), *, m
 
 @st.composite
 def transforms(draw):
-    """Any affine of Q1: rotated, sheared, flipped, south-up, 1 cm to 30 m far from the origin, or 1e-6 degrees."""
+    """Any affine: rotated, sheared, flipped, south-up, 1 cm to 30 m far from the origin, or 1e-6 degrees."""
     if draw(st.booleans()):
         sizes, origin = st.floats(0.01, 30), (draw(st.floats(1e5, 9e5)), draw(st.floats(-1e7, 1e7)))
     else:
