@@ -43,14 +43,14 @@ def rules() -> tuple[SamModel, KeepRule]:
     import references  # makes the references importable
 
     from geosam.segmenters.sam.build import VARIANTS, load
-    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.features import ImageFeatures
     from geosam.segmenters.sam.mask_decoder import decode, prepare
     from geosam.segmenters.sam.prompt_encoder import PromptTensors
     from geosam.segmenters.sam.upsampling import masks_from_logits
     from geosam.segmenters.segmenter import KeepRule
 
     model = load(VARIANTS["mobile_sam"], references.mobile_sam().state_dict(), "random weights")
-    context = prepare(model.prompt_encoder, model.mask_decoder, Features(features()))
+    context = prepare(model.prompt_encoder, model.mask_decoder, ImageFeatures(features()))
     points = torch.rand(24, 1, 2, generator=torch.Generator().manual_seed(2)) * SIDE
     asked = PromptTensors(torch.cat([points, points], dim=1), torch.tensor([[1, -1]]).expand(24, -1))
     found = decode(model.prompt_encoder, model.mask_decoder, context, asked, lambda iou, _: torch.ones_like(iou) > 0)
@@ -81,7 +81,7 @@ def ours(points_per_side: int, precision: str) -> Callable[[], int]:
     from geosam.geometry.geobox import Window
     from geosam.objects.everything import segment_tile
     from geosam.segmenters.compute import Compute, keep_freed_memory
-    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.features import ImageFeatures
     from geosam.segmenters.sam.segmenter import SamSegmenter
     from geosam.segmenters.segmenter import Embedding, ModelSpec
 
@@ -90,7 +90,7 @@ def ours(points_per_side: int, precision: str) -> Callable[[], int]:
     model, keep = rules()
     segmenter = SamSegmenter(model.to(compute.dtype), compute, ModelSpec("random", "random"))
     valid = np.ones((SIDE, SIDE), bool)
-    arrays = {**Features(features().to(compute.dtype)).to_arrays(0), "valid": np.packbits(valid, axis=1)}
+    arrays = {**ImageFeatures(features().to(compute.dtype)).to_arrays(0), "valid": np.packbits(valid, axis=1)}
     embedding = Embedding(arrays, (SIDE, SIDE), "random")
     spacing, window = SIDE // points_per_side, Window(0, 0, SIDE, SIDE)
     return lambda: len(segment_tile(segmenter, embedding, window, valid, keep, spacing_px=spacing))

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional
 
 from geosam.segmenters.sam import dense
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.mask_decoder import SAM, MaskDecoder, decode, prepare
 from geosam.segmenters.sam.prompt_encoder import PromptEncoder, PromptTensors
 from geosam.segmenters.sam.upsampling import masks_from_logits
@@ -49,7 +49,7 @@ class Ours(NamedTuple):
 
     prompts: PromptEncoder
     decoder: MaskDecoder
-    features: Features
+    features: ImageFeatures
 
     def run(self, points: Tensor, choose: Choose, micro_batch: int | None = None) -> None:
         """Decode points (N, 2) in calls, whose results are dropped, of micro-batches."""
@@ -97,7 +97,7 @@ def models() -> tuple[Callable[[Tensor], Tensor], Ours, Ours]:
 
     ours = []
     for dtype in (torch.float32, torch.bfloat16):
-        own = Ours(PromptEncoder().eval(), MaskDecoder(SAM).eval(), Features(image.to(dtype)))
+        own = Ours(PromptEncoder().eval(), MaskDecoder(SAM).eval(), ImageFeatures(image.to(dtype)))
         names = {"mlp.lin1": "mlp.layers.0", "mlp.lin2": "mlp.layers.1"}
         state = decoder.state_dict()
         for old, new in names.items():

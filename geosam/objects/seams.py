@@ -84,22 +84,22 @@ class TileMasks:
         return union
 
     @cached_property
-    def views(self) -> list[View]:
+    def views(self) -> list[MaskView]:
         """The masks one by one, placed in the scene, by row."""
         classes = np.full(len(self.masks), -1) if self.masks.class_id is None else self.masks.class_id
         boxes = [Window(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in self.boxes_xyxy.tolist()]
         columns = (self.masks.areas_px.tolist(), self.whole.tolist(), classes.tolist())
         names = [(self.index, row) for row in range(len(boxes))]
-        return [View(*view) for view in zip(names, boxes, self.masks.masks, *columns, strict=True)]
+        return [MaskView(*view) for view in zip(names, boxes, self.masks.masks, *columns, strict=True)]
 
-    def views_in(self, window: Window) -> list[View]:
+    def views_in(self, window: Window) -> list[MaskView]:
         """The masks whose boxes share a pixel with `window`, by row."""
         x0, y0, x1, y1 = self.boxes_xyxy.T
         meets = (x0 < window.col_end) & (x1 > window.col_off) & (y0 < window.row_end) & (y1 > window.row_off)
         return [self.views[row] for row in np.flatnonzero(meets).tolist()]
 
 
-class View(NamedTuple):
+class MaskView(NamedTuple):
     """What one tile sees of one object."""
 
     name: Name
@@ -212,14 +212,14 @@ def _join(a: TileMasks, b: TileMasks, strip: Window, rule: SeamRule, findings: F
         findings.loose.extend(p.name for i, p in enumerate(parts) if p.crosses and i not in joined)
 
 
-def _same(p: View, q: View, rule: SeamRule) -> bool:
+def _same(p: MaskView, q: MaskView, rule: SeamRule) -> bool:
     """Whether two whole views show one object."""
     if min(p.area, q.area) < rule.duplicate_iou * max(p.area, q.area):
         return False
     return _iou(p, q, _shared_px(p, q)) >= rule.duplicate_iou
 
 
-def _fragment_px(piece: View, whole: View, rivals: list[View], strip: Window, rule: SeamRule) -> int:
+def _fragment_px(piece: MaskView, whole: MaskView, rivals: list[MaskView], strip: Window, rule: SeamRule) -> int:
     """Pixels that a piece shares with the other tile's whole view if it is a fragment of it, else 0.
 
     A car at the edge of its tile also lies inside the parking lot that the other tile sees whole. It is a fragment
@@ -311,7 +311,7 @@ def _components(mask: BoolArray, where: Window) -> Iterator[tuple[BoolArray, Win
         yield part, Window(where.col_off + cols.start, where.row_off + rows.start, part.shape[1], part.shape[0])
 
 
-def _part(view: View, mask: BoolArray, box: Window, border: _Border) -> _Part:
+def _part(view: MaskView, mask: BoolArray, box: Window, border: _Border) -> _Part:
     area = int(np.count_nonzero(mask))
     return _Part(view.name, box, mask, area, view.class_id, _crosses(mask, box, border))
 
@@ -326,7 +326,7 @@ def _crosses(mask: BoolArray, box: Window, border: _Border) -> bool:
     return bool((before & after).any())
 
 
-def _shared_px(p: View | _Part, q: View | _Part) -> int:
+def _shared_px(p: MaskView | _Part, q: MaskView | _Part) -> int:
     common = p.box.intersection(q.box)
     if common is None:
         return 0
@@ -334,7 +334,7 @@ def _shared_px(p: View | _Part, q: View | _Part) -> int:
     return int(np.count_nonzero(both))
 
 
-def _iou(p: View | _Part, q: View | _Part, shared_px: int) -> float:
+def _iou(p: MaskView | _Part, q: MaskView | _Part, shared_px: int) -> float:
     return shared_px / (p.area + q.area - shared_px)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from geosam.segmenters.lite.encoder import STRIDES, Pyramid
-from geosam.segmenters.lite.layers import Block, ConvNorm
+from geosam.segmenters.lite.layers import ConvNorm, ResidualBlock
 from geosam.segmenters.lite.prompt_maps import MAPS, Prompts, Region, prompt_maps, references
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MASKS = 3
 WIDTHS, COMPARED = (32, 40, 48), 32
 
 
-class Answer(NamedTuple):
+class LevelAnswer(NamedTuple):
     """The masks of N prompts over a region."""
 
     logits: Tensor
@@ -62,7 +62,7 @@ class Level(nn.Module):
         self.asked = nn.Conv2d(MAPS, width, 1, bias=False)
         self.coarser = nn.Conv2d(coarser, width, 1, bias=False) if coarser else None
         self.norm = ConvNorm(width, width, 1)
-        self.blocks = nn.Sequential(Block(width, width), Block(width, width))
+        self.blocks = nn.Sequential(ResidualBlock(width, width), ResidualBlock(width, width))
 
     def prepare(self, features: Tensor) -> Prepared:
         """Features (B, inputs, h, w) of pictures."""
@@ -120,13 +120,13 @@ class Decoder(nn.Module):
         state = self.levels[2](known, prompts, Region(0, 0, height, width), None)
         return state, self.place(state)
 
-    def outline(self, known: tuple[Prepared, ...], state: Tensor, prompts: Prompts, region: Region) -> Answer:
+    def outline(self, known: tuple[Prepared, ...], state: Tensor, prompts: Prompts, region: Region) -> LevelAnswer:
         """The masks over a region, given the coarsest level's state of the whole picture."""
         coarse = region.cut(state, STRIDES[2])
         middle = self.levels[1](known[1], prompts, region, coarse)
         fine = self.levels[0](known[0], prompts, region, middle)
         logits = self.masks(fine).float()
-        return Answer(logits, self._judged(fine.float(), coarse.float(), logits.detach()))
+        return LevelAnswer(logits, self._judged(fine.float(), coarse.float(), logits.detach()))
 
     def _judged(self, fine: Tensor, coarse: Tensor, logits: Tensor) -> Tensor:
         """Expected IoU (N, MASKS) from what lies inside each mask, on its edge, and how sure it is."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from geosam.segmenters.lite.layers import Block, ConvNorm
+from geosam.segmenters.lite.layers import ConvNorm, ResidualBlock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         self.stem = ConvNorm(4, shape.stem, stride=2)
         widths = (shape.stem, *shape.stages)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(widths[i] if n == 0 else out, out, 2 if n == 0 else 1) for n in range(depth)))
+            nn.Sequential(*(ResidualBlock(widths[i] if n == 0 else out, out, 2 if n == 0 else 1) for n in range(depth)))
             for i, (out, depth) in enumerate(zip(shape.stages, shape.blocks, strict=True))
         )
         outer = (*shape.pyramid, shape.pyramid[-1])

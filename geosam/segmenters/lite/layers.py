@@ -31,7 +31,7 @@ class ConvNorm(nn.Module):
             self.norm = nn.Identity()
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions and a shortcut (He et al., "Deep residual learning", 2016)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Features(NamedTuple):
+class ImageFeatures(NamedTuple):
     """Feature maps of a batch of B tiles of 1024 x 1024 pixels; sizes shrink with a smaller input."""
 
     image: Tensor
@@ -33,7 +33,7 @@ class Features(NamedTuple):
         return {name: to_array(found[row]) for name, found in maps.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> Features:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> ImageFeatures:
         """A batch of one tile from what :meth:`to_arrays` gave; other arrays are left alone."""
 
         def read(name: str) -> Tensor:

@@ -98,7 +98,7 @@ HIERA_BASE_PLUS = HieraConfig(112, 2, (2, 3, 16, 3), (12, 16, 20), (8, 4, 14, 7)
 HIERA_LARGE = HieraConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8), (7, 7))
 
 
-class PatchEmbed(nn.Module):
+class HieraPatchEmbed(nn.Module):
     """Overlapping patches of 7 x 7 pixels, 4 apart."""
 
     def __init__(self, width: int) -> None:
@@ -149,7 +149,7 @@ class FeedForward(nn.Module):
         return x
 
 
-class Block(nn.Module):
+class HieraBlock(nn.Module):
     """Attention and feed-forward, each behind a layer normalisation and beside a shortcut."""
 
     def __init__(self, plan: BlockPlan) -> None:
@@ -200,10 +200,10 @@ class Hiera(nn.Module):
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = PatchEmbed(config.width)
+        self.patch_embed = HieraPatchEmbed(config.width)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.width, *config.background))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, config.width, config.windows[0], config.windows[0]))
-        self.blocks = nn.ModuleList(Block(plan) for plan in config.blocks())
+        self.blocks = nn.ModuleList(HieraBlock(plan) for plan in config.blocks())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> (B, C, H / 4, W / 4), (B, 2 C, H / 8, W / 8) ..., channels last in memory.

@@ -20,7 +20,7 @@ from geosam.segmenters.sam.upscaling import four_fold_channels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.features import ImageFeatures
 
 #: Rows of logits that go through the convolution together on a CPU: what they become stays in its cache.
 _STRIPE = 32
@@ -47,7 +47,7 @@ def hq_modules(width: int, early_width: int) -> dict[str, nn.Module]:
     }  # fmt: skip
 
 
-def hq_features(decoder: nn.Module, features: Features) -> Tensor:
+def hq_features(decoder: nn.Module, features: ImageFeatures) -> Tensor:
     """(C / 8, 4h, 4w) sum of what is made of the image embedding and of early features; depends on the tile only."""
     late: Tensor = decoder.get_submodule("embedding_encoder")(features.image)
     early: Tensor = decoder.get_submodule("compress_vit_feat")(features.early[0])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from geosam.segmenters.sam.features import Features
+    from geosam.segmenters.sam.features import ImageFeatures
     from geosam.segmenters.sam.prompt_encoder import PromptEncoder
 
     #: Which masks are wanted: predicted IoU (n, 4) and object logits (n,) or None, in float32, -> (n, 4) bool.
@@ -223,7 +223,7 @@ class Decoded(NamedTuple):
 
 
 @torch.inference_mode()
-def prepare(prompt_encoder: PromptEncoder, decoder: MaskDecoder, features: Features) -> TileContext:
+def prepare(prompt_encoder: PromptEncoder, decoder: MaskDecoder, features: ImageFeatures) -> TileContext:
     """What `decode` needs of a tile (a batch of one).
 
     For a tile of 1024 x 1024 pixels 16 MB in float32 (SAM 2: 28, HQ-SAM: 24), half of it in half precision.

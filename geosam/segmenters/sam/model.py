@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +36,15 @@ class SamModel(nn.Module):
         self.mask_decoder = mask_decoder
         self.memory = memory
 
-    def encode(self, pictures: Tensor) -> Features:
+    def encode(self, pictures: Tensor) -> ImageFeatures:
         """Features of pictures (B, 3, H, W) from :func:`normalised`."""
         if self.memory is None:
-            features: Features = self.image_encoder(pictures)
+            features: ImageFeatures = self.image_encoder(pictures)
             return features
         fine, middle, coarse = self.image_encoder(pictures)
         # SAM 2 was trained on videos; on a single picture "no memory" is added to what memory would condition
         # (sam2/sam2_image_predictor.py, set_image).
-        return Features(
+        return ImageFeatures(
             self.memory.without_memory(coarse), (self.mask_decoder.conv_s0(fine), self.mask_decoder.conv_s1(middle))
         )
 

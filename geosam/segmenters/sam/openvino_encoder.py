@@ -19,7 +19,7 @@ import openvino
 import torch
 from torch import nn
 
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,13 +52,13 @@ class OpenVinoEncoder(nn.Module):
         network = _network(core, encoder, converted)
         self._network = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
-    def forward(self, pictures: Tensor) -> Features | tuple[Tensor, ...]:
+    def forward(self, pictures: Tensor) -> ImageFeatures | tuple[Tensor, ...]:
         """(B, 3, 1024, 1024) -> what the encoder gives."""
         with self._lock:  # one request at a time
             answers = [self._network(picture[None].float().numpy()) for picture in pictures]
         count = len(self._network.outputs)
         maps = [torch.cat([torch.from_numpy(answer[i]) for answer in answers]).to(self._dtype) for i in range(count)]
-        return Features(maps[0], early=tuple(maps[1:])) if self._gives_features else tuple(maps)
+        return ImageFeatures(maps[0], early=tuple(maps[1:])) if self._gives_features else tuple(maps)
 
 
 class _Flat(nn.Module):
@@ -70,7 +70,7 @@ class _Flat(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         found = self.encoder(pictures)
-        return (found.image, *found.early) if isinstance(found, Features) else tuple(found)
+        return (found.image, *found.early) if isinstance(found, ImageFeatures) else tuple(found)
 
 
 def _network(core: openvino.Core, encoder: nn.Module, converted: Path) -> openvino.Model:

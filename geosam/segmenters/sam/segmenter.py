@@ -10,7 +10,7 @@ import torch
 from geosam.segmenters.compute import computing
 from geosam.segmenters.masks import Granularity, MaskSet
 from geosam.segmenters.sam.enlarged_crops import enlarge, enlarged_hw
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.mask_decoder import Decoded, TileContext, decode, dynamic_columns, prepare
 from geosam.segmenters.sam.model import normalised
 from geosam.segmenters.sam.prompt_encoder import PromptTensors
@@ -159,7 +159,7 @@ class SamSegmenter:
 
     def _context(self, embedding: Embedding) -> TileContext:
         """What the decoder computes from a tile alone."""
-        features = Features.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
+        features = ImageFeatures.from_arrays(embedding.arrays, self._compute.dtype, self._compute.device)
         return prepare(self._model.prompt_encoder, self._model.mask_decoder, features)
 
     def _sent(self, array: NDArray[Any]) -> Tensor:

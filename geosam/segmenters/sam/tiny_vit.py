@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from geosam.segmenters.sam.attention import join_windows, split_windows
 from geosam.segmenters.sam.dense import Linear, convolve, linear
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.vit import neck, one_by_one
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ class TinyViT(nn.Module):
         super().__init__()
         self.config = config
         last = config.widths[-1]
-        self.patch_embed = PatchEmbed(config.widths[0])
+        self.patch_embed = TinyViTPatchEmbed(config.widths[0])
         self.layers = nn.ModuleList([ConvStage(config), *(AttentionStage(config, index) for index in (1, 2, 3))])
         self.norm_head = nn.LayerNorm(last)
         self.head = nn.Linear(last, CLASSES)
         self.neck = neck(last, config.out_channels)
 
-    def forward(self, x: Tensor) -> Features:
+    def forward(self, x: Tensor) -> ImageFeatures:
         """Encode normalised images.
 
         On CPU images are encoded one after the other, so that the bytes of a result do not depend on the batch.
@@ -83,16 +83,16 @@ class TinyViT(nn.Module):
         """
         return one_by_one(self._encode, x)
 
-    def _encode(self, x: Tensor) -> Features:
+    def _encode(self, x: Tensor) -> ImageFeatures:
         convolutions, first, *others = self.layers
         x = first(convolutions(self.patch_embed(x.permute(0, 2, 3, 1).contiguous())))
         early = (x.permute(0, 3, 1, 2),) if self.config.keep_early else ()
         for stage in others:
             x = stage(x)
-        return Features(self.neck(x.permute(0, 3, 1, 2)), early=early)
+        return ImageFeatures(self.neck(x.permute(0, 3, 1, 2)), early=early)
 
 
-class ConvNorm(nn.Module):
+class TinyViTConvNorm(nn.Module):
     """A convolution and the batch norm after it, computed as one convolution.
 
     Parameters stay float32 whatever the module is converted to: what is folded has to be rounded once only.
@@ -123,13 +123,13 @@ class ConvNorm(nn.Module):
         return self.c.weight * scale[:, None, None, None], norm.bias - norm.get_buffer("running_mean") * scale
 
 
-class PatchEmbed(nn.Module):
+class TinyViTPatchEmbed(nn.Module):
     """Two convolutions that make a token of 4 x 4 pixels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.seq = nn.ModuleDict(
-            {"0": ConvNorm(3, width // 2, 3, stride=2), "2": ConvNorm(width // 2, width, 3, stride=2)}
+            {"0": TinyViTConvNorm(3, width // 2, 3, stride=2), "2": TinyViTConvNorm(width // 2, width, 3, stride=2)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,9 +143,9 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(width, 4 * width)
-        self.conv2 = ConvNorm(4 * width, 4 * width, 3, groups=4 * width)
-        self.conv3 = ConvNorm(4 * width, width)
+        self.conv1 = TinyViTConvNorm(width, 4 * width)
+        self.conv2 = TinyViTConvNorm(4 * width, 4 * width, 3, groups=4 * width)
+        self.conv3 = TinyViTConvNorm(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, width) -> (B, H, W, width)."""
@@ -158,9 +158,9 @@ class PatchMerging(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(before, after)
-        self.conv2 = ConvNorm(after, after, 3, stride=stride, groups=after)
-        self.conv3 = ConvNorm(after, after)
+        self.conv1 = TinyViTConvNorm(before, after)
+        self.conv2 = TinyViTConvNorm(after, after, 3, stride=stride, groups=after)
+        self.conv3 = TinyViTConvNorm(after, after)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
@@ -190,7 +190,7 @@ class AttentionStage(nn.Module):
     def __init__(self, config: TinyViTConfig, index: int) -> None:
         super().__init__()
         numbers = config.widths[index], config.heads[index - 1], config.windows[index - 1]
-        self.blocks = nn.ModuleList(Block(*numbers) for _ in range(config.depths[index]))
+        self.blocks = nn.ModuleList(TinyViTBlock(*numbers) for _ in range(config.depths[index]))
         steps = list(zip(pairwise(config.widths), config.strides, strict=True))
         self.downsample = PatchMerging(*steps[index][0], steps[index][1]) if index < len(steps) else None
 
@@ -202,14 +202,14 @@ class AttentionStage(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class TinyViTBlock(nn.Module):
     """Attention, a convolution that mixes neighbours, a two-layer perceptron."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
-        self.attn = Attention(width, heads, window)
-        self.mlp = Mlp(width)
-        self.local_conv = ConvNorm(width, width, 3, groups=width)
+        self.attn = TinyViTAttention(width, heads, window)
+        self.mlp = TinyViTMlp(width)
+        self.local_conv = TinyViTConvNorm(width, width, 3, groups=width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, width) -> (B, H, W, width)."""
@@ -218,7 +218,7 @@ class Block(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
+class TinyViTMlp(nn.Module):
     """Normalises tokens, widens them four times, and back."""
 
     def __init__(self, width: int) -> None:
@@ -233,7 +233,7 @@ class Mlp(nn.Module):
         return out
 
 
-class Attention(nn.Module):
+class TinyViTAttention(nn.Module):
     """Attention in windows, with a learned bias for every distance along each axis."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:

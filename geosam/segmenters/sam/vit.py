@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from geosam.segmenters.sam.attention import join_windows, split_windows
 from geosam.segmenters.sam.dense import Linear, linear, onednn_serves
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.layers import LayerNorm2d
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ class ViT(nn.Module):
         self.config = config
         grid = config.image_size // config.patch
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.width))
-        self.patch_embed = PatchEmbed(config.width, config.patch)
+        self.patch_embed = ViTPatchEmbed(config.width, config.patch)
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, grid, 0 if index in config.global_blocks else config.window)
+            ViTBlock(config.width, config.heads, grid, 0 if index in config.global_blocks else config.window)
             for index in range(config.depth)
         )
         self.neck = neck(config.width, config.out_channels)
 
-    def forward(self, x: Tensor) -> Features:
+    def forward(self, x: Tensor) -> ImageFeatures:
         """Encode normalised images.
 
         On CPU images are encoded one after the other, so that the bytes of a result do not depend on the batch.
@@ -88,24 +88,24 @@ class ViT(nn.Module):
         """
         return one_by_one(self._encode, x)
 
-    def _encode(self, x: Tensor) -> Features:
+    def _encode(self, x: Tensor) -> ImageFeatures:
         early: tuple[Tensor, ...] = ()
         x = self.patch_embed(x) + self.pos_embed
         for index, block in enumerate(self.blocks):
             x = block(x)
             if self.config.keep_early and index == self.config.global_blocks[0]:
                 early = (x.permute(0, 3, 1, 2),)
-        return Features(self.neck(x.permute(0, 3, 1, 2)), early=early)
+        return ImageFeatures(self.neck(x.permute(0, 3, 1, 2)), early=early)
 
 
-def one_by_one(encode: Callable[[Tensor], Features], x: Tensor) -> Features:
+def one_by_one(encode: Callable[[Tensor], ImageFeatures], x: Tensor) -> ImageFeatures:
     """Encode a batch, on CPU image by image: the bytes of a result then do not depend on the batch."""
     parts = [encode(image) for image in x.split(1)] if x.device.type == "cpu" else [encode(x)]
     early = zip(*(part.early for part in parts), strict=True)
-    return Features(torch.cat([part.image for part in parts]), early=tuple(map(torch.cat, early)))
+    return ImageFeatures(torch.cat([part.image for part in parts]), early=tuple(map(torch.cat, early)))
 
 
-class PatchEmbed(nn.Module):
+class ViTPatchEmbed(nn.Module):
     """Turns squares of pixels into tokens."""
 
     def __init__(self, width: int, patch: int) -> None:
@@ -119,15 +119,15 @@ class PatchEmbed(nn.Module):
         return linear(squares, self.proj.weight.flatten(1), self.proj.bias)
 
 
-class Block(nn.Module):
+class ViTBlock(nn.Module):
     """Attention and a two-layer perceptron, each added to its input."""
 
     def __init__(self, width: int, heads: int, grid: int, window: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads, grid, window)
+        self.attn = ViTAttention(width, heads, grid, window)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width)
+        self.mlp = ViTMlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, width) -> (B, H, W, width)."""
@@ -136,7 +136,7 @@ class Block(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
+class ViTMlp(nn.Module):
     """Widens tokens four times, and back."""
 
     def __init__(self, width: int) -> None:
@@ -150,7 +150,7 @@ class Mlp(nn.Module):
         return out
 
 
-class Attention(nn.Module):
+class ViTAttention(nn.Module):
     """Attention with relative positions, in windows or over the whole map."""
 
     def __init__(self, width: int, heads: int, grid: int, window: int) -> None:

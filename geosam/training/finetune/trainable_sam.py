@@ -19,7 +19,7 @@ from torch import nn
 from geosam.errors import CheckpointMismatch
 from geosam.segmenters.registry import WEIGHTS
 from geosam.segmenters.sam.build import VARIANTS, canonical, load
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.hq import hq_features
 from geosam.segmenters.sam.huggingface import official_names
 from geosam.segmenters.sam.identity import identify
@@ -81,8 +81,8 @@ class TrainableSam:
         """Convert the embedding to float32."""
         if self._embedding_dtype == torch.float32:
             return embedding
-        image, high_res, early = Features.from_arrays(embedding.arrays, self._embedding_dtype, "cpu")
-        exact = Features(image.float(), tuple(m.float() for m in high_res), tuple(m.float() for m in early))
+        image, high_res, early = ImageFeatures.from_arrays(embedding.arrays, self._embedding_dtype, "cpu")
+        exact = ImageFeatures(image.float(), tuple(m.float() for m in high_res), tuple(m.float() for m in early))
         return replace(embedding, arrays={**embedding.arrays, **exact.to_arrays(0)})
 
     def segmenter(self) -> SamSegmenter:
@@ -95,7 +95,7 @@ class TrainableSam:
         """Compute masks of the whole tile, three or one for each prompt."""
         del bounds_xyxy  # this decoder always computes the whole tile
         device = self._compute.device
-        features = Features.from_arrays(embedding.arrays, torch.float32, device)
+        features = ImageFeatures.from_arrays(embedding.arrays, torch.float32, device)
         valid = valid_pixels(embedding)
         logits_size, pads_boxes = self._model.prompt_encoder.mask_size, self._model.memory is not None
         results = []
@@ -119,7 +119,7 @@ class TrainableSam:
 
 
 def decoded_masks(
-    model: SamModel, features: Features, prompts: PromptTensors, *, multimask: bool
+    model: SamModel, features: ImageFeatures, prompts: PromptTensors, *, multimask: bool
 ) -> tuple[Tensor, Tensor]:
     """Compute logits (B, k, 4h, 4w) and predicted IoU (B, k) of mask columns 1 to 3, or of column 0, with gradients."""
     encoder, decoder = model.prompt_encoder, model.mask_decoder

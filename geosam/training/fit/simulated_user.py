@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from geosam.segmenters.lite.decoder import Answer, Prepared
+    from geosam.segmenters.lite.decoder import LevelAnswer, Prepared
     from geosam.segmenters.lite.model import LiteModel
     from geosam.training.data.batch import Batch
     from geosam.training.fit.losses import Agreement, Losses
 
     #: Crops (n,) and the prompts in them -> answers.
-    Decode = Callable[[Tensor, Prompts], Answer]
+    Decode = Callable[[Tensor, Prompts], LevelAnswer]
 
 #: Probability of each further corrective click, and the largest number of such clicks.
 _CORRECTED, _MOST_CLICKS = 0.4, 3
@@ -79,7 +79,7 @@ def first_prompts(batch: Batch) -> Prompts:
     return Prompts(batch.points.clone(), batch.labels.clone(), batch.boxes, prior, torch.zeros_like(batch.by_box))
 
 
-def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Prompts) -> tuple[Tensor, Answer]:
+def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Prompts) -> tuple[Tensor, LevelAnswer]:
     """Decode N prompts over whole crops.
 
     Args:
@@ -98,7 +98,7 @@ def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Pr
 
 
 def add_corrections(
-    prompts: Prompts, rows: NDArray[np.intp], answer: Answer, batch: Batch, rng: np.random.Generator | None
+    prompts: Prompts, rows: NDArray[np.intp], answer: LevelAnswer, batch: Batch, rng: np.random.Generator | None
 ) -> None:
     """Add to some prompts, in place, the chosen mask of their answers and a click where the mask is most wrong.
 

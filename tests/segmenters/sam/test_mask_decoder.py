@@ -17,7 +17,7 @@ from segment_anything_hq.modeling import TwoWayTransformer as HqTransformer
 from torch.nn import functional
 
 from geosam.segmenters.sam import dense, upscaling
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.mask_decoder import (
     SAM,
     SAM2,
@@ -81,7 +81,7 @@ class Pair(NamedTuple):
     decoder: torch.nn.Module
     our_prompts: PromptEncoder
     our_decoder: MaskDecoder
-    features: Features
+    features: ImageFeatures
 
     def official(self, sparse, dense, **kwargs):
         """All masks, IoUs and object logits; HQ-SAM: its masks are (column masks ..., HQ mask)."""
@@ -117,7 +117,7 @@ def features(config, grid):
 
     high_res = (noise(config.width // 8, 4), noise(config.width // 4, 2)) if config.high_res else ()
     early = () if config.early_width is None else (noise(config.early_width, 1),)
-    return Features(noise(config.width, 1), high_res, early)
+    return ImageFeatures(noise(config.width, 1), high_res, early)
 
 
 def asked(kind, grid=8, n=3):
@@ -331,7 +331,7 @@ def test_half_precision_gives_nearly_the_same_masks_in_float32(name, dtype):
     half = models._replace(
         our_prompts=models.our_prompts.to(dtype),
         our_decoder=models.our_decoder.to(dtype),
-        features=Features(*(
+        features=ImageFeatures(*(
             part.to(dtype) if isinstance(part, torch.Tensor) else tuple(level.to(dtype) for level in part)
             for part in models.features
         )),

@@ -13,7 +13,7 @@ from geosam.segmenters.compute import Compute
 from geosam.segmenters.registry import load_segmenter
 from geosam.segmenters.sam import dense
 from geosam.segmenters.sam.build import VARIANTS, image_encoder, load
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
 from geosam.segmenters.sam.openvino_encoder import OpenVinoEncoder  # noqa: E402 - needs it
@@ -45,7 +45,7 @@ def converted(encoder, tmp_path_factory):
 
 
 def maps(found):
-    return [found.image, *found.early] if isinstance(found, Features) else list(found)
+    return [found.image, *found.early] if isinstance(found, ImageFeatures) else list(found)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from geosam.segmenters.compute import Compute
 from geosam.segmenters.pixel_prompts import PixelPrompts
 from geosam.segmenters.registry import load_segmenter
 from geosam.segmenters.sam.build import VARIANTS, build
-from geosam.segmenters.sam.features import Features
+from geosam.segmenters.sam.features import ImageFeatures
 from geosam.segmenters.sam.mask_decoder import MaskDecoder, decode, prepare
 from geosam.segmenters.sam.model import SamModel
 from geosam.segmenters.sam.prompt_encoder import PromptEncoder, PromptTensors
@@ -34,7 +34,7 @@ def test_the_trained_decoder_computes_what_inference_computes(name, masks, multi
     side = 16
     fine = (noise(1, 32, 4 * side, 4 * side), noise(1, 64, 2 * side, 2 * side)) if config.high_res else ()
     early = (noise(1, config.early_width, side, side),) if config.early_width else ()
-    features = Features(noise(1, 256, side, side), fine, early)
+    features = ImageFeatures(noise(1, 256, side, side), fine, early)
     points = 256 * torch.rand(3, 2, 2, generator=draw)
     labels = torch.tensor([[1, -1], [1, 0], [2, 3]])
     prompts = PromptTensors(points, labels, noise(3, 1, 4 * side, 4 * side) if masks else None)
