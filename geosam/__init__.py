@@ -33,18 +33,29 @@ if TYPE_CHECKING:
     from geosam.segmenters.masks import MaskSet
     from geosam.segmenters.pixel_prompts import PixelPrompts
     from geosam.segmenters.registry import load_segmenter
-    from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec, Segmenter
+    from geosam.segmenters.segmenter import (
+        Classifies,
+        Embedding,
+        Embeds,
+        KeepRule,
+        ModelSpec,
+        Prompted,
+        Proposes,
+        Segmenter,
+    )
     from geosam.vector.polygons import PolygonLayer, read_polygons
 
 
 __all__ = [
     "Answer",
+    "Classifies",
     "ClickSession",
     "Draft",
     "EmbedSummary",
     "Embedding",
     "EmbeddingMemory",
     "EmbeddingStore",
+    "Embeds",
     "Executor",
     "FoundObject",
     "GeoBox",
@@ -56,6 +67,8 @@ __all__ = [
     "PixelPrompts",
     "PolygonLayer",
     "Prompt",
+    "Prompted",
+    "Proposes",
     "Result",
     "RunOptions",
     "RunSummary",
@@ -106,7 +119,16 @@ _HOMES = {
     "segmenters.masks": ("MaskSet",),
     "segmenters.pixel_prompts": ("PixelPrompts",),
     "segmenters.registry": ("load_segmenter",),
-    "segmenters.segmenter": ("Embedding", "KeepRule", "ModelSpec", "Segmenter"),
+    "segmenters.segmenter": (
+        "Classifies",
+        "Embedding",
+        "Embeds",
+        "KeepRule",
+        "ModelSpec",
+        "Prompted",
+        "Proposes",
+        "Segmenter",
+    ),
     "vector.polygons": ("PolygonLayer", "read_polygons"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

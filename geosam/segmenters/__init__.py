@@ -4,7 +4,7 @@ From the ground up: `pixel_prompts` are the input and `masks` the output, `segme
 chooses device and precision, `torch_arrays` handles embeddings of networks, `weights/` reads files of weights, `family`
 is the value with which a model registers, `network_loader` loads networks here and in other processes. Then the models:
 `threshold/` (exact), `regions/` (without weights), `lite/` (our own network), `sam/` (the SAM family). `third_party`
-finds models of other packages, `registry` lists and loads all.
+finds models of other packages, `registry` loads all, `catalogue` lists them for people.
 """
 
 import os

@@ -64,7 +64,10 @@ class Family:
     load: Callable[[str, ComputeRequest], Segmenter]
     """Loads a model by its name, ready to run. The device is one of the model's, or `auto`."""
     recognise: Callable[[TensorFile], str | None] = _recognise_nothing
-    """Returns the name of the model to which a file of weights belongs, None for files of other families."""
+    """Returns the name of the model to which a file of weights belongs, None for files of other families.
+
+    It looks at metadata, names and shapes only, and raises nothing about files of others.
+    """
     load_file: Callable[[TensorFile, ComputeRequest], Segmenter] | None = None
     """Loads the model of a file that `recognise` has recognised."""
     rank: int = 10

@@ -127,7 +127,7 @@ class MaskSet:
                 continue
             rows, cols = place
             boxes.append((cols.start, rows.start, cols.stop, rows.stop))
-            crops.append(labels[place] == value)
+            crops.append(labels[place] == value)  # the box may contain pixels of other values
         shape_hw = (int(labels.shape[0]), int(labels.shape[1]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
 
@@ -178,6 +178,7 @@ class MaskSet:
         arrays: dict[str, NDArray[Any]] = {"shape_hw": np.array(self.shape_hw)}
         arrays |= {name: getattr(self, name) for name in _COLUMNS}
         arrays |= {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
+        # one row of bits for all masks: a byte would be lost at the end of each otherwise
         bits = np.concatenate([mask.ravel() for mask in self.masks]) if self.masks else np.zeros(0, bool)
         return pack(arrays | {"bits": np.packbits(bits)})
 

@@ -64,7 +64,7 @@ class NetworkLoader(ABC, Generic[S]):
                 found=sha256,
                 expected=self.sha256,
             )
-        keep_freed_memory()
+        keep_freed_memory()  # before the first large block is taken
         return self._build(file, replace(self, sha256=sha256))
 
     @abstractmethod

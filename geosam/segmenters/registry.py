@@ -105,7 +105,7 @@ def load_segmenter(
         ModelError: the package that offers the model is broken.
     """
     request = ComputeRequest(device, precision, backend)
-    if name in registry:
+    if name in registry:  # a name wins over a file of that name
         _check_request(name, registry[name], request)
         return _loaded(registry.family_of(name), name, request)
     if Path(name).suffix.lower() in WEIGHTS:
@@ -154,7 +154,7 @@ def _loaded(family: Family, name: str, request: ComputeRequest) -> Segmenter:
         raise
     except Exception as error:
         if family not in third_party().families.values():
-            raise
+            raise  # an error of our own must show its traceback
         raise _failure(name, f"{type(error).__name__}: {error}") from error
     if not isinstance(segmenter, Embeds):
         raise _failure(name, f"found {type(segmenter).__name__}, expected a segmenter")

@@ -102,7 +102,13 @@ def test_a_model_of_another_package_is_listed_after_geosams_own(site):
     assert info.classes == {1: "roof"}
     done = command(site, "models", "--json")
     (last,) = [model for model in json.loads(done.stdout)["models"] if model["name"] == "bright"]
-    assert last == {"name": "bright", "description": "bright areas", "devices": ["cpu"], "checkpoint": None}
+    assert last == {
+        "name": "bright",
+        "description": "bright areas",
+        "devices": ["cpu"],
+        "licence": "MIT",
+        "checkpoint": None,
+    }
     assert done.stderr == ""
 
 

@@ -86,7 +86,8 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
     pixels = ndimage.gaussian_filter(odds[labels], min(SMOOTH_PX, min(labels.shape) / 20), mode="nearest")
     if min(labels.shape) < THIN_PX:
         pixels[:] = CERTAIN
-    pixels[labels == 0] = -CERTAIN
+    pixels[labels == 0] = -CERTAIN  # after smoothing, which spreads odds over invalid pixels
+    # a box always selects something: the threshold goes down to the best pixel
     level = min(0.0, float(np.max(pixels)) - 1e-6)
     strict, answer, lax = (pixels > level + shift for shift in (0.5, 0.0, -0.5))
     mask = np.zeros(regions.labels.shape, bool)
@@ -190,7 +191,7 @@ def _paths(around: Surroundings) -> Floats:
     in_box = around.inside > 0
     core = in_box & (around.place < CORE)
     if not core.any():
-        core[np.argmin(np.where(in_box, around.place, np.inf))] = True
+        core[np.argmin(np.where(in_box, around.place, np.inf))] = True  # all regions reach far: the innermost one
     out, back = (_distances(graph, ends) for ends in (around.outside > around.inside, core))
     return np.asarray(np.log((out + NEAR) / (back + NEAR)))
 

@@ -75,6 +75,7 @@ def _clicked(
         return {}
     best = list(dict.fromkeys(_best(regions, path) for path in paths))
     common = [node for node in paths[0] if all(node in path for path in paths)]
+    # several clicks on one object: one node explains them better than one node each
     if common and regions.objectness[_best(regions, common)] >= np.mean(regions.objectness[best]):
         return _levels(regions, common, multimask=multimask)
     mask = np.logical_or.reduce([_select(regions, node).mask for node in best])

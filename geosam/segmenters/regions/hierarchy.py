@@ -71,7 +71,8 @@ def build_regions(leaves: Leaves) -> Regions:
     order = np.argsort(spans[:count, 0])
     areas = _sums(leaves.areas[order], spans)
     objectness = features(leaves, merges, order, spans) @ OBJECTNESS
-    objectness[count:][merges.shared[:, 0] == 0] = -np.inf
+    objectness[count:][merges.shared[:, 0] == 0] = -np.inf  # no common border: not connected
+    # a merge may make a later one cheaper; the scale of a hierarchy must not decrease
     costs = np.concatenate([np.zeros(count), np.maximum.accumulate(merges.costs)])
     stability = np.where(costs[parents] >= PERSISTENCE * costs, 1.0, areas / areas[parents])
     position = np.zeros(count + 1, np.int32)
@@ -118,7 +119,7 @@ def _merge(leaves: Leaves) -> _Merges:
     while len(alive) > 1:
         cost, one, two = heapq.heappop(heap) if heap else _last_resort(alive)
         if one not in alive or two not in alive:
-            continue
+            continue  # an entry of a node that was merged since; removing it from the heap would cost more
         new, border = len(regions), around[one].get(two, _NO_BORDER)
         del alive[one], alive[two]
         alive[new] = None
@@ -176,7 +177,7 @@ def _neighbours(around: list[dict[int, Border]], one: int, two: int, new: int) -
         around[other].pop(one, None)
         around[other].pop(two, None)
         around[other][new] = border
-    around[one] = around[two] = {}
+    around[one] = around[two] = {}  # merged nodes need no borders: memory stays proportional to the leaves
     return union
 
 
@@ -215,6 +216,7 @@ def features(leaves: Leaves, merges: _Merges, order: NDArray[np.int64], spans: N
     gaps = np.zeros((len(order), 4))
     gaps[spans[merges.pairs[:, 1], 0]] = merges.shared  # a merge closes the gap before its second child
     outline = _sums(mine[order], spans) - 2 * _sums(gaps, spans + np.array([1, 0]))
+    # the root has no outline: it gets the values of a faint one of length 1
     length, _, contrasts, faint = np.where(outline[:, :1] > 0.5, outline, [1, 0, 0, 1]).T
     areas, outer = _sums(leaves.areas[order], spans), _sums(leaves.outer[order], spans)
     size = np.log(areas / 1e4)

@@ -117,7 +117,7 @@ def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
     highest = np.where(parents < limit, parents, np.arange(len(parents)))
     while True:
         further = highest[highest]
-        if np.array_equal(further, highest):
+        if np.array_equal(further, highest):  # each round doubles the distance that is covered
             return np.asarray(highest, np.int64)
         highest = further
 
@@ -141,6 +141,7 @@ def _measured(labels: Labels, lab: NDArray[np.float32], gradient: NDArray[np.flo
     outer = np.bincount(met[~inner, 1], lengths[~inner], minlength=count + 1)[1:].astype(np.float64)
     edges, lengths, gradients = met[inner] - 1, lengths[inner], gradients[inner]
     contrasts = np.linalg.norm(colours[edges[:, 0]] - colours[edges[:, 1]], axis=1)
+    # `or 1.0`: a tile of one colour has no contrast to divide by
     unit, steep = (float((lengths * v).sum() / max(lengths.sum(), 1)) or 1.0 for v in (contrasts, gradients))
     centres = _means(labels, np.stack([x, y]), areas)
     return Leaves(
@@ -161,7 +162,7 @@ def _meetings(labels: Labels, gradient: NDArray[np.float32] | None = None) -> tu
         Pairs of labels (M, 2), smaller first; number of their common pixel sides (M,); mean gradient (M,) over these
         sides, where a side has the larger gradient of its two pixels.
     """
-    padded = np.pad(labels, 1).astype(np.int64)
+    padded = np.pad(labels, 1).astype(np.int64)  # products of two labels exceed 32 bits
     steep = np.zeros(padded.shape, np.float32) if gradient is None else np.pad(gradient, 1)
     keys, steps = [], []
     for before, after in (((slice(None), slice(-1)), (slice(None), slice(1, None))), ((slice(-1),), (slice(1, None),))):

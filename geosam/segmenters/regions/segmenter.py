@@ -82,7 +82,7 @@ class RegionsSegmenter:
             stability_score=regions.stability[nodes],
         )
         x0, y0 = masks.boxes_xyxy[:, :2].T
-        return masks.select(np.lexsort((x0, y0)))
+        return masks.select(np.lexsort((x0, y0)))  # an order that does not depend on the hierarchy
 
 
 def _partition(regions: Regions) -> NDArray[np.int64]:
@@ -90,9 +90,11 @@ def _partition(regions: Regions) -> NDArray[np.int64]:
     looks = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
     gain = np.where(looks > 0, regions.areas**GROWTH * looks - PRICE, -np.inf).tolist()
     parents = regions.parents.tolist()
+    # Best value below each node, children before parents; a leaf cannot be divided.
     split = [-np.inf] * len(regions.colours) + [0.0] * (len(parents) - len(regions.colours))
     for node, parent in enumerate(parents[:-1]):
         split[parent] += max(gain[node], split[node])
+    # Then from the root downward: a node is taken if it is worth as much as the best division of it.
     decided = [False] * len(parents)
     chosen = []
     for node in reversed(range(len(parents))):

@@ -46,6 +46,7 @@ class ThresholdSegmenter:
 
     def _embed(self, rgb: NDArray[np.uint8], valid: BoolArray) -> Embedding:
         red, green, blue = rgb.astype(np.int32)
+        # + 1: black is a colour, and 0 stands for invalid pixels
         colours = np.where(valid, (red << 16 | green << 8 | blue) + 1, 0)
         labels = label(colours, connectivity=1, background=0).astype(np.int32)  # type: ignore[no-untyped-call]
         return Embedding({"labels": labels}, (labels.shape[0], labels.shape[1]), self.spec.fingerprint)
@@ -99,5 +100,5 @@ def _most_frequent(values: Labels, refused: set[int]) -> list[int]:
     allowed = ~np.isin(distinct, list(refused))
     if not allowed.any():
         return []
-    order = np.lexsort((first[allowed], -counts[allowed]))
+    order = np.lexsort((first[allowed], -counts[allowed]))  # the last key counts first
     return [int(distinct[allowed][order[0]])]

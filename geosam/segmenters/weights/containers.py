@@ -70,9 +70,11 @@ def check_zip(path: Path) -> None:
     if "data.pkl" not in names:
         found = "it is a zip archive that PyTorch did not write"
         raise refusal(path, "holds no weights", found, "Check the file name.")
+    # A deflated record may unpack to a thousand times its size. torch.save stores records plainly.
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:
             raise refusal(path, "is compressed, refused", f"{entry.filename} is deflated, expected plain storage")
+    # records that overlap claim the same bytes several times
     size, unpacked = path.stat().st_size, sum(entry.file_size for entry in entries)
     if unpacked > size:
         found = f"it claims to unpack to {unpacked} bytes, expected at most its own {size}"
@@ -88,6 +90,7 @@ def check_safetensors(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        # the length may be any number of 64 bits: nothing is allocated for a header that cannot be one
         header = file.read(length) if length <= _MAX_HEADER_BYTES else b""
     if size < 8 or length > _MAX_HEADER_BYTES:
         found = f"a header of {length} bytes in a file of {size}, expected a safetensors file"
@@ -114,7 +117,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     metadata = header.get("__metadata__")
-    return metadata if isinstance(metadata, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}  # the format allows an object only
 
 
 def _end(header: dict[str, Any]) -> int:

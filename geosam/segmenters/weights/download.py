@@ -107,7 +107,7 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
     part, corrupt = _claim(work), path.with_name(f"{path.name}.corrupt")
     try:
         fetch(checkpoint.url, part, size=checkpoint.bytes, progress=progress)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: an empty part is of no use to the next call
         if not _size(part):
             discard(part)
         raise
@@ -131,7 +131,7 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
             url=checkpoint.url,
             path=str(corrupt),
         )
-    if path.exists():
+    if path.exists():  # it came during the download
         if _present(path, checkpoint):
             return
         path.replace(corrupt)

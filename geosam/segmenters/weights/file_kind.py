@@ -44,6 +44,7 @@ def kind_of(path: Path) -> Kind:
         return Kind.EMPTY
     if head[8:9] == b"{" and not any(head[4:8]):  # a header of less than 4 GiB; its length may look like a pickle
         return Kind.SAFETENSORS
+    # servers send pages for errors and logins, some with a byte order mark or blank lines first
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS):
         return Kind.WEB_PAGE
     return next((kind for kind, offset, magic in _MAGIC if head.startswith(magic, offset)), Kind.OTHER)

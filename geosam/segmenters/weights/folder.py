@@ -27,7 +27,7 @@ def checkpoint_folder() -> Path:
     """Return the folder of checkpoints: the one that `GEOSAM_CHECKPOINTS` names, or one in the user's cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named).expanduser() if named else platformdirs.user_cache_path("geosam") / "checkpoints"
-    return folder.absolute()
+    return folder.absolute()  # worker processes may start in another folder
 
 
 def checkpoint_path(name: str, folder: Path | None = None, *, afresh: bool = False) -> Path:
@@ -116,6 +116,7 @@ def verify(path: Path, checkpoint: Checkpoint, *, afresh: bool = False) -> bool:
             model=checkpoint.name,
             path=str(path),
         )
+    # a file that was replaced while it was hashed gets no record
     if checkpoint.sha256 is not None and before == _identity(path, checkpoint.sha256):
         remember(path, checkpoint.sha256)
     return checkpoint.sha256 is not None
@@ -129,6 +130,7 @@ def difference(path: Path, checkpoint: Checkpoint) -> str | None:
     Raises:
         UnreadableCheckpoint: the file cannot be read.
     """
+    # first: "it is a web page" explains more than two hashes that differ
     if (kind := kind_of(path)) in _NO_WEIGHTS:
         return f"it is {kind.value}"
     if checkpoint.sha256 is None:
@@ -209,7 +211,7 @@ def _recorded(path: Path) -> object:
 def remember(path: Path, sha256: str) -> None:
     """Record the right hash of a file in geosam's own folder."""
     if path.parent != checkpoint_folder():
-        return
+        return  # other folders belong to the user: geosam writes nothing there
     # Without a record the file is hashed every time.
     with contextlib.suppress(OSError), whole_file(_record_path(path)) as draft:
         draft.write_text(json.dumps(_identity(path, sha256)), encoding="utf-8")

@@ -85,6 +85,7 @@ def discard(part: Path) -> None:
 def _attempt(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
     """Fetch the missing bytes of `part` over one connection."""
     note = _read_note(part, url)
+    # identity: ranges and sizes count the bytes of the file, not those of a compressed body
     start, headers = 0, {"Accept-Encoding": "identity", "User-Agent": f"geosam/{__version__}"}
     if note is not None:
         start = _length(part)
@@ -109,14 +110,14 @@ def _receive(answer: requests.Response, url: str, part: Path, start: int, progre
     _check_space(part, start, total)
     if start == 0:
         _begin(part, url, answer, total)
-    with part.open("r+b") as file:
+    with part.open("r+b") as file:  # not "ab": what another process appended meanwhile must be overwritten
         file.seek(start)
         for block in answer.iter_content(_BLOCK_BYTES):
             file.write(block)
             done += len(block)
             if progress is not None:
                 progress(done, total or 0)
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # a full disk may report itself only here
     if total is not None and done < total:
         raise requests.ConnectionError(f"{done} of {total} bytes")
 
@@ -184,6 +185,7 @@ def _begin(part: Path, url: str, answer: requests.Response, total: int | None) -
     part.unlink(missing_ok=True)
     part.touch()
     tag = answer.headers.get("ETag", "")
+    # a weak tag (W/"...") does not promise equal bytes
     validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
     if validator and total:
         note = {"url": url, "validator": validator, "total": total}

@@ -41,12 +41,14 @@ def manifest_path() -> Path:
     """Return the path of the manifest: inside the installed package, or beside it in a source checkout."""
     package = Path(__file__).parents[2]
     installed = package / "checkpoints" / "manifest.toml"
+    # the wheel carries the folder of checkpoints inside the package
     return installed if installed.exists() else package.parent / "checkpoints" / "manifest.toml"
 
 
 class _Manifest(Mapping[str, Checkpoint]):
     """Manifest file that is read when it is first used."""
 
+    # read when it is first needed: `geosam --help` needs no list of checkpoints
     @cached_property
     def _entries(self) -> dict[str, Checkpoint]:
         tables = tomllib.loads(manifest_path().read_text(encoding="utf-8"))

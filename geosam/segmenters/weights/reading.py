@@ -131,7 +131,7 @@ def read_pickled(path: Path) -> object:
 
 def _unwrapped(path: Path, content: object) -> Mapping[str, Any]:
     """Return the state dictionary without the dictionaries that training scripts put around it."""
-    for _ in _WRAPPERS:
+    for _ in _WRAPPERS:  # one may be inside the other
         inside = content if isinstance(content, Mapping) else {}
         wrapper = next((key for key in _WRAPPERS if isinstance(inside.get(key), Mapping)), None)
         if wrapper is None:
@@ -151,6 +151,7 @@ def _check_entries(path: Path, named: Mapping[object, object]) -> None:
     """Check that every entry is a tensor with a name, and that all claim no more bytes than the file can hold."""
     claimed = 0
     for name, value in named.items():
+        # subclasses of Tensor can bring code of their own
         plain = type(value) in (torch.Tensor, torch.nn.Parameter)
         if not (isinstance(name, str) and isinstance(value, torch.Tensor) and plain):
             found = f"entry {name!r} is a {type(value).__name__}, expected a tensor"
@@ -176,7 +177,7 @@ def _finite(path: Path, name: str, value: Tensor) -> Tensor:
     """Return a floating point tensor as float32 after checking that it is finite; others unchanged."""
     if not value.is_floating_point():
         return value
-    value = value.detach().float()
+    value = value.detach().float()  # the network is moved to its precision after it was built
     bad = value.numel() - int(torch.isfinite(value).sum())
     if bad:
         found = f'tensor "{name}": {bad} of {value.numel()} values are not finite, expected none'

@@ -48,7 +48,7 @@ class TensorFile:
             UnreadableCheckpoint: the file is damaged, unsafe, or holds something else.
             OutOfMemory: the tensors do not fit into memory.
         """
-        # torch takes a second to import, and a family that decides by metadata does not need it
+        # importing torch takes a second, and a family that decides by metadata does not need it
         from geosam.segmenters.weights.reading import read_state_dict
 
         return read_state_dict(self.path, again=self._again)
