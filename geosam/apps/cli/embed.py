@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     OPENING,
     TILING,
     cache_size="Most bytes of STORE; what was not used for the longest time goes first.",
+    allow_partial="Leave out tiles that cannot be read (exit code 7).",
 )
 @report_options
 @click.pass_obj

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @schema_options(MODEL)
 @prompt_options
-@schema_options(OPENING, RUN, RULES, CACHE)
+@schema_options(OPENING, RUN, RULES, CACHE, allow_partial="Leave out tiles that cannot be read (exit code 7).")
 @report_options
 @click.pass_obj
 def segment(report: Report, /, *, scene: str, output: Path | None, **options: Any) -> None:
