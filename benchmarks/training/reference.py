@@ -1,4 +1,4 @@
-"""Train MobileSAM's architecture as geosam_lite is trained, to compare what each learns from the same pictures.
+"""Train the architecture of MobileSAM as geosam_lite is trained, to compare both on the same pictures.
 
 Run: python benchmarks/training/reference.py DATA -o FOLDER [the options of `python -m geosam.training`]
      python benchmarks/training/reference_quality.py FOLDER/reference.pt
@@ -109,7 +109,7 @@ class Reference(nn.Module):
 
 
 def simulate_user(model: Reference, batch: Batch, rng: np.random.Generator) -> SimulationResult:
-    """Let the network answer a batch."""
+    """Answer the prompts of a batch, some of them after corrections."""
     image = model.encode(normalised(batch.rgb, batch.valid, torch.float32))
 
     def answers(crops: Tensor, prompts: Prompts) -> LevelAnswer:

@@ -1,9 +1,9 @@
-"""How well the network that `reference.py` has trained finds labelled objects, measured as benchmarks/quality.py does.
+"""Quality of the network that `reference.py` has trained, measured as benchmarks/quality.py does.
 
 Run: python benchmarks/training/reference_quality.py FOLDER/reference.pt [the options of benchmarks/quality.py]
 
-What geosam runs is its own MobileSAM with these weights. It sees windows of the size of the crops that it has learnt
-from, in native resolution; objects that reach beyond grow from window to window, as they do with every model.
+geosam runs its own MobileSAM with these weights. The network sees windows of the size of its training crops, in native
+resolution; objects that reach beyond grow from window to window, as with every model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 def segmenter(weights: Path, compute: Compute) -> SamSegmenter:
-    """MobileSAM for pictures of the crops' size."""
+    """Load MobileSAM for pictures of the crops' size."""
     model = load(replace(VARIANTS["mobile_sam"], frame=SIZE), read_state_dict(weights), str(weights))
     spec = ModelSpec(name="reference", fingerprint=f"reference-{weights}", input_size=SIZE)
     return SamSegmenter(model.to(compute.device, compute.dtype), compute, spec)
@@ -39,9 +39,9 @@ def segmenter(weights: Path, compute: Compute) -> SamSegmenter:
 def main() -> None:
     from quality import parser, table
 
-    asked = parser(__doc__)
-    asked.add_argument("weights", type=Path)
-    options = asked.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("weights", type=Path)
+    options = arguments.parse_args()
     table([("reference", segmenter(options.weights, choose()))], options, RunOptions(tile_size=SIZE, overlap=SIZE // 4))
 
 

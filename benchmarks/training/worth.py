@@ -1,4 +1,4 @@
-"""What parts of the training are worth: short runs that differ in one thing each, measured alike on held-out places.
+"""Worth of parts of the training: short runs that differ in one thing each, measured alike on held-out places.
 
 Run: python benchmarks/training/worth.py DATA -o FOLDER [--steps N] [--runs NAME ...]
 
@@ -10,7 +10,7 @@ All runs have as many steps, half of them with a falling rate:
     self_labelled  with scenes that nobody labelled, as `base` labels them
     reference      MobileSAM's architecture (benchmarks/training/reference.py names what else differs with it)
 
-A run that was stopped goes on when the command is given again; one that has ended with as many steps is only measured.
+The same command continues a run that was stopped; a run that has ended with as many steps is only measured.
 On two cores a step takes about 1.1 s, of the reference 2.5 s, and a measurement 3 minutes.
 """
 
@@ -28,7 +28,7 @@ RUNS = ("base", "seed", "no_synthetic", "self_labelled", "reference")
 
 
 def trained(name: str, data: Path, folder: Path, steps: int) -> Path:
-    """The weights of a run; those of `base` are made first where it needs them."""
+    """Train a run and return its weights; the weights of `base` are made first if the run needs them."""
     changes = {"seed": ["--seed", "2"], "no_synthetic": ["--without", "synthetic"]}.get(name, [])
     if name == "self_labelled":
         changes = ["--self-labelled", str(trained("base", data, folder, steps))]
@@ -55,14 +55,14 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
-    asked = options()
+    arguments = options()
     # Not everything: the reference would need a thousand prompts for each tile.
-    how = ["--data", str(asked.data), "--modes", "click", "box", "three_clicks"]
-    for name in asked.runs:
-        weights = str(trained(name, asked.data, asked.output, asked.steps))
+    how = ["--data", str(arguments.data), "--modes", "click", "box", "three_clicks"]
+    for name in arguments.runs:
+        weights = str(trained(name, arguments.data, arguments.output, arguments.steps))
         print(f"\n{name}", flush=True)
-        asks = ["reference_quality.py", weights] if name == "reference" else ["../quality.py", "--model", weights]
-        subprocess.run([sys.executable, str(HERE / asks[0]), *asks[1:], *how], check=True)
+        script = ["reference_quality.py", weights] if name == "reference" else ["../quality.py", "--model", weights]
+        subprocess.run([sys.executable, str(HERE / script[0]), *script[1:], *how], check=True)
 
 
 if __name__ == "__main__":

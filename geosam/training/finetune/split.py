@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geosam.training.data.target_objects import TargetObject
     from geosam.vector.polygons import PolygonLayer
 
-#: Least number of polygons: the gain from fewer cannot be told from chance. And a number with which it is usual.
+#: Least number of polygons, because the gain from fewer cannot be told from chance; and a number that usually helps.
 LEAST_POLYGONS, GOOD_POLYGONS = 8, 40
 #: Share of the polygons that is held out.
 HELD_OUT_SHARE = 0.25

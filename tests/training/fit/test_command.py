@@ -113,6 +113,32 @@ def test_the_state_of_another_run_is_refused_and_stays(options, words, monkeypat
     assert (tmp_path / fitting.STATE).read_bytes() == before
 
 
+def test_options_that_may_change_when_a_run_is_continued_are_no_part_of_its_state(monkeypatch, tmp_path):
+    assert trained(monkeypatch, tmp_path, tmp_path / "out", "--steps", "4", stop_after=1).step == 1
+    other = tmp_path / "elsewhere"
+    (tmp_path / "out").rename(other)
+    assert trained(monkeypatch, tmp_path / "data", other, "--steps", "4", stop_after=2).step == 3
+
+
+def test_the_defaults_are_those_of_the_schedule(tmp_path):
+    options = running.parser("training", None, SCHEDULE).parse_args([str(tmp_path), "-o", str(tmp_path / "out")])
+    assert (options.steps, options.cool_down, options.rate) == (SCHEDULE.steps, SCHEDULE.cool_down, SCHEDULE.rate)
+    assert options.minutes == math.inf
+    assert (options.synthetic, options.workers, options.seed, options.without) == (600, 1, 1, [])
+
+
+def test_an_error_is_printed_as_a_message_with_its_exit_code(capsys):
+    with pytest.raises(SystemExit) as ended, running.errors_as_messages():
+        raise UsageError("too much: found 9.", remedy="Use less.")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: too much: found 9. Use less.\n"
+
+
+def test_an_error_of_the_program_itself_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), running.errors_as_messages():
+        _ = 1 / 0
+
+
 def test_the_command_that_was_stopped_before_its_first_step_goes_on_and_writes_weights(data_dir, tmp_path):
     file = tmp_path / "geosam_lite.safetensors"
     assert "no step made yet" in run(LITE, data_dir, tmp_path, "--steps", "1", "--minutes", "0")
