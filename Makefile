@@ -71,7 +71,8 @@ test: lint $(VENV)/.oracles  ## Lint, types, every test that takes less than a m
 	$(PARALLEL) $(addprefix --ignore=,$(NETWORKS) $(WITH_NETWORKS))
 	$(PARALLEL) $(NETWORKS)
 	$(PARALLEL) $(WITH_NETWORKS)
-	$(BIN)/python -m pytest -m 'serial and not slow'
+	$(BIN)/python -m pytest -m 'serial and not slow' $(addprefix --ignore=,$(NETWORKS) $(WITH_NETWORKS))
+	$(BIN)/python -m pytest -m 'serial and not slow' $(NETWORKS)/weights
 	@$(MAKE) --no-print-directory test-plugin-if-possible
 
 test-long: $(VENV)/.oracles  ## The long tests; LONG_EVERY=5 takes every fifth.

@@ -138,6 +138,18 @@ def test_test_modules_have_names_of_their_own():
     assert sorted(names) == sorted(set(names))
 
 
+def test_tests_that_run_alone_are_where_the_makefile_runs_them():
+    """Not beside networks, which take a process each: see the comment in the Makefile."""
+    here = Path(__file__).parent
+    marked = [path for path in here.rglob("test_*.py") if "@pytest.mark.serial" in path.read_text(encoding="utf-8")]
+    assert marked
+    for path in marked:
+        folder, *rest = path.relative_to(here).parts
+        assert folder != "training", path
+        assert folder != "segmenters" or rest[0] == "weights", path
+        assert path.name != "test_network_runs.py"
+
+
 def test_functions_are_short():
     long = {}
     for path in SOURCES:
