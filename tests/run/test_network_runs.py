@@ -288,8 +288,8 @@ def test_a_point_on_the_command_line(command, path, checkpoint):
 REFUSED = {
     ("--tile-size", "2048"): (2, "--tile-size: tiles of 1100 x 8 px, the model takes at most 1024 x 1024"),
     ("--model", "regions", "--crop-layers", "1"): (2, "--crop-layers: found 1, expected 0"),
-    ("--model", "regions", "--precision", "bf16"): (2, "--precision: 'bf16'"),
-    ("--precision", "fp16"): (5, "--precision: 'fp16'"),
+    ("--model", "regions", "--precision", "bf16"): (2, "--precision: found 'bf16'"),
+    ("--precision", "fp16"): (5, "--precision: found 'fp16'"),
     ("--model", "sam_vit_b"): (5, "geosam models download sam_vit_b"),
     ("--model", "nowhere.pth"): (5, "nowhere.pth"),
 }
