@@ -7,7 +7,7 @@ another for objects of ordinary size.) Areas and lengths are ground metres.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from geosam.errors import UsageError
 from geosam.evaluation.outlines import arcs, near_share, to_ground
+from geosam.evaluation.scores import BoundaryScore, ClassScore, Evaluation, ObjectScore, SegmentationScore
 from geosam.geometry.measure import areas_perimeters
 from geosam.vector.polygons import PolygonLayer, polygon_part, read_polygons
 
@@ -49,101 +50,6 @@ INSIDE_SHARE = 0.5
 _ROWS_AT_ONCE = 20_000
 #: Polygons with more vertices are quartered, at most so many times.
 _MOST_VERTICES, _MOST_QUARTERINGS = 1_000, 32
-
-
-@dataclass(frozen=True)
-class SegmentationScore:
-    """Over- and under-segmentation after Clinton et al. 2010 (doi:10.14358/PERS.76.3.289).
-
-    These are means over the reference objects x that share area with a predicted object; y is the one of best IoU.
-    """
-
-    over: float | None
-    """Mean of 1 - |x & y| / |x|: the share of x outside y."""
-    under: float | None
-    """Mean of 1 - |x & y| / |y|: the share of y outside x."""
-    error: float | None
-    """Mean of the root mean square of the two (D in the paper)."""
-
-
-@dataclass(frozen=True)
-class BoundaryScore:
-    """Agreement of outlines, in the manner of Martin et al. 2004 (doi:10.1109/TPAMI.2004.1273918)."""
-
-    precision: float | None
-    """Share of the length of predicted outlines within the tolerance of a reference outline."""
-    recall: float | None
-    """Share of the length of reference outlines within the tolerance of a predicted outline."""
-    f1: float | None
-    """Harmonic mean of the two."""
-    tolerance_m: float
-    """Tolerance in ground metres."""
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """Score of the reference objects of one class."""
-
-    reference: int
-    """Number of them."""
-    recall: float
-    """Share of them with a match."""
-    mean_iou: float
-    """Mean of their best IoU with any predicted object, 0 where none meets them."""
-
-
-@dataclass(frozen=True)
-class ObjectScore:
-    """Score of one reference object."""
-
-    id: int
-    """Number in the reference layer."""
-    matched_id: int | None
-    """Number of the matched predicted object, None without a match."""
-    best_iou: float
-    """Best IoU with any predicted object, 0 where none meets it."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Agreement of two layers; a number that is undefined (a share or mean of nothing) is None."""
-
-    predicted: int
-    """Number of predicted objects that count."""
-    reference: int
-    """Number of reference objects that count."""
-    iou: float
-    """Smallest IoU of a match."""
-    matched: int
-    """Number of pairs in the one-to-one matching of greatest total IoU."""
-    precision: float | None
-    """Share of the predicted objects that are matched."""
-    recall: float | None
-    """Share of the reference objects that are matched."""
-    f1: float | None
-    """Harmonic mean of precision and recall."""
-    mean_iou_matched: float | None
-    """Mean IoU of the matched pairs."""
-    mean_iou_reference: float | None
-    """Mean over all reference objects of their best IoU with any predicted object, 0 where none meets them."""
-    segmentation: SegmentationScore
-    """Over- and under-segmentation."""
-    boundary: BoundaryScore
-    """Agreement of the outlines."""
-    predicted_area_m2: float
-    """Sum of the areas of the predicted objects that count; an area that two of them share counts twice."""
-    reference_area_m2: float
-    """Sum of the areas of the reference objects that count."""
-    classes: dict[str, ClassScore]
-    """Scores by class, if the reference layer has a column `class`."""
-    objects: tuple[ObjectScore, ...] = field(repr=False)
-    """Scores by reference object, in the order of the layer."""
-    notes: tuple[str, ...]
-    """Repairs and omissions in the layers."""
-
-    def to_json(self, *, objects: bool = False) -> dict[str, Any]:
-        """Return plain numbers, strings, lists and dictionaries; with `objects` also the table of reference objects."""
-        return {key: value for key, value in asdict(self).items() if objects or key != "objects"}
 
 
 def evaluate(
@@ -203,6 +109,7 @@ def _scores(objects: _Objects, truth: _Objects, iou: float, tolerance_m: float |
         reference=len(truth),
         iou=iou,
         matched=len(matches),
+        parts=_parts(pairs, matches, len(objects)),
         precision=_ratio(len(matches), len(objects)),
         recall=_ratio(len(matches), len(truth)),
         f1=_ratio(2 * len(matches), len(objects) + len(truth)),
@@ -212,7 +119,7 @@ def _scores(objects: _Objects, truth: _Objects, iou: float, tolerance_m: float |
         boundary=_boundary(objects, truth, tolerance_m),
         predicted_area_m2=float(objects_m2.sum()),
         reference_area_m2=float(truth_m2.sum()),
-        classes=_by_class(truth, best_iou, pairs.reference[matches]),
+        classes=_by_class(truth, best_iou, pairs, matches),
         objects=_by_object(objects, truth, best_iou, pairs, matches),
         notes=tuple(notes),
     )
@@ -355,15 +262,31 @@ def _segmentation(pairs: _Pairs, best: Rows) -> SegmentationScore:
     return SegmentationScore(_mean(over), _mean(under), _mean(np.sqrt((over**2 + under**2) / 2)))
 
 
-def _by_class(truth: _Objects, best_iou: Floats, matched: Rows) -> dict[str, ClassScore]:
+def _parts(pairs: _Pairs, matches: Rows, predicted: int) -> int:
+    """Count the unmatched predicted objects that lie by at least half in one reference object."""
+    is_part = np.zeros(predicted, bool)
+    is_part[pairs.predicted[pairs.of_predicted >= INSIDE_SHARE]] = True
+    is_part[pairs.predicted[matches]] = False
+    return int(is_part.sum())
+
+
+def _by_class(truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Rows) -> dict[str, ClassScore]:
     if truth.classes is None:
         return {}
-    is_matched = np.isin(np.arange(len(truth)), matched)
-    rows_of = {name: truth.classes == name for name in sorted(set(truth.classes))}
-    return {
-        name: ClassScore(int(rows.sum()), float(is_matched[rows].mean()), float(best_iou[rows].mean()))
-        for name, rows in rows_of.items()
-    }
+    iou = np.full(len(truth), np.nan)  # NaN: not matched
+    iou[pairs.reference[matches]] = pairs.iou[matches]
+    scores = {}
+    for name in sorted(set(truth.classes)):
+        rows = truth.classes == name
+        matched_iou = iou[rows & ~np.isnan(iou)]
+        scores[name] = ClassScore(
+            reference=int(rows.sum()),
+            matched=len(matched_iou),
+            recall=len(matched_iou) / int(rows.sum()),
+            mean_iou=float(best_iou[rows].mean()),
+            mean_iou_matched=_mean(matched_iou),
+        )
+    return scores
 
 
 def _by_object(

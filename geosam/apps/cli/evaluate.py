@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,6 @@ from geosam.options import EVALUATION, set_values
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
-    from geosam.evaluation.compare import Evaluation
 
 
 @click.command(short_help="Compare predicted with reference polygons.")
@@ -27,22 +25,4 @@ def evaluate(report: Report, /, *, predicted: str, reference: str, **options: An
     """Compare the polygons of PREDICTED with those of REFERENCE, one to one."""
     scores = api.evaluate(predicted, reference, **set_values(options))
     report.warn(scores.notes)
-    report.result(scores.to_json(), _lines(scores))
-
-
-def _lines(scores: Evaluation) -> Iterator[str]:
-    yield f"predicted {scores.predicted}, reference {scores.reference}, matched {scores.matched} at IoU {scores.iou:g}"
-    rows = (
-        ("precision", scores.precision),
-        ("recall", scores.recall),
-        ("F1", scores.f1),
-        ("mean IoU of the matched", scores.mean_iou_matched),
-        ("mean best IoU of the reference", scores.mean_iou_reference),
-        ("over-segmentation", scores.segmentation.over),
-        ("under-segmentation", scores.segmentation.under),
-        (f"boundary F within {scores.boundary.tolerance_m:.2g} m", scores.boundary.f1),
-    )
-    for name, value in rows:
-        yield f"  {name:32} {'-' if value is None else f'{value:.3f}'}"
-    for name, score in scores.classes.items():
-        yield f"  class {name}: reference {score.reference}, recall {score.recall:.3f}, mean IoU {score.mean_iou:.3f}"
+    report.result(scores.to_json(), scores.lines())

@@ -30,8 +30,21 @@ def test_evaluate_as_json(layers, geosam):
 def test_evaluate_as_a_table(layers, geosam):
     done = geosam("evaluate", *layers[:2], "--tolerance", "0.5")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("predicted 3, reference 3, matched 2 at IoU 0.5\n")
+    assert done.out.startswith("all: 2 of 3 found (mean IoU 0.83)\n")
+    assert "an IoU of at least 0.5 " in done.out
+    assert "\n3 polygons: 2 are such an object, 0 are a part of one, 1 lie elsewhere.\n" in done.out
     assert "boundary F within 0.5 m" in done.out
+
+
+def test_evaluate_says_the_scores_of_each_class_first(layers, geosam):
+    predicted, reference, _ = layers
+    geopandas.read_file(reference).assign(**{"class": ["roof", "pond", "roof"]}).to_file(reference, layer="one")
+    done = geosam("evaluate", predicted, reference)
+    assert done.out.splitlines()[:3] == [
+        "pond: 1 of 1 found (mean IoU 0.67)",
+        "roof: 1 of 2 found (mean IoU 1.00)",
+        "all:  2 of 3 found (mean IoU 0.83)",
+    ]
 
 
 def test_evaluate_with_layers(layers, geosam):
