@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of masks and objects (FAULTS L03, L05).
+"""How time and memory grow with the number of masks and objects (rows L03 and L05 of docs/faults.md).
 
 Run: python benchmarks/scaling.py [SIDE]
 First the stitcher alone: ten times the masks should take at most fifteen times as long. Then a whole run over a

@@ -141,6 +141,13 @@ def test_design_is_short_and_has_four_drawings():
     assert text.count("```mermaid") == 4
 
 
+def test_design_names_every_room():
+    text = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in (ROOT / "geosam").glob("*/__init__.py")}
+    assert rooms <= set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    assert all(re.search(rf'{room}\["{room}:', text) for room in rooms)
+
+
 def test_pictures_in_the_texts_are_small():
     pictures = list((ROOT / "docs" / "images").iterdir())
     assert pictures
