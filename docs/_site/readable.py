@@ -11,7 +11,7 @@ import griffe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from geosam import options  # noqa: E402 - needs nothing but the standard library
+from geosam import options
 
 #: A role of reStructuredText, as docstrings use it: :class:`Scene`.
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([^`]+)`")
