@@ -323,3 +323,45 @@ def test_agrees_with_geopandas_on_a_layer_of_rough_shapes():
     assert [o.best_iou for o in evaluate(predicted, reference, iou=0.1).objects] == pytest.approx(
         best.tolist(), abs=1e-9
     )
+
+
+def random_boxes(seed, count=5):
+    """Boxes of random sizes, of which no two pairs have the same IoU: then only one matching is the best."""
+    corners, sizes = np.random.default_rng(seed).uniform(1, 8, (2, count, 2))
+    return list(shapely.box(*corners.T, *(corners + sizes).T))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6))
+def test_swapping_the_layers_swaps_precision_and_recall(seed):
+    one, other = random_boxes(seed), random_boxes(seed + 1, 7)
+    forth, back = (evaluate(layer(*a), layer(*b), tolerance_m=0.5, iou=0.3) for a, b in ((one, other), (other, one)))
+    assert (forth.matched, forth.f1) == (back.matched, back.f1)
+    assert (forth.precision, forth.recall) == (back.recall, back.precision)
+    assert forth.mean_iou_matched == pytest.approx(back.mean_iou_matched)
+    assert forth.boundary.precision == pytest.approx(back.boundary.recall)
+    assert forth.predicted_area_m2 == pytest.approx(back.reference_area_m2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.randoms(use_true_random=False))
+def test_the_order_of_objects_changes_no_number(seed, random):
+    predicted, reference = random_boxes(seed), random_boxes(seed + 1, 7)
+    shuffled = [random.sample(shapes, len(shapes)) for shapes in (predicted, reference)]
+    before, after = (evaluate(layer(*a), layer(*b), iou=0.3).to_json() for a, b in ((predicted, reference), shuffled))
+    assert flat(before) == pytest.approx(flat(after))
+
+
+def flat(numbers):
+    """The numbers of a nested dictionary, None as -1."""
+    values = [flat(v) if isinstance(v, dict) else [-1 if v is None else v] for v in numbers.values() if v != ()]
+    return [value for part in values for value in part]
+
+
+def test_refusals_carry_codes_and_values():
+    with pytest.raises(UsageError) as caught:
+        evaluate(layer(), layer(), iou=2)
+    assert (caught.value.code, caught.value.values) == ("iou-out-of-range", {"iou": 2})
+    with pytest.raises(UsageError) as caught:
+        evaluate(layer(), layer(), tolerance_m=0)
+    assert (caught.value.code, caught.value.values) == ("tolerance-out-of-range", {"tolerance_m": 0})
