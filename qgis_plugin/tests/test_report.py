@@ -63,7 +63,7 @@ def test_every_number_of_the_worker_is_on_the_page():
 
 def test_classes_have_a_table_of_their_own():
     classes = {
-        "roof": {"reference": 6, "recall": 1.0, "mean_iou": None},
+        "roof": {"matched": 6, "reference": 6, "recall": 1.0, "mean_iou": None, "novel": 7},
         "shed": {"reference": 4, "recall": 0.75, "mean_iou": 0.5},
     }
     rows = Cells(html_report({**SCORES, "classes": classes})).rows

@@ -9,6 +9,8 @@ from typing import Any
 from geosam_qgis.engine.error_messages import plain_text
 from geosam_qgis.texts import tr
 
+#: Keys of the columns for a class; the worker may send more.
+_CLASS_SCORES = ("reference", "recall", "mean_iou")
 _STYLE = "body{font-family:sans-serif}td,th{padding:2px 12px;text-align:left}td+td{text-align:right}"
 
 
@@ -35,7 +37,7 @@ def html_report(scores: dict[str, Any]) -> str:
     title = escape(tr("Predicted against reference polygons"))
     body = _table(objects)
     if scores["classes"]:
-        rows = [(name, *score.values()) for name, score in scores["classes"].items()]
+        rows = [(name, *(score.get(key) for key in _CLASS_SCORES)) for name, score in scores["classes"].items()]
         body += _table(rows, (tr("Class"), tr("Reference"), tr("Recall"), tr("Mean IoU")))
     body += "".join(f"<p>{escape(plain_text(note))}</p>" for note in scores["notes"])
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
