@@ -107,7 +107,7 @@ def test_every_failing_rename_or_sync_leaves_the_old_or_the_new_file(tmp_path, m
 KILLED = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/vector")
 from export_cases import *
 import geosam.vector.buffer as spool
 moment, path = sys.argv[1], Path(sys.argv[2])
@@ -166,7 +166,7 @@ def test_sigkill_leaves_the_old_file_and_the_next_run_sweeps(tmp_path, extension
 LIMITED = """
 import resource, sys, json
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/vector")
 from export_cases import *
 from geosam.errors import ExportError, DiskFull
 path, polygons, outcomes = Path(sys.argv[1]), pixel_polygons(600), []
