@@ -101,7 +101,7 @@ def test_time_ends_the_training(lite, scene, polygons, tmp_path, monkeypatch):
     "case",
     [
         ("{lite}", "tuned.pth", UsageError, "found '.pth', expected '.safetensors'"),
-        ("{lite}", "taken.safetensors", OutputExists, "--overwrite"),
+        ("{lite}", "taken.safetensors", OutputExists, "`overwrite=True`"),
         ("{lite}", "lite.safetensors", UsageError, "the same file as `model`"),
         ("{lite}", "nowhere/tuned.safetensors", ExportError, "found no folder"),
         ("regions", "tuned.safetensors", UsageError, "expected a network"),
