@@ -85,6 +85,11 @@ def segment(path, segmenter, folder, store=None, **options):
     return out.read_bytes(), summary
 
 
+def never(rgb, valid):
+    """Stands in for an encoder that must not be called."""
+    raise AssertionError(f"embedded {rgb.shape[0]} tiles of {valid.shape[1:]} px")
+
+
 def test_everything_is_looked_for(found, path, tmp_path):
     data, summary = found
     assert (summary.tiles, summary.skipped_tiles, summary.warnings) == (TILES, 0, ())
@@ -101,7 +106,7 @@ def test_everything_is_looked_for(found, path, tmp_path):
 def test_no_cold_and_warm_store_give_the_same_bytes(found, path, segmenter, tmp_path, monkeypatch):
     store = EmbeddingStore(tmp_path / "store")
     assert segment(path, segmenter, tmp_path, store)[0] == found[0]
-    monkeypatch.setattr(segmenter, "embed", None)
+    monkeypatch.setattr(segmenter, "embed", never)
     assert segment(path, segmenter, tmp_path, EmbeddingStore(tmp_path / "store"))[0] == found[0]
 
 
@@ -115,7 +120,7 @@ def test_a_store_filled_ahead_is_all_that_a_run_needs(found, path, segmenter, tm
     with closing(open_scene(path)) as scene:
         summary = embed_scene(scene, segmenter, store, OPTIONS)
     assert (summary.tiles, summary.computed) == (TILES, TILES)
-    monkeypatch.setattr(segmenter, "embed", None)
+    monkeypatch.setattr(segmenter, "embed", never)
     assert segment(path, segmenter, tmp_path, store)[0] == found[0]
 
 
@@ -174,7 +179,7 @@ def test_nodata_gets_no_objects_and_is_not_embedded(segmenter, tmp_path, monkeyp
     assert frame.total_bounds[0] >= 500_000 + 150 * 0.5
     image[:] = 0
     path = write_scene(tmp_path / "none.tif", image, photometric="rgb", nodata=0)
-    monkeypatch.setattr(segmenter, "embed", None)
+    monkeypatch.setattr(segmenter, "embed", never)
     _, summary = segment(path, segmenter, tmp_path)
     assert (summary.count, summary.skipped_tiles) == (0, TILES)
     assert data
