@@ -1,4 +1,4 @@
-"""A finished object in corner form, and objects as bytes."""
+"""SceneObject: a finished object in corner form, and its bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geosam.geometry import corners as corner_form
 from geosam.geometry.corners import NO_CORNERS
 from geosam.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from geosam.geometry.corners import Corners
 
 
 def pack_objects(objects: Sequence[SceneObject]) -> bytes:
-    """Objects as bytes; the inverse of :func:`unpack_objects`."""
+    """Pack objects into bytes; the inverse of :func:`unpack_objects`."""
     outlines = np.concatenate([item.corners for item in objects]) if objects else NO_CORNERS
     counts = np.array([len(item.corners) for item in objects], np.int64)
     columns = {name: np.array([getattr(item, name) for item in objects]) for name in _COLUMNS}
@@ -25,7 +26,7 @@ def pack_objects(objects: Sequence[SceneObject]) -> bytes:
 
 
 def unpack_objects(data: bytes) -> list[SceneObject]:
-    """Read what :func:`pack_objects` wrote; nothing from nothing."""
+    """Unpack the bytes of :func:`pack_objects`; no bytes are no objects."""
     if not data:
         return []
     stored = unpack(data)
@@ -45,21 +46,30 @@ _COLUMNS = ("score", "stability", "n_tiles", "touches_edge", "truncated", "promp
 class SceneObject:
     """One finished object of the scene, in integer scene pixels."""
 
-    corners: NDArray[np.int32]
-    """(K, 3) columns x, y, weight: the corner form of its pixels (see :mod:`geosam.geometry.corners`)."""
+    corners: Corners
+    """Corner form (K, 3) of its pixels: columns x, y, weight (see :mod:`geosam.geometry.corners`)."""
     score: float
-    """Predicted IoU, area-weighted over the tiles it was assembled from."""
+    """Predicted IoU: the mean over its tiles, weighted by area."""
     stability: float
-    """Stability score, weighted likewise."""
+    """Stability score: the mean over its tiles, weighted by area."""
     n_tiles: int
-    """Number of tiles it was assembled from."""
+    """Number of tiles that hold a part of it."""
     touches_edge: bool
-    """Whether it touches the border of the segmented region, and so may go on outside."""
+    """True if it touches the border of the segmented region, and so may continue outside."""
     truncated: bool
-    """Whether it was cut where tiles did not agree about its continuation, or at the growth limit."""
+    """True if it was cut where tiles disagree about its continuation, or at the growth limit."""
     prompt_index: int = -1
-    """Number of the prompt that asked for it; -1 without prompts."""
+    """Number of its prompt; -1 without prompts."""
     class_id: int = -1
-    """Class of the object; -1 without classes."""
+    """Number of its class; -1 without classes."""
     class_score: float = math.nan
-    """Probability of that class, area-weighted like `score`; NaN where the model gives none."""
+    """Probability of the class, weighted like `score`; NaN where the model gives none."""
+
+    def __repr__(self) -> str:
+        if not len(self.corners):
+            return "SceneObject(without pixels)"
+        box, pixels = corner_form.bounds(self.corners), corner_form.area(self.corners)
+        marks = [name for name in ("touches_edge", "truncated") if getattr(self, name)]
+        marks += [f"class {self.class_id}"] if self.class_id >= 0 else []
+        place = f"columns {box.col_off} to {box.col_end}, rows {box.row_off} to {box.row_end}"
+        return f"SceneObject({', '.join([f'{pixels} px', place, f'score {self.score:.3f}', *marks])})"

@@ -1,11 +1,9 @@
-"""Session: one object of a scene after the other, from what a user says about it step by step.
+"""Session: one object of a scene after the other, from drafts that a user changes step by step.
 
-An answer is a function of the scene, the model and the draft alone. It is found, placed, outlined and measured by the
-code that a batch run uses, so the polygon is the one that ``geosam segment --prompts`` writes for the same prompts.
-What a session remembers, embeddings of windows and the model's answers to earlier steps, only saves time.
-
-While a window is not known yet, a preview may come from another window that has the prompt well inside. Such an answer
-is never called complete, because another window can show something else.
+An answer depends on the scene, the model and the draft alone. A session uses the code of a batch run, so it finds the
+polygon that ``geosam segment --prompts`` writes for the same prompts. Its caches of embeddings and answers only save
+time. A *preview* comes from windows that are in memory already; it is not complete, because other windows can change
+the object.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import shapely
 
 from geosam.errors import PromptError, PromptOutsideScene
 from geosam.objects.embeddings.embedder import TileEmbedder
@@ -32,12 +32,11 @@ from geosam.segmenters.segmenter import as_prompted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
     from pyproj import CRS
 
+    from geosam._arrays import Floats
     from geosam.geometry.geobox import Window
-    from geosam.objects.embeddings.memory import Known
+    from geosam.objects.embeddings.memory import CachedEmbedding
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.objects.scene_object import SceneObject
     from geosam.prompts.draft import Draft
@@ -45,121 +44,138 @@ if TYPE_CHECKING:
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import Embedding, Prompted, Segmenter
 
-Look: TypeAlias = Literal["known", "window", "whole"]
+Scope: TypeAlias = Literal["known", "window", "whole"]
+"""Windows that an answer may use: those in memory, also the first one, all."""
 
-#: Answers to earlier steps that a session remembers (bytes).
+#: Limit of cached answers to earlier steps (bytes).
 _ANSWER_BYTES = 16 * 2**20
-#: A preview comes from another window only if the prompt is this far from where that one is cut off, in window sides.
+#: Least distance of a prompt from the inner edges of another window that may give its preview, as a share of the side.
 _WELL_INSIDE = 1 / 8
 
 
 class WindowKey(NamedTuple):
-    """Under which a memory keeps the embedding of a window."""
+    """Key of a window's embedding in an :class:`~geosam.objects.embeddings.memory.EmbeddingMemory`."""
 
     origin: str
-    """What the embedding depends on beside the window: the file as it was opened, how it is read, and the model."""
+    """Digest of all that the embedding depends on beside the window: the opened file, its reading, the model."""
     window: Window
-    """Scene pixels."""
+    """Window in scene pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class FoundObject:
-    """An object, as a row of an output file has it."""
+    """Object of an answer, like a row of an output file."""
 
     polygon: Any
-    """A shapely Polygon or MultiPolygon in the scene's CRS."""
+    """Shapely Polygon or MultiPolygon in the scene's CRS."""
     columns: Mapping[str, Any]
-    """`score, stability, area_m2, perimeter_m, model, n_tiles, touches_edge, truncated`."""
+    """Values of the columns that an output file has, without `id`."""
     pixels: SceneObject
-    """Before it was shaped."""
+    """The object in scene pixels, before it was shaped."""
+
+    def __repr__(self) -> str:
+        kind, parts = self.polygon.geom_type, shapely.get_num_geometries(self.polygon)
+        facts = [kind if parts == 1 else f"{kind} of {parts} parts", f"{self.columns['area_m2']:.6g} m2"]
+        facts += [f"score {self.columns['score']:.3f}"]
+        facts += [name for name in ("touches_edge", "truncated") if self.columns[name]]
+        return f"FoundObject({', '.join(facts)})"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What is found for a draft."""
+    """Answer of a session to a draft."""
 
     ready: bool
-    """Whether anything was looked at; if not, nothing else is known."""
+    """True if a window was used; False if none was allowed, then nothing is known about the object."""
     complete: bool
-    """Whether looking at more would change nothing."""
+    """True if no other window can change the answer."""
     found: FoundObject | None
-    """None where there is no object."""
+    """The object; None where there is none."""
     window: Window
-    """The first window, scene pixels; where `ready` is false, the one to look at."""
+    """First window of the answer, scene pixels; if the answer is not `ready`, the window that it needs."""
     warnings: tuple[str, ...] = ()
-    """What the user should know."""
+    """Warnings for the user."""
+
+    def __repr__(self) -> str:
+        if not self.ready:
+            return f"Answer(not ready, needs {self.window})"
+        facts = [str(self.found), "complete" if self.complete else "preview"]
+        facts += [f"{len(self.warnings)} warnings"] if self.warnings else []
+        return f"Answer({', '.join(facts)})"
 
 
-class _Windows(NamedTuple):
-    """The windows of a scene as a model sees them."""
+class _SceneEmbeddings(NamedTuple):
+    """Embeddings of windows of one scene by one model, through a memory."""
 
     embedder: TileEmbedder
     memory: EmbeddingMemory
     origin: str
+    """Digest for :class:`WindowKey`."""
 
-    def known(self, window: Window, *, ahead: bool = False) -> Known | None:
-        """What is in memory about a window; wanted now, or ahead of need."""
+    def cached(self, window: Window, *, ahead: bool = False) -> CachedEmbedding | None:
+        """Return the embedding of a window from the memory, None if it is not there; `ahead` for a prefetch."""
         return self.memory.get(WindowKey(self.origin, window), ahead=ahead)
 
-    def look(self, window: Window, observer: Observer, *, ahead: bool = False) -> Embedding | None:
-        """The embedding of a window that is not in memory; None where no pixel is valid."""
+    def embed(self, window: Window, observer: Observer, *, ahead: bool = False) -> Embedding | None:
+        """Embed a window that is not in memory, and keep it there; return None where no pixel is valid."""
         observer.window(window, "begun")
         try:
-            return self.memory.of(WindowKey(self.origin, window), lambda: self._made(window), ahead=ahead)
+            return self.memory.get_or_make(WindowKey(self.origin, window), lambda: self._made(window), ahead=ahead)
         finally:
             observer.window(window, "ended")
 
     def _made(self, window: Window) -> Embedding | None:
-        embedding = self.embedder.look(window)
-        self.embedder.scene.verify_unchanged()  # nothing of another file gets into the memory
+        embedding = self.embedder.embed(window)
+        # After the reading, so that no picture of another file enters the memory.
+        self.embedder.scene.verify_unchanged()
         return embedding
 
-    def all_known(self) -> list[Window]:
-        """The windows in memory."""
+    def windows(self) -> list[Window]:
+        """Return the windows in memory."""
         keys = [key for key in self.memory if isinstance(key, WindowKey)]
         return [key.window for key in keys if key.origin == self.origin]
 
 
 @dataclass(eq=False)
-class _Sight:
-    """What one answer may see, and whether it wanted to see more; an :class:`~geosam.objects.growth.Embedder`."""
+class _ScopedEmbedder:
+    """Embeddings within the scope of one answer; an :class:`~geosam.objects.growth.Embedder`."""
 
-    windows: _Windows
-    look: Look
+    embeddings: _SceneEmbeddings
+    scope: Scope
     first: Window
     observer: Observer
-    seen: bool = False
-    """Whether any window was to be seen."""
+    used: bool = False
+    """True if the answer used a window."""
     withheld: bool = False
-    """Whether any was not."""
+    """True if the answer needed a window beyond its scope."""
 
     @property
     def segmenter(self) -> Prompted:
-        """The model that is asked."""
-        return as_prompted(self.windows.embedder.segmenter)
+        """Model that decodes prompts."""
+        return as_prompted(self.embeddings.embedder.segmenter)
 
     def __call__(self, window: Window) -> Embedding | None:
-        """The embedding of a window; None where no pixel is valid, and where looking is not allowed."""
-        known = self.windows.known(window)
-        if known is None and not (self.look == "whole" or (self.look == "window" and window == self.first)):
+        """Return the embedding of a window; None where no pixel is valid, and for windows beyond the scope."""
+        cached = self.embeddings.cached(window)
+        if cached is None and not (self.scope == "whole" or (self.scope == "window" and window == self.first)):
             self.withheld = True
             return None
-        self.seen = True
-        if known is None:
-            return self.windows.look(window, self.observer)
+        self.used = True
+        if cached is None:
+            return self.embeddings.embed(window, self.observer)
         self.observer.window(window, "known")
-        return known.embedding
+        return cached.embedding
 
 
 class Session:
     """Interactive segmentation of one scene by one model. Threads may share it, as they may share a segmenter.
 
     Args:
-        scene: what is looked at; drafts reach into its region.
-        segmenter: is prompted.
-        store: where embeddings are looked up and kept on disk.
-        rule: how windows are laid out; that of a batch run with default options if left out.
-        memory: keeps embeddings; may be shared with other sessions, of other scenes and models too.
+        scene: scene in whose region drafts lie.
+        segmenter: model that answers prompts.
+        store: folder of embeddings, read and filled; None for none.
+        rule: layout of windows; None for that of a batch run with default options.
+        memory: cache of embeddings; sessions of any scenes and models may share it. None for one of its own.
     """
 
     def __init__(
@@ -175,124 +191,136 @@ class Session:
         self.segmenter = as_prompted(segmenter)
         self.rule = WindowRule(scene.region) if rule is None else rule
         self.memory = EmbeddingMemory() if memory is None else memory
-        self._windows = _Windows(TileEmbedder(scene, segmenter, store), self.memory, _origin(scene, segmenter))
+        embedder = TileEmbedder(scene, segmenter, store)
+        self._embeddings = _SceneEmbeddings(embedder, self.memory, _origin(scene, segmenter))
         self._answers = Answers(_ANSWER_BYTES)
+
+    def __repr__(self) -> str:
+        windows = len(self._embeddings.windows())
+        return f"Session({self.scene.path}, {self.segmenter.spec.name}, {windows} windows in memory)"
 
     def answer(
         self,
         draft: Draft,
-        look: Look = "whole",
+        look: Scope = "whole",
         *,
         simplify_m: float = 0.0,
         fill_holes_m2: float = 0.0,
         observer: Observer | None = None,
     ) -> Answer:
-        """The object that a draft describes.
+        """Find the object that a draft describes.
 
         Args:
-            draft: what was said about it, in any CRS.
-            look: `known` uses only windows in memory, `window` looks at the first window if need be, `whole` at all
-                windows into which the object goes on.
+            draft: clicks, box and polygons of the object, in any CRS.
+            look: `known` uses windows in memory only, `window` also embeds the first window, `whole` embeds all windows
+                into which the object continues.
             simplify_m: tolerance of the simplification, metres on the ground.
-            fill_holes_m2: holes up to this size are filled, square metres on the ground.
+            fill_holes_m2: largest area of holes that are filled, square metres on the ground.
             observer: follows windows and warnings.
 
         Raises:
-            UnreadableScene: the file was changed since it was opened, or is damaged.
+            UnreadableScene: the file changed since it was opened, or is damaged.
             PromptError: the draft cannot be used, for example because it lies outside the scene.
         """
         self._check_file()
         observer = Observer() if observer is None else observer
         prompt, warnings = self._placed(draft)
-        _announced(warnings, observer)
+        _report(warnings, observer)
         window = self.rule.follow(prompt)[0]
-        sight = _Sight(self._windows, look, window, observer)
-        objects = segment_prompted(sight, [prompt], window, self.rule, self._answers)
-        if not sight.seen:
-            other = self._known_around(prompt)
+        embedder = _ScopedEmbedder(self._embeddings, look, window, observer)
+        objects = segment_prompted(embedder, [prompt], window, self.rule, self._answers)
+        if not embedder.used:
+            other = self._cached_around(prompt)
             if other is None:
                 return Answer(ready=False, complete=False, found=None, window=window, warnings=tuple(warnings))
             window = other
-            objects = segment_prompted(sight, [prompt], window, self.rule, self._answers)
-        found = (
-            self._on_map(objects[0], Shaping(simplify_m=simplify_m, fill_holes_m2=fill_holes_m2)) if objects else None
-        )
-        warnings += _announced(self._windows.embedder.take_warnings(), observer)
+            objects = segment_prompted(embedder, [prompt], window, self.rule, self._answers)
+        shaping = Shaping(simplify_m=simplify_m, fill_holes_m2=fill_holes_m2)
+        found = self._on_map(objects[0], shaping) if objects else None
+        warnings += _report(self._embeddings.embedder.take_warnings(), observer)
         return Answer(
-            ready=sight.seen, complete=not sight.withheld, found=found, window=window, warnings=tuple(warnings)
+            ready=embedder.used, complete=not embedder.withheld, found=found, window=window, warnings=tuple(warnings)
         )
 
     def prefetch(
         self, bounds: tuple[float, float, float, float], crs: CRS | str, *, observer: Observer | None = None
     ) -> Iterator[bool]:
-        """Look at the windows that clicks inside of a view would use, one a step, for as long as steps are taken.
+        """Embed the first windows of clicks inside a view, one window a step, while the caller iterates.
 
-        First come windows that leave no place of the view without one that can give a preview, from the middle
-        outwards, then the others. It ends where the memory's share for such work is used up, so that it pushes out
-        neither what it has made nor what was used last.
+        The order is that of :meth:`WindowRule.around`: soon every place of the view has a window for a preview. It ends
+        when the memory's share for prefetches is full, so that it drops neither its own windows nor those used last.
 
         Args:
             bounds: the view, (xmin, ymin, xmax, ymax).
-            crs: of the bounds.
-            observer: as for :meth:`answer`.
+            crs: CRS of the bounds.
+            observer: follows windows.
 
         Yields:
-            Whether the window was looked at; False if it was known.
+            True if the window was embedded, False if it was in memory.
 
         Raises:
             UnreadableScene: as for :meth:`answer`.
         """
         observer = Observer() if observer is None else observer
-        spent = largest = 0
+        total = largest = 0
         for window in self.windows_around(bounds, crs):
-            if spent + largest > self.memory.bytes_ahead:
+            if total + largest > self.memory.bytes_ahead:  # the next one may be as large as the largest
                 return
             self._check_file()
-            known = self._windows.known(window, ahead=True)
-            found = known.embedding if known is not None else self._windows.look(window, observer, ahead=True)
-            spent, largest = spent + size_of(found), max(largest, size_of(found))
-            yield known is None
+            cached = self._embeddings.cached(window, ahead=True)
+            embedding = cached.embedding if cached is not None else self._embeddings.embed(window, observer, ahead=True)
+            total, largest = total + size_of(embedding), max(largest, size_of(embedding))
+            yield cached is None
 
     def windows_around(self, bounds: tuple[float, float, float, float], crs: CRS | str) -> list[Window]:
-        """The windows that :meth:`prefetch` goes through; none where the view shows nothing of the scene."""
+        """Return the windows of :meth:`prefetch` (scene pixels); none where the view shows nothing of the scene."""
         crs = known_crs(crs, "the view")
         try:
             view = Prompt("view", crs, box_xyxy=bounds, source="the view")
             placed, _ = to_scene([view], self.scene.geobox, skip_outside=True)
-        except PromptError:  # a view may reach beyond what its CRS, or the scene's, can express
+        except PromptError:  # a view may reach beyond the area of its CRS, or of the scene's
             return []
         inside, _ = in_region(placed, self.rule.region)
         return self.rule.around(inside[0].bounds_xyxy) if inside else []
 
-    def corners(self, window: Window) -> NDArray[np.float64]:
-        """The corners (4, 2) of a window in the scene's CRS, clockwise in the picture from the upper left one."""
+    def corners(self, window: Window) -> Floats:
+        """Return the corners (4, 2) of a window as x, y in the scene's CRS, clockwise from the upper left one."""
         left, top, right, bottom = window.col_off, window.row_off, window.col_end, window.row_end
         return self.scene.geobox.to_map([(left, top), (right, top), (right, bottom), (left, bottom)])
 
     def clear(self) -> None:
-        """Forget the answers to earlier steps; the embeddings are the memory's own."""
+        """Drop the cached answers to earlier steps; embeddings stay in the memory."""
         self._answers.clear()
 
     def _placed(self, draft: Draft) -> tuple[ScenePrompt, list[str]]:
-        """The draft in scene pixels, and warnings."""
+        """Place a draft in scene pixels. Return it with warnings."""
         placed, warnings = to_scene([prompt_of(draft, crs=self.scene.geobox.crs)], self.scene.geobox)
         inside, _ = in_region(placed, self.rule.region)
         if not inside:
             region = self.rule.region
             raise PromptOutsideScene(
-                f"the draft lies outside the part of the scene in use: {self.scene.path}: columns {region.col_off} to "
-                f"{region.col_end}, rows {region.row_off} to {region.row_end} wanted. Open the whole scene."
+                f"the draft lies outside the part of the scene in use: {self.scene.path}: expected columns "
+                f"{region.col_off} to {region.col_end}, rows {region.row_off} to {region.row_end}.",
+                remedy="Open the whole scene, without `window`.",
+                code="draft-outside-region",
+                scene=str(self.scene.path),
+                columns=[region.col_off, region.col_end],
+                rows=[region.row_off, region.row_end],
             )
         return inside[0], list(warnings)
 
-    def _known_around(self, prompt: ScenePrompt) -> Window | None:
-        """The window in memory that has a prompt best inside; None if none has it well inside."""
-        found = [(self._depth(window, prompt), window) for window in self._windows.all_known()]
-        depth, window = max(found, default=(0.0, None))
+    def _cached_around(self, prompt: ScenePrompt) -> Window | None:
+        """Return the window in memory in which a prompt lies deepest; None if it lies well inside of none."""
+        depths = [(self._depth(window, prompt), window) for window in self._embeddings.windows()]
+        depth, window = max(depths, default=(0.0, None))
         return window if depth >= _WELL_INSIDE * self.rule.tile_size else None
 
     def _depth(self, window: Window, prompt: ScenePrompt) -> float:
-        """How far a prompt is from the nearest edge of a window beyond which the region goes on, pixels."""
+        """Return the distance in pixels of a prompt from the nearest inner edge of a window.
+
+        The region continues beyond an inner edge. The distance is infinite for a window without such an edge, and
+        negative for a prompt that reaches out of the window.
+        """
         region = self.rule.region
         if not region.contains(window):
             return -math.inf
@@ -306,25 +334,30 @@ class Session:
         return min((gap for gap, inner in gaps if inner), default=math.inf)
 
     def _on_map(self, item: SceneObject, shaping: Shaping) -> FoundObject:
+        """Make the polygon and the columns of an object, as a batch run does."""
         scene = self.scene
         polygons, columns = features([item], scene.geobox, scene.gsd_xy, shaping, segmenter=self.segmenter)
         return FoundObject(polygons[0], {name: values[0] for name, values in columns.items()}, item)
 
     def _check_file(self) -> None:
-        """Refuse to answer about a file that is not the one that was opened."""
-        if self.scene.stamps:  # a server is asked only when something is read from it
+        """Refuse a file that changed since it was opened.
+
+        Raises:
+            UnreadableScene: the file changed.
+        """
+        if self.scene.stamps:  # remote files have none: a request for every answer would be slow
             self.scene.verify_unchanged()
 
 
-def _announced(warnings: list[str], observer: Observer) -> list[str]:
-    """Tell the observer of warnings, and return them."""
+def _report(warnings: list[str], observer: Observer) -> list[str]:
+    """Pass warnings to the observer, and return them."""
     for text in warnings:
         observer.warning(text)
     return warnings
 
 
 def _origin(scene: Scene, segmenter: Segmenter) -> str:
-    """What embeddings of a scene depend on beside their window, for as long as this process lives."""
+    """Return a digest of all that embeddings of a scene depend on beside their window; valid in this process."""
     spec = segmenter.spec
     facts = repr((scene.recipe_as_opened, spec.fingerprint, spec.input_size))
     return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()

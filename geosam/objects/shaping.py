@@ -1,4 +1,4 @@
-"""Shape of finished objects: holes, simplification, measures."""
+"""Polygons and columns of finished objects: holes, simplification, place on the map, measures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from geosam.segmenters.segmenter import class_names, classes_of
 from geosam.vector.schema import Column
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Geometries
     from geosam.geometry.geobox import GeoBox
     from geosam.objects.scene_object import SceneObject
     from geosam.segmenters.segmenter import Segmenter
@@ -44,16 +42,16 @@ def columns_of(segmenter: Segmenter) -> tuple[Column, ...]:
 
 @dataclass(frozen=True)
 class Shaping:
-    """What is done to finished objects before they are written; ground metres."""
+    """Options for the shape of finished objects; lengths in metres and areas in square metres on the ground."""
 
     layout: Literal["overlapping", "planar"] = "overlapping"
-    """Objects as found, or without overlaps and with shared borders."""
+    """`overlapping` for objects as they are, `planar` for objects without overlaps and with shared borders."""
     min_area_m2: float = 0.0
-    """Objects smaller than this are left out."""
+    """Smallest area of an object; smaller ones are left out."""
     simplify_m: float = 0.0
-    """Tolerance of the simplification."""
+    """Tolerance of the simplification; 0 for none."""
     fill_holes_m2: float = 0.0
-    """Holes up to this size are filled."""
+    """Largest area of holes that are filled."""
 
 
 def features(
@@ -63,21 +61,21 @@ def features(
     shaping: Shaping,
     *,
     segmenter: Segmenter,
-) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
-    """Objects one by one, as an output file in the `overlapping` layout has them; small ones are not left out.
+) -> tuple[Geometries, dict[str, list[Any]]]:
+    """Return polygons and columns of objects, as in an output file with the `overlapping` layout; small ones stay.
 
     Returns:
-        Polygons (N,) in the CRS of `geobox`, shells counterclockwise, and :func:`columns_of` the segmenter without
-        `id`, each of N values.
+        Polygons (N,) in the CRS of `geobox`, shells counterclockwise; and the columns of :func:`columns_of` without
+        `id`, with N values each.
     """
     polygons, columns = on_map(objects, outlines(objects, gsd_xy, shaping), geobox, segmenter)
     return shapely.orient_polygons(polygons), columns
 
 
 def on_map(
-    objects: Sequence[SceneObject], polygons: NDArray[np.object_], geobox: GeoBox, segmenter: Segmenter
-) -> tuple[NDArray[np.object_], dict[str, list[Any]]]:
-    """Polygons (N,) in scene pixels as polygons on the map, and what is known about them."""
+    objects: Sequence[SceneObject], polygons: Geometries, geobox: GeoBox, segmenter: Segmenter
+) -> tuple[Geometries, dict[str, list[Any]]]:
+    """Place polygons (N,) from scene pixels on the map, and return them with their columns (without `id`)."""
     placed = place(polygons, geobox)
     areas, perimeters = areas_perimeters(placed, geobox.crs)
     columns: dict[str, list[Any]] = {
@@ -101,13 +99,13 @@ def _rounded(probability: float) -> float | None:
     return None if math.isnan(probability) else round(probability, 6)
 
 
-def outlines(objects: Sequence[SceneObject], gsd_xy: tuple[float, float], shaping: Shaping) -> NDArray[np.object_]:
-    """Polygons (N,) of objects in integer scene pixels, shaped one by one."""
+def outlines(objects: Sequence[SceneObject], gsd_xy: tuple[float, float], shaping: Shaping) -> Geometries:
+    """Return polygons (N,) of objects in scene pixels, each filled and simplified alone."""
     tolerance_px, fill_px = in_pixels(gsd_xy, shaping)
     return simplify_alone(fill_holes(polygonize([item.corners for item in objects]), fill_px), tolerance_px)
 
 
 def in_pixels(gsd_xy: tuple[float, float], shaping: Shaping) -> tuple[float, float]:
-    """Tolerance of the simplification and size of filled holes, in pixels and square pixels."""
+    """Return the tolerance of the simplification in pixels, and the area of filled holes in square pixels."""
     px_area = gsd_xy[0] * gsd_xy[1]
     return shaping.simplify_m / math.sqrt(px_area), shaping.fill_holes_m2 / px_area

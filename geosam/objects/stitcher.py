@@ -1,10 +1,9 @@
 """Stitcher: masks of overlapping tiles in, whole objects of the scene out.
 
-Tiles may come in any order; the objects, their geometry and their numbers do not depend on it. A tile's rasters
-live until all tiles that overlap it have come; then each piece is clipped to the core of its tile and kept as
-corners only (:mod:`geosam.geometry.corners`), in which the border between two cores cancels by itself. An object is
-released as soon as no later tile can change it, so memory holds about one row of tiles and the outlines of open
-objects, however large those are.
+Tiles may come in any order; objects, their geometry and their scores do not depend on it. When all tiles that overlap a
+tile have come, its pieces are clipped to its core and kept as corners only (:mod:`geosam.geometry.corners`), in which
+the border between two cores cancels by itself. An object is released as soon as no later tile can change it. So memory
+holds about one row of tiles and the outlines of open objects.
 """
 
 from __future__ import annotations
@@ -20,28 +19,30 @@ import numpy as np
 from geosam.geometry import corners
 from geosam.geometry.corners import NO_CORNERS, Corners
 from geosam.objects.scene_object import SceneObject
-from geosam.objects.seams import Cover, Findings, Name, SeamRule, TileMasks, compare
+from geosam.objects.seams import Cover, MaskId, SeamRelations, SeamRule, TileMasks, compare
 
 if TYPE_CHECKING:
     from geosam.geometry.tiles import TileGrid
     from geosam.segmenters.masks import MaskSet
 
-#: Outlines of open objects beyond this many bytes go to a temporary file.
+#: Bytes of outlines of open objects above which they go to a temporary file.
 OUTLINES_IN_MEMORY = 256 << 20
 
 
 class _Stored(NamedTuple):
-    """Corners that were moved to the temporary file."""
+    """Place of corners in the temporary file."""
 
     offset: int
+    """First byte."""
     rows: int
+    """Number of corners."""
 
 
 @dataclass(eq=False)
 class _Member:
-    """One mask, from its arrival to the release of its object."""
+    """One mask, from the arrival of its tile to the release of its object."""
 
-    name: Name
+    name: MaskId
     whole: bool
     area: int
     score: float
@@ -49,30 +50,34 @@ class _Member:
     class_id: int
     class_score: float
     outline: Corners | _Stored = field(default_factory=lambda: NO_CORNERS)
+    """Corner form: of the whole mask for a whole view, of its part in the core for a piece."""
     loose: bool = False
+    """True if it crosses the border of two cores without a partner."""
     conflict: int = 0
+    """Pixels that other tiles, in their cores, give to other objects."""
     strays: dict[int, Corners] = field(default_factory=dict)
+    """Pixels in the cores of other tiles that have no mask there, by tile."""
 
 
 @dataclass(eq=False)
 class _Cluster:
-    """Masks whose fate hangs together, and what was found about them."""
+    """Masks that are resolved together, because relations link them."""
 
-    names: list[Name]
+    names: list[MaskId]
     waiting: int = 1
-    """How many of them are of tiles that may still meet another one."""
-    joins: list[tuple[Name, Name]] = field(default_factory=list)
-    duplicates: list[tuple[Name, Name]] = field(default_factory=list)
+    """Number of masks whose tile may still meet another tile."""
+    joins: list[tuple[MaskId, MaskId]] = field(default_factory=list)
+    duplicates: list[tuple[MaskId, MaskId]] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
 
 
 class Stitcher:
-    """Joins the masks of a grid's tiles; see the module's text.
+    """Join the masks of overlapping tiles into objects of the scene.
 
     Args:
-        grid: the tiles that will come, each exactly once.
-        rule: how much agreement joins, removes and covers.
-        outlines_in_memory: bytes of open outlines above which they go to a temporary file.
+        grid: the tiles, each of which is fed exactly once.
+        rule: least agreement for joins, duplicates and covers; None for the default.
+        outlines_in_memory: bytes of outlines of open objects above which they go to a temporary file.
     """
 
     def __init__(
@@ -82,18 +87,20 @@ class Stitcher:
         self._rule = rule or SeamRule()
         self._missing = {index: len(grid.neighbours(index)) for index in range(len(grid))}
         self._alive: dict[int, TileMasks] = {}
-        self._members: dict[Name, _Member] = {}
-        self._clusters: dict[Name, _Cluster] = {}
+        self._members: dict[MaskId, _Member] = {}
+        self._clusters: dict[MaskId, _Cluster] = {}
         self._outlines = _Outlines(outlines_in_memory)
 
     def feed(self, index: int, masks: MaskSet) -> list[SceneObject]:
-        """Take the masks of tile `index`; returns the objects that no later tile can change, in no stated order.
+        """Take the masks of a tile, and return the objects that no later tile can change, in no stated order.
 
         Raises:
-            ValueError: the tile has come before, or is none of the grid's.
+            ValueError: the tile was fed before, or is not in the grid.
         """
         if index in self._alive or index not in self._missing:
-            raise ValueError(f"tile {index} was fed twice or is none of the grid's {len(self._grid)}")
+            raise ValueError(
+                f"a tile cannot be stitched: number {index} was fed twice, or is none of {len(self._grid)} in the grid"
+            )
         grid = self._grid
         tile = TileMasks(index, grid.window(index), grid.core(index), grid.inner_edges(index), masks)
         self._admit(tile)
@@ -101,7 +108,7 @@ class Stitcher:
         neighbours = grid.neighbours(index)
         for other in neighbours:
             if other in self._alive:
-                self._note(compare(tile, self._alive[other], self._rule))
+                self._record(compare(tile, self._alive[other], self._rule))
             if other in self._missing:
                 self._missing[other] -= 1
         self._alive[index] = tile
@@ -112,7 +119,7 @@ class Stitcher:
         return finished
 
     def finish(self) -> None:
-        """Check that every tile has come, and so every object was released.
+        """Check that every tile was fed, so that every object is released, and close.
 
         Raises:
             RuntimeError: tiles are missing.
@@ -122,13 +129,14 @@ class Stitcher:
         self.close()
 
     def close(self) -> None:
-        """Give the temporary file back."""
+        """Delete the temporary file."""
         self._outlines.close()
 
     def _admit(self, tile: TileMasks) -> None:
+        """Begin a cluster for each mask of a tile."""
         scores, stabilities = tile.masks.predicted_iou, tile.masks.stability_score
-        probable = tile.masks.class_score
-        probabilities = np.full(len(scores), np.nan) if probable is None else probable
+        class_scores = tile.masks.class_score
+        probabilities = np.full(len(scores), np.nan) if class_scores is None else class_scores
         columns = (scores.tolist(), stabilities.tolist(), probabilities.tolist())
         for view, score, stability, probability in zip(tile.views, *columns, strict=True):
             self._clusters[view.name] = _Cluster([view.name])
@@ -136,37 +144,40 @@ class Stitcher:
                 view.name, view.whole, view.area, score, stability, view.class_id, probability
             )
 
-    def _note(self, findings: Findings) -> None:
-        for join in findings.joins:
+    def _record(self, relations: SeamRelations) -> None:
+        """Merge the clusters that relations link, and note what concerns single masks."""
+        for join in relations.joins:
             self._merge(*join).joins.append(join)
-        for pair in findings.duplicates:
+        for pair in relations.duplicates:
             self._merge(*pair).duplicates.append(pair)
-        for cover in findings.covers:
+        for cover in relations.covers:
             self._merge(cover.piece, cover.whole).covers.append(cover)
-        for name in findings.loose:
+        for name in relations.loose:
             self._members[name].loose = True
-        for name, pixels in findings.conflicts:
+        for name, pixels in relations.conflicts:
             self._members[name].conflict += pixels
-        for name, tile, form in findings.strays:
+        for name, tile, form in relations.strays:
             self._members[name].strays[tile] = form
 
-    def _merge(self, a: Name, b: Name) -> _Cluster:
-        keep, gone = self._clusters[a], self._clusters[b]
-        if keep is gone:
-            return keep
-        if len(keep.names) < len(gone.names):
-            keep, gone = gone, keep
-        keep.waiting += gone.waiting
-        keep.names += gone.names
-        keep.joins += gone.joins
-        keep.duplicates += gone.duplicates
-        keep.covers += gone.covers
-        for name in gone.names:
-            self._clusters[name] = keep
-        return keep
+    def _merge(self, a: MaskId, b: MaskId) -> _Cluster:
+        """Merge the clusters of two masks, and return the merged one."""
+        larger, smaller = self._clusters[a], self._clusters[b]
+        if larger is smaller:
+            return larger
+        # The smaller one moves, so that n masks cost n log n moves.
+        if len(larger.names) < len(smaller.names):
+            larger, smaller = smaller, larger
+        larger.waiting += smaller.waiting
+        larger.names += smaller.names
+        larger.joins += smaller.joins
+        larger.duplicates += smaller.duplicates
+        larger.covers += smaller.covers
+        for name in smaller.names:
+            self._clusters[name] = larger
+        return larger
 
     def _retire(self, tile: TileMasks) -> list[SceneObject]:
-        """Turn the tile's masks into outlines, drop its rasters, release what is complete."""
+        """Keep the outlines of the tile's masks, and return the objects of complete clusters."""
         finished = []
         for view in tile.views:
             outline = view.corners(tile.window if view.whole else tile.core)
@@ -178,25 +189,26 @@ class Stitcher:
         return finished
 
     def _resolve(self, cluster: _Cluster) -> list[SceneObject]:
+        """Make the objects of a complete cluster."""
         members = {}
         for name in sorted(cluster.names):
             del self._clusters[name]
             members[name] = self._members.pop(name)
         outlines = {name: self._outlines.release(member.outline) for name, member in members.items()}
+        # A whole view that lies mostly where better placed tiles see other objects is wrong.
         wholes = [m for m in members.values() if m.whole and 2 * m.conflict <= m.area]
         wholes = _without_duplicates(wholes, cluster.duplicates, outlines)
         kept = {member.name for member in wholes}
         covers = [cover for cover in cluster.covers if cover.whole in kept]
         groups = _groups([m for m in members.values() if not m.whole], cluster.joins)
-        found = [self._object([outlines[m.name]], [m], outlines) for m in wholes]
-        found += [self._assemble(g, outlines) for g in groups if not _is_fragment(g, covers, self._rule)]
-        return [item for item in found if item is not None]
+        objects = [self._object([outlines[m.name]], [m], outlines) for m in wholes]
+        objects += [self._assemble(g, outlines) for g in groups if not _is_fragment(g, covers, self._rule)]
+        return [item for item in objects if item is not None]
 
-    def _assemble(self, group: list[_Member], outlines: Mapping[Name, Corners]) -> SceneObject | None:
-        """One object from pieces: every pixel from the tile in whose core it lies.
+    def _assemble(self, group: list[_Member], outlines: Mapping[MaskId, Corners]) -> SceneObject | None:
+        """Assemble an object from pieces: each pixel comes from the tile in whose core it lies.
 
-        Where a core belongs to a tile without a piece of this object, a piece keeps its pixels only if that tile
-        saw nothing there.
+        In the core of a tile without a piece of the object, a piece keeps only pixels where that tile has no mask.
         """
         own: dict[int, list[Corners]] = defaultdict(list)
         stray: dict[int, list[Corners]] = defaultdict(list)
@@ -209,15 +221,16 @@ class Stitcher:
         return self._object(parts, group, outlines)
 
     def _object(
-        self, parts: list[Corners], members: list[_Member], outlines: Mapping[Name, Corners]
+        self, parts: list[Corners], members: list[_Member], outlines: Mapping[MaskId, Corners]
     ) -> SceneObject | None:
+        """Make an object from disjoint parts; None if most of a lone piece lies outside its core."""
         outline = corners.add(parts)
         alone = len(members) == 1 and not members[0].whole
         if not len(outline) or (alone and 2 * corners.area(outline) < members[0].area):
-            return None  # most of it lies where a better placed tile sees something else
+            return None  # a better placed tile sees something else there
         weights = [1] if len(members) == 1 else [corners.area(outlines[member.name]) for member in members]
         total = sum(weights)
-        if not total:  # nothing in any of their cores: all of it is stray
+        if not total:  # no member has pixels in its own core
             weights, total = [1] * len(members), len(members)
 
         def mean(values: Iterable[float]) -> float:
@@ -236,7 +249,7 @@ class Stitcher:
 
 
 class _Outlines:
-    """Keeps corners in memory up to a limit, then in a temporary file that vanishes with the process."""
+    """Outlines in memory up to a limit in bytes, then in a temporary file, which vanishes with the process."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -244,6 +257,7 @@ class _Outlines:
         self._file: IO[bytes] | None = None
 
     def keep(self, form: Corners) -> Corners | _Stored:
+        """Keep an outline; return the outline itself, or its place in the file."""
         if self._held + form.nbytes <= self._limit:
             self._held += form.nbytes
             return form
@@ -254,35 +268,39 @@ class _Outlines:
         return _Stored(offset, len(form))
 
     def release(self, kept: Corners | _Stored) -> Corners:
+        """Return an outline, and free its memory."""
         if isinstance(kept, _Stored):
             assert self._file is not None  # noqa: S101 - something was stored in it
             self._file.seek(kept.offset)
+            # Three columns of four bytes.
             return np.frombuffer(self._file.read(kept.rows * 12), np.int32).reshape(kept.rows, 3)
         self._held -= kept.nbytes
         return kept
 
     def close(self) -> None:
+        """Close the file, which deletes it."""
         if self._file is not None:
             self._file.close()
 
 
 def _without_duplicates(
-    wholes: list[_Member], duplicates: Iterable[tuple[Name, Name]], outlines: Mapping[Name, Corners]
+    wholes: list[_Member], duplicates: Iterable[tuple[MaskId, MaskId]], outlines: Mapping[MaskId, Corners]
 ) -> list[_Member]:
-    """Of several whole views of one object the best: highest score, then first pixel, then first tile."""
+    """Keep the best whole view of each object: the highest score, then the first pixel, then the first tile."""
     if len(wholes) < 2:
         return wholes
-    same: dict[Name, set[Name]] = defaultdict(set)
+    same: dict[MaskId, set[MaskId]] = defaultdict(set)
     for a, b in duplicates:
         same[a].add(b)
         same[b].add(a)
 
-    def rank(member: _Member) -> tuple[float, int, int, Name]:
+    # Never by arrival, so that the order of the tiles does not change the result.
+    def rank(member: _Member) -> tuple[float, int, int, MaskId]:
         x, y, _ = outlines[member.name][0].tolist()
         return -member.score, y, x, member.name
 
     kept: list[_Member] = []
-    names: set[Name] = set()
+    names: set[MaskId] = set()
     for member in sorted(wholes, key=rank):
         if not same[member.name] & names:
             kept.append(member)
@@ -290,26 +308,26 @@ def _without_duplicates(
     return kept
 
 
-def _groups(pieces: list[_Member], joins: Iterable[tuple[Name, Name]]) -> list[list[_Member]]:
-    """Pieces that are joined to each other, directly or through others; in order of their names."""
+def _groups(pieces: list[_Member], joins: Iterable[tuple[MaskId, MaskId]]) -> list[list[_Member]]:
+    """Group pieces that are joined directly or through other pieces; each group is sorted by name."""
     group_of = {member.name: [member] for member in pieces}
     for a, b in joins:
-        keep, gone = group_of[a], group_of[b]
-        if keep is gone:
+        larger, smaller = group_of[a], group_of[b]
+        if larger is smaller:
             continue
-        if len(keep) < len(gone):
-            keep, gone = gone, keep
-        keep += gone
-        for member in gone:
-            group_of[member.name] = keep
+        if len(larger) < len(smaller):
+            larger, smaller = smaller, larger
+        larger += smaller
+        for member in smaller:
+            group_of[member.name] = larger
     unique = {id(group): group for group in group_of.values()}
     return [sorted(group, key=lambda member: member.name) for group in unique.values()]
 
 
 def _is_fragment(group: list[_Member], covers: Iterable[Cover], rule: SeamRule) -> bool:
-    """Whether one whole view holds (almost) all pixels of the group."""
+    """Return True if one whole view covers the group by the rule."""
     names = {member.name for member in group}
-    shared: dict[Name, int] = defaultdict(int)
+    shared: dict[MaskId, int] = defaultdict(int)
     for cover in covers:
         if cover.piece in names:
             shared[cover.whole] += cover.shared_px

@@ -1,4 +1,8 @@
-"""Windows for prompts, and which prompts share one."""
+"""WindowRule: windows for prompts, and the prompts that share one.
+
+Windows lie on a lattice of quarter tiles, so that a prompt lies well inside its first window and neighbouring prompts
+share windows, and with them embeddings.
+"""
 
 from __future__ import annotations
 
@@ -15,40 +19,38 @@ if TYPE_CHECKING:
 
 #: Side of the square around the first window that an object may fill, scene pixels.
 GROWTH_LIMIT_PX = 16384
-
-
-#: Windows of the lattice from the middle of a view to the last that is worth looking at ahead; no memory holds more.
+#: Most windows of the lattice between the middle of a view and one that is prefetched; no memory holds more.
 _REACH = 48
 
 
 class _Place(NamedTuple):
-    """Where along an axis a window of the lattice begins."""
+    """Place of a window of the lattice along one axis."""
 
     start: int
     """First pixel."""
     steps: int
-    """How far from the middle of what is looked at, in quarters of a tile."""
+    """Distance from the middle of the view, in quarters of a tile."""
     sparse: bool
-    """Whether it is one of those that overlap by a quarter."""
+    """True for every third window: these overlap by a quarter and cover the view."""
     serves: bool
-    """Whether prompts are asked in it."""
+    """True if some prompt of the view has its first window here."""
 
 
 @dataclass(frozen=True)
 class WindowRule:
-    """How windows for prompts are laid out."""
+    """Layout of windows for prompts."""
 
     region: Window
-    """What may be looked at, scene pixels."""
+    """Part of the scene that is used, scene pixels."""
     tile_size: int = 1024
-    """Side of a window."""
+    """Side of a window in pixels."""
     overlap: int = 256
-    """What a window shares with the next one."""
+    """Pixels that a window shares with the next one."""
     limit_px: int = GROWTH_LIMIT_PX
-    """Growth stops when the object would reach beyond a square of this side around its first window."""
+    """Side in pixels of a square around the first window; growth stops at its border."""
 
     def first_window(self, bounds_xyxy: tuple[float, float, float, float]) -> Window:
-        """The window of the quarter-tile lattice that has the bounds of a prompt best in its middle."""
+        """Return the window of the lattice whose middle is nearest to the middle of the bounds (scene pixels)."""
         x0, y0, x1, y1 = bounds_xyxy
         col, width = self._start((x0 + x1) / 2, self.region.col_off, self.region.width)
         row, height = self._start((y0 + y1) / 2, self.region.row_off, self.region.height)
@@ -60,7 +62,7 @@ class WindowRule:
         return self._start_of(self._step(centre), begin, length), self.tile_size
 
     def _step(self, centre: float) -> int:
-        """Number of the window of the lattice, along an axis, that has a coordinate best in its middle."""
+        """Return the number of the window, along one axis, whose middle is nearest to a coordinate."""
         return round((centre - self.tile_size / 2) / self._quarter)
 
     def _start_of(self, step: int, begin: int, length: int) -> int:
@@ -71,20 +73,22 @@ class WindowRule:
         return self.tile_size // 4 or 1
 
     def follow(self, prompt: ScenePrompt) -> tuple[Window, list[ScenePrompt]]:
-        """The window of a prompt, and what had been given after each step since that window was chosen.
+        """Return the window of a prompt, and the states of the prompt since that window was chosen, one for each step.
 
-        The window of the first step serves for as long as it holds all that is given; then one is chosen anew, and
-        answers from the old one are of no use in it.
+        The first step chooses a window. The window stays while it holds the whole prompt; a step that reaches beyond it
+        chooses a new one.
         """
         first, *later = prompt.history()
-        window, steps = self.first_window(first.bounds_xyxy), [first]
-        for given in later:
-            again = window if self._holds(window, given.bounds_xyxy) else self.first_window(given.bounds_xyxy)
-            window, steps = again, [*(steps if again == window else ()), given]
-        return window, steps
+        window, states = self.first_window(first.bounds_xyxy), [first]
+        for state in later:
+            chosen = window if self._holds(window, state.bounds_xyxy) else self.first_window(state.bounds_xyxy)
+            # Logits of one window mean nothing in another: the history begins again with a new window.
+            window, states = chosen, [*(states if chosen == window else ()), state]
+        return window, states
 
     def _holds(self, window: Window, bounds_xyxy: tuple[float, float, float, float]) -> bool:
-        """Whether bounds lie in the window; its right and lower edges are the next one's, if there is a next one."""
+        """Return True if bounds lie in the window."""
+        # A point on the right or lower edge lies in the next window, except at the end of the region.
         x0, y0, x1, y1 = bounds_xyxy
         return (
             window.col_off <= x0
@@ -94,10 +98,10 @@ class WindowRule:
         )
 
     def around(self, bounds_xyxy: tuple[float, float, float, float]) -> list[Window]:
-        """The windows that prompts inside of bounds are asked in, in the order in which they are worth looking at.
+        """Return the first windows of all prompts inside bounds (scene pixels), the most useful first.
 
-        First come some that overlap by a quarter, from the middle outwards: soon there is one for every place that has
-        it well inside, though not in its middle. Then all others, likewise.
+        First come windows that overlap by a quarter, from the middle outwards: they soon give every place a window that
+        holds it well inside. Then come all others, from the middle outwards.
         """
         x0, y0, x1, y1 = bounds_xyxy
         cols = self._places(x0, x1, self.region.col_off, self.region.width)
@@ -112,11 +116,11 @@ class WindowRule:
         return list(dict.fromkeys(Window(col, row, width, height) for _, _, row, col in ranked))
 
     def _places(self, low: float, high: float, begin: int, length: int) -> list[_Place]:
-        """Where along an axis windows begin that serve prompts from `low` to `high`."""
+        """Return the places of windows, along one axis, for prompts from `low` to `high`."""
         if length <= self.tile_size:
             return [_Place(begin, 0, sparse=True, serves=True)]
         first, middle, last = (self._step(centre) for centre in (low, (low + high) / 2, high))
-        # One more at either end, so that the sparse ones reach over the ends.
+        # One more at either end, so that the sparse windows cover the ends.
         steps = range(max(first - 1, middle - _REACH), min(last + 1, middle + _REACH) + 1)
         starts = [(step, self._start_of(step, begin, length)) for step in steps]
         return [
@@ -125,11 +129,11 @@ class WindowRule:
         ]
 
     def grid(self, first: Window) -> TileGrid:
-        """The windows an object may grow through."""
+        """Return the grid of windows through which an object grows; `first` is one of them."""
         return TileGrid.anchored(self.region, first, max(1, self.tile_size - self.overlap))
 
     def allows(self, window: Window, first: Window) -> bool:
-        """Whether growth may reach `window`."""
+        """Return True if `window` lies within the growth limit around `first`."""
         margin_x, margin_y = (self.limit_px - first.width) // 2, (self.limit_px - first.height) // 2
         return (
             window.col_off >= first.col_off - margin_x
@@ -142,9 +146,9 @@ class WindowRule:
 def group_prompts(
     placed: Sequence[ScenePrompt], rule: WindowRule
 ) -> tuple[tuple[Window, tuple[ScenePrompt, ...]], ...]:
-    """Prompts by the window they are asked in, windows row by row."""
+    """Group prompts by their windows, row by row."""
     groups: dict[Window, list[ScenePrompt]] = defaultdict(list)
     for prompt in placed:
         groups[rule.follow(prompt)[0]].append(prompt)
     ordered = sorted(groups.items(), key=lambda item: (item[0].row_off, item[0].col_off))
-    return tuple((window, tuple(found)) for window, found in ordered)
+    return tuple((window, tuple(prompts)) for window, prompts in ordered)

@@ -192,7 +192,7 @@ class PromptJob:
         Returns:
             None where no pixel is valid.
         """
-        return self.memory.of(window, lambda: self.embedder.look(window))
+        return self.memory.get_or_make(window, lambda: self.embedder.embed(window))
 
     def prepare(self, task: int) -> None:
         """Read nothing, for the same reason."""

@@ -23,7 +23,7 @@ from geosam.evaluation.compare import evaluate
 from geosam.geometry.geobox import Window
 from geosam.geometry.polygons import place
 from geosam.geometry.tiles import MIN_OVERLAP, TileGrid
-from geosam.objects.growth import View, refine
+from geosam.objects.steps import WindowView, refine
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import Prompt, Steps
 from geosam.run.options import RunOptions
@@ -342,7 +342,7 @@ def _objects_by_window(picture: LabelledPicture) -> dict[Window, list[TargetObje
     return groups
 
 
-def _embedded(segmenter: Prompted, picture: LabelledPicture, window: Window) -> View:
+def _embedded(segmenter: Prompted, picture: LabelledPicture, window: Window) -> WindowView:
     """Embed a window of a picture, padded to the segmenter's input size."""
     rgb, valid = picture.rgb[:, *window.slices_rc], picture.valid[window.slices_rc]
     size = segmenter.spec.input_size
@@ -350,10 +350,10 @@ def _embedded(segmenter: Prompted, picture: LabelledPicture, window: Window) -> 
         room = ((0, size - window.height), (0, size - window.width))
         rgb, valid = np.pad(rgb, ((0, 0), *room)), np.pad(valid, room)
     (embedding,) = segmenter.embed(rgb[None], valid[None])
-    return View(segmenter, embedding, window)
+    return WindowView(segmenter, embedding, window)
 
 
-def _decoded(view: View, targets: Sequence[TargetObject], prompts: Sequence[ScenePrompt]) -> Floats:
+def _decoded(view: WindowView, targets: Sequence[TargetObject], prompts: Sequence[ScenePrompt]) -> Floats:
     """Compute the IoU (N,) of targets in a window and the answers to their prompts."""
     ious = np.zeros(len(targets))
     for i, (target, answer) in enumerate(zip(targets, refine(view, prompts, [None] * len(targets)), strict=True)):

@@ -295,7 +295,7 @@ def test_masks_of_the_grid_belong_to_no_prompt():
 
 @pytest.mark.parametrize("wrong", [{"spacing_px": 0}, {"crop_overlap": 1.0}, {"crop_downscale_points": 0}])
 def test_a_rule_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ValueError, match="expected, got"):
+    with pytest.raises(ValueError, match=r"found AutomaticRule.*expected `spacing_px`"):
         AutomaticRule(**wrong)
 
 

@@ -489,9 +489,9 @@ def test_prefetch_makes_every_click_of_the_view_known_and_begins_where_previews_
     assert all(made)
     assert len(made) == len(model.embedded) == len(session.memory)
     centre = session.rule.first_window((130, 105, 130, 105))
-    assert next(iter(session.memory)) == WindowKey(session._windows.origin, centre)
+    assert next(iter(session.memory)) == WindowKey(session._embeddings.origin, centre)
     for x, y in itertools.product(range(100, 160, 7), range(80, 130, 7)):
-        assert session.rule.first_window((x, y, x, y)) in session._windows.all_known()
+        assert session.rule.first_window((x, y, x, y)) in session._embeddings.windows()
         assert session.answer(clicks(large, (x, y)), "known").ready
     assert len(model.embedded) == len(made)
     assert not any(session.prefetch(bounds_of(large, view), large.geobox.crs))
@@ -547,7 +547,7 @@ def test_prefetch_stops_at_its_share_and_pushes_out_neither_itself_nor_what_was_
         assert len(made) <= 6
         assert session.memory.nbytes <= 60_000
         assert before != set(memory)
-        assert WindowKey(session._windows.origin, used) in set(memory)
+        assert WindowKey(session._embeddings.origin, used) in set(memory)
 
 
 @pytest.mark.parametrize(

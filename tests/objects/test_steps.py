@@ -22,7 +22,8 @@ from pyproj import CRS
 
 from geosam.geometry import corners
 from geosam.geometry.geobox import GeoBox, Window
-from geosam.objects.growth import View, refine, segment_prompted
+from geosam.objects.growth import segment_prompted
+from geosam.objects.steps import WindowView, refine
 from geosam.objects.windows import WindowRule
 from geosam.prompts.in_window import in_window
 from geosam.prompts.layer import read_prompts
@@ -152,7 +153,7 @@ def test_many_prompts_of_a_window_are_asked_in_batches_and_answered_alike():
 
 
 def test_a_session_that_goes_on_from_its_last_answer_shows_what_replay_gives():
-    view = View(RefiningSegmenter(), Pictured(RefiningSegmenter())(REGION), REGION)
+    view = WindowView(RefiningSegmenter(), Pictured(RefiningSegmenter())(REGION), REGION)
     whole = clicks(1, 4, 0, labels=[1, 1, 0], steps=([0, 1, 2],))
     answer, seen = None, []
     for given_so_far in whole.history():
@@ -164,7 +165,7 @@ def test_a_session_that_goes_on_from_its_last_answer_shows_what_replay_gives():
 
 
 def test_after_an_answer_of_nothing_a_prompt_is_asked_anew():
-    view = View(RefiningSegmenter(), Pictured(RefiningSegmenter())(REGION), REGION)
+    view = WindowView(RefiningSegmenter(), Pictured(RefiningSegmenter())(REGION), REGION)
     prompt = clicks(1, 1, 3, labels=[1, 0, 1], steps=([0, 1, 2],))
     answer, seen = None, []
     for given_so_far in prompt.history()[1:]:

@@ -198,7 +198,7 @@ def test_crop_layers_look_closer_and_only_networks_do(found, path, segmenter, tm
 
 def test_a_tile_larger_than_the_networks_input_is_refused(segmenter, tmp_path):
     path = write_scene(tmp_path / "wide.tif", np.ones((3, 8, 1100), np.uint8), photometric="rgb")
-    with pytest.raises(UsageError, match="--tile-size: tiles of 1100 x 8 px, the model takes at most 1024 x 1024"):
+    with pytest.raises(UsageError, match="`tile_size`: found 1100 x 8 px, expected at most 1024 x 1024"):
         segment(path, segmenter, tmp_path, tile_size=1100)
 
 
@@ -291,7 +291,7 @@ def test_a_point_on_the_command_line(command, path, checkpoint):
 
 #: Options -> (exit code, what is said).
 REFUSED = {
-    ("--tile-size", "2048"): (2, "--tile-size: tiles of 1100 x 8 px, the model takes at most 1024 x 1024"),
+    ("--tile-size", "2048"): (2, "--tile-size: found 1100 x 8 px, expected at most 1024 x 1024"),
     ("--model", "regions", "--crop-layers", "1"): (2, "--crop-layers: found 1, expected 0"),
     ("--model", "regions", "--precision", "bf16"): (2, "--precision: found 'bf16'"),
     ("--precision", "fp16"): (5, "--precision: found 'fp16'"),

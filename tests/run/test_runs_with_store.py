@@ -93,7 +93,7 @@ def test_batches_are_padded_to_the_model_s_input(bench):
 
 
 def test_a_tile_larger_than_the_model_s_input_is_refused(bench):
-    with pytest.raises(UsageError, match="64 x 64 px, the model takes at most 60 x 60"):
+    with pytest.raises(UsageError, match="`tile_size`: found 64 x 64 px, expected at most 60 x 60"):
         bench.segment(how={"input_size": 60})
 
 

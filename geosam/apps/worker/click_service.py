@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geosam.apps.worker.tasks import Task
     from geosam.geometry.geobox import Window
     from geosam.objects.observer import WindowState
-    from geosam.objects.session import Look
+    from geosam.objects.session import Scope
     from geosam.prompts.draft import Draft
     from geosam.segmenters.segmenter import Segmenter
 
@@ -99,7 +99,7 @@ class ClickService:
         scene: str,
         model: Mapping[str, Any],
         draft: Draft,
-        look: Look = "whole",
+        look: Scope = "whole",
         **shaping: float,
     ) -> Message:
         """Find the object that a draft describes."""

@@ -1,4 +1,4 @@
-"""Tiles of a scene become embeddings."""
+"""TileEmbedder: reads tiles of a scene and embeds them, or finds their embeddings in a store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from geosam.objects.embeddings.key import EmbeddingKey
 from geosam.packing import plain
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from geosam._arrays import BoolArray, Bytes
     from geosam.geometry.geobox import Window
     from geosam.objects.embeddings.store import EmbeddingStore
     from geosam.scene import Scene, Tile
@@ -23,27 +22,30 @@ if TYPE_CHECKING:
 
 
 class PreparedTile(NamedTuple):
-    """A tile that was read, and what a store knows about it."""
+    """Tile that was read, with its embedding if the store holds it."""
 
     tile: Tile
-    """The picture."""
+    """Picture and valid pixels."""
     key: str | None = None
-    """Under which its embedding is kept; None without a store, or where no pixel is valid."""
+    """Key of its embedding in the store; None without a store, or where no pixel is valid."""
     embedding: Embedding | None = None
-    """What the store had."""
+    """Embedding from the store; None if it holds none."""
 
 
 @dataclass(frozen=True, eq=False)
 class TileEmbedder:
-    """Tiles of a scene become embeddings: from the store where it has them, else from the segmenter."""
+    """Makes embeddings of tiles of a scene: from the store where it holds them, else from the segmenter."""
 
     scene: Scene
+    """Scene that is read."""
     segmenter: Segmenter
+    """Model that embeds."""
     store: EmbeddingStore | None = None
+    """Store that is searched and filled."""
 
     def prepare(self, window: Window) -> PreparedTile:
-        """Read a tile, and look it up. It is read in any case: the key wants to see the picture."""
-        tile = self.scene.read(window)
+        """Read a tile (scene pixels), and search its embedding in the store."""
+        tile = self.scene.read(window)  # in any case: the key contains a digest of the picture
         if self.store is None or not tile.valid.any():
             return PreparedTile(tile)
         spec = self.segmenter.spec
@@ -51,29 +53,27 @@ class TileEmbedder:
         return PreparedTile(tile, key, self.store.get(key))
 
     def finish(self, prepared: Sequence[PreparedTile]) -> list[Embedding | None]:
-        """The embedding of each tile, None where no pixel is valid; what the store lacks is made and kept."""
-        found = [item.embedding for item in prepared]
+        """Return the embeddings of tiles, None where no pixel is valid. The store gets those that it lacks."""
+        embeddings = [item.embedding for item in prepared]
         missing = [n for n, item in enumerate(prepared) if item.embedding is None and item.tile.valid.any()]
         for n, made in zip(missing, embed(self.segmenter, [prepared[n].tile for n in missing]), strict=True):
-            found[n] = made
+            embeddings[n] = made
             if self.store is not None and (key := prepared[n].key) is not None:
                 self.store.put(key, made)
-        return found
+        return embeddings
 
-    def look(self, window: Window) -> Embedding | None:
-        """The embedding of one window, from the store or made now; None where no pixel is valid."""
-        (found,) = self.finish([self.prepare(window)])
-        return found
+    def embed(self, window: Window) -> Embedding | None:
+        """Return the embedding of one window (scene pixels), None where no pixel is valid."""
+        (embedding,) = self.finish([self.prepare(window)])
+        return embedding
 
     def take_warnings(self) -> list[str]:
-        """What the store has to say since the last call."""
+        """Return the warnings of the store since the last call."""
         return [] if self.store is None else self.store.take_warnings()
 
 
 def embed(segmenter: Segmenter, tiles: Sequence[Tile]) -> list[Embedding]:
-    """Embeddings of tiles of one shape, padded to the model's input size if it has one.
-
-    As many tiles as the model likes are embedded in one call.
+    """Embed tiles of one shape, padded to the model's input size if it has one, in batches of the model's size.
 
     Raises:
         UsageError: a tile is larger than the model's input.
@@ -84,23 +84,30 @@ def embed(segmenter: Segmenter, tiles: Sequence[Tile]) -> list[Embedding]:
         pictures = [_padded(tile, spec.input_size) for tile in tiles[start : start + spec.batch_size]]
         rgb, valid = (np.stack(arrays) for arrays in zip(*pictures, strict=True))
         embeddings += segmenter.embed(rgb, valid)
+    # The layout of arrays from a store: a network may give other bits for another layout.
     return [replace(made, arrays={name: plain(array) for name, array in made.arrays.items()}) for made in embeddings]
 
 
-def _padded(tile: Tile, size: int | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Picture and valid mask of a tile, with invalid pixels below and to the right up to `size`."""
+def _padded(tile: Tile, size: int | None) -> tuple[Bytes, BoolArray]:
+    """Return the picture (3, H, W) and valid mask (H, W) of a tile, padded at the bottom and the right to `size`."""
     if size is None:
         return tile.rgb, tile.valid
     height, width = tile.valid.shape
     if max(height, width) > size:
         raise UsageError(
-            f"--tile-size: tiles of {width} x {height} px, the model takes at most {size} x {size}. "
-            f"Use --tile-size {size}."
+            f"a tile is larger than the input of the model: `tile_size`: found {width} x {height} px, expected at "
+            f"most {size} x {size}.",
+            remedy=f"Use `tile_size={size}`.",
+            code="tile-larger-than-input",
+            tile_width=width,
+            tile_height=height,
+            input_size=size,
         )
-    room = ((0, size - height), (0, size - width))
-    return np.pad(tile.rgb, ((0, 0), *room)), np.pad(tile.valid, room)
+    padding = ((0, size - height), (0, size - width))
+    return np.pad(tile.rgb, ((0, 0), *padding)), np.pad(tile.valid, padding)
 
 
 def within(masks: MaskSet, tile: Tile) -> MaskSet:
-    """Masks of a padded tile as masks of its window; they end at the valid pixels anyway."""
+    """Turn masks of a padded tile into masks of its window."""
+    # Boxes stay: masks end at the valid pixels, and the padding is at the right and the bottom.
     return replace(masks, shape_hw=tile.window.shape_hw)

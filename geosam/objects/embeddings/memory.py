@@ -1,4 +1,4 @@
-"""EmbeddingMemory: embeddings in memory, within a number of bytes, each made once however many ask for it at a time."""
+"""EmbeddingMemory: a cache of embeddings with a limit in bytes, in which threads make each embedding once."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ if TYPE_CHECKING:
 
     from geosam.segmenters.segmenter import Embedding
 
-#: What a memory holds that nobody gave a limit (bytes).
+#: Default limit (bytes).
 DEFAULT_MAX_BYTES = 512 * 2**20
-#: What an entry takes beside its arrays: a window without a valid pixel has none (bytes).
+#: Bytes of an entry beside its arrays, estimated; the entry of a window without valid pixels has no arrays.
 _ENTRY_BYTES = 1024
 
 
-class Known(NamedTuple):
-    """What a memory knows about a window."""
+class CachedEmbedding(NamedTuple):
+    """Embedding that a memory holds."""
 
     embedding: Embedding | None
-    """None where no pixel is valid."""
+    """The embedding; None for a window without valid pixels."""
 
 
 class _Entry(NamedTuple):
     embedding: Embedding | None
     size: int
+    """Bytes."""
     ahead: bool
+    """True if it was prefetched and not used since."""
 
 
 class EmbeddingMemory:
-    """Embeddings by any key, for any number of threads. Those not used for the longest time are given up first.
+    """Cache of embeddings by any key, safe for threads. The embeddings not used for the longest time go first.
 
-    What is made ahead of need may take half of the room. So however much that is, the half used last stays.
+    Prefetched embeddings take at most half of the limit, so that they never push out all that was used.
 
     Args:
-        max_bytes: what the embeddings may take. The one that was used last stays even if it alone takes more.
+        max_bytes: limit of all embeddings. The one used last stays even if it is larger.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -50,6 +52,9 @@ class EmbeddingMemory:
     def __reduce__(self) -> tuple[type[EmbeddingMemory], tuple[int]]:
         return EmbeddingMemory, (self.max_bytes,)  # a copy in another process begins empty
 
+    def __repr__(self) -> str:
+        return f"EmbeddingMemory({len(self)} embeddings, {self.nbytes / 2**20:.3g} of {self.max_bytes / 2**20:.3g} MiB)"
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -59,40 +64,53 @@ class EmbeddingMemory:
 
     @property
     def nbytes(self) -> int:
-        """What the embeddings take."""
+        """Bytes of all embeddings."""
         return self._bytes
 
     @property
     def bytes_ahead(self) -> int:
-        """What embeddings that were made ahead of need may take."""
+        """Limit of prefetched embeddings in bytes."""
         return self.max_bytes // 2
 
-    def get(self, key: Hashable, *, ahead: bool = False) -> Known | None:
-        """What is known under a key, None if nothing is; it counts as used, `ahead` of need or because of it."""
+    def get(self, key: Hashable, *, ahead: bool = False) -> CachedEmbedding | None:
+        """Return the embedding under a key and mark it as used last; None if the memory does not hold it.
+
+        Args:
+            key: key of the embedding.
+            ahead: the caller prefetches, so a prefetched embedding stays one.
+        """
         with self._lock:
             return self._used(key, ahead=ahead)
 
-    def of(self, key: Hashable, make: Callable[[], Embedding | None], *, ahead: bool = False) -> Embedding | None:
-        """The embedding under a key, as `make` gives it if it is not known; `ahead` of need or because it is needed.
+    def get_or_make(
+        self, key: Hashable, make: Callable[[], Embedding | None], *, ahead: bool = False
+    ) -> Embedding | None:
+        """Return the embedding under a key; make and keep it if the memory does not hold it.
 
-        While one thread makes it, others that want it wait. If it fails, its error is its own: the next of them tries.
+        While one thread makes it, other threads with this key wait. If that fails, the thread gets the error of `make`,
+        and one of the others tries again.
+
+        Args:
+            key: key of the embedding.
+            make: makes the embedding; returns None for a window without valid pixels.
+            ahead: the embedding is prefetched.
         """
         while True:
             with self._lock:
-                known = self._used(key, ahead=ahead)
-                if known is not None:
-                    return known.embedding
+                cached = self._used(key, ahead=ahead)
+                if cached is not None:
+                    return cached.embedding
                 flight = self._flights.get(key)
                 if flight is None:
                     own = self._flights[key] = Future()
                     break
-            if flight.exception() is None:
+            if flight.exception() is None:  # waits for the other thread
                 with self._lock:
                     self._used(key, ahead=ahead)
-                return flight.result()
+                return flight.result()  # not from the memory: it may have dropped the embedding already
         try:
             made = make()
-        except BaseException as error:
+        except BaseException as error:  # a KeyboardInterrupt too: threads that wait must wake up
             with self._lock:
                 del self._flights[key]
             own.set_exception(error)
@@ -104,12 +122,13 @@ class EmbeddingMemory:
         return made
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Drop all embeddings."""
         with self._lock:
             self._entries.clear()
             self._bytes = self._bytes_ahead = 0
 
-    def _used(self, key: Hashable, *, ahead: bool) -> Known | None:
+    def _used(self, key: Hashable, *, ahead: bool) -> CachedEmbedding | None:
+        """Return an entry and mark it as used last; the caller holds the lock."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -117,13 +136,14 @@ class EmbeddingMemory:
             self._bytes_ahead -= entry.size
             self._entries[key] = entry._replace(ahead=False)
         self._entries.move_to_end(key)
-        return Known(entry.embedding)
+        return CachedEmbedding(entry.embedding)
 
     def _keep(self, key: Hashable, entry: _Entry) -> None:
+        """Add an entry, and drop others beyond the limits; the caller holds the lock."""
         self._entries[key] = entry
         self._bytes += entry.size
         self._bytes_ahead += entry.size * entry.ahead
-        older = list(self._entries.items())[:-1]
+        older = list(self._entries.items())[:-1]  # the new entry stays
         for old, other in older:
             if other.ahead and self._bytes_ahead > self.bytes_ahead:
                 self._drop(old)
@@ -138,6 +158,6 @@ class EmbeddingMemory:
 
 
 def size_of(embedding: Embedding | None) -> int:
-    """Bytes that an embedding takes in memory."""
+    """Return the bytes of an embedding in memory."""
     arrays = () if embedding is None else embedding.arrays.values()
     return _ENTRY_BYTES + sum(array.nbytes for array in arrays)

@@ -55,7 +55,7 @@ class _PromptedObject:
 
     @property
     def is_ambiguous(self) -> bool:
-        """True if several masks are sensible answers, by the rule of :func:`geosam.objects.growth.refine`."""
+        """True if several masks are sensible answers, by the rule of :func:`geosam.objects.steps.refine`."""
         return self.logits is None and bool(np.isnan(self.box).any()) and len(self.points) == 1
 
 

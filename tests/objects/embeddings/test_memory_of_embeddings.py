@@ -22,13 +22,13 @@ def embedding(kib):
 
 def filled(memory, *keys, kib=10, **options):
     for key in keys:
-        memory.of(key, lambda: embedding(kib), **options)
+        memory.get_or_make(key, lambda: embedding(kib), **options)
     return memory
 
 
 def test_what_was_made_is_known_and_what_was_not_used_for_the_longest_time_is_given_up():
     memory = filled(EmbeddingMemory(30 * KIB), "a", "b", "c")
-    assert memory.get("a").embedding is memory.of("a", pytest.fail)
+    assert memory.get("a").embedding is memory.get_or_make("a", pytest.fail)
     filled(memory, "d")
     assert list(memory) == ["c", "a", "d"]
     assert (len(memory), memory.nbytes) == (3, 30 * KIB)
@@ -37,8 +37,8 @@ def test_what_was_made_is_known_and_what_was_not_used_for_the_longest_time_is_gi
 
 def test_a_window_without_valid_pixels_is_known_too():
     memory = EmbeddingMemory()
-    assert memory.of("empty", lambda: None) is None
-    assert memory.of("empty", pytest.fail) is None
+    assert memory.get_or_make("empty", lambda: None) is None
+    assert memory.get_or_make("empty", pytest.fail) is None
     assert memory.get("empty").embedding is None
     assert size_of(None) > 0
 
@@ -71,7 +71,7 @@ def test_asking_ahead_again_does_not_make_it_used():
 def test_the_bytes_are_bounded_whatever_is_asked(asked):
     memory = EmbeddingMemory(64 * KIB)
     for key, kib, ahead in asked:
-        found = memory.of(key, lambda kib=kib: embedding(kib), ahead=ahead)
+        found = memory.get_or_make(key, lambda kib=kib: embedding(kib), ahead=ahead)
         held = [memory._entries[other] for other in memory]
         assert list(memory)[-1] == key
         assert memory.nbytes == sum(size_of(entry.embedding) for entry in held) <= 64 * KIB
@@ -97,7 +97,7 @@ def test_sixteen_threads_that_ask_for_one_window_make_it_once():
 
     def ask(_):
         all_here.wait(60)
-        return memory.of("w", make)
+        return memory.get_or_make("w", make)
 
     with ThreadPoolExecutor(16) as pool:
         found = set(map(id, pool.map(ask, range(16))))
@@ -112,7 +112,7 @@ def test_different_windows_are_made_side_by_side():
         return embedding(1)
 
     with ThreadPoolExecutor(2) as pool:
-        assert all(pool.map(lambda key: memory.of(key, make), "ab"))
+        assert all(pool.map(lambda key: memory.get_or_make(key, make), "ab"))
 
 
 def test_one_that_fails_tells_its_own_caller_and_the_next_one_tries():
@@ -128,7 +128,7 @@ def test_one_that_fails_tells_its_own_caller_and_the_next_one_tries():
     def ask(_):
         all_here.wait(60)
         try:
-            return memory.of("w", make)
+            return memory.get_or_make("w", make)
         except MemoryError as error:
             return str(error)
 

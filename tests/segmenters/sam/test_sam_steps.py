@@ -8,7 +8,8 @@ from segment_anything import SamPredictor
 
 from geosam.geometry import corners
 from geosam.geometry.geobox import Window
-from geosam.objects.growth import View, refine, segment_prompted
+from geosam.objects.growth import segment_prompted
+from geosam.objects.steps import WindowView, refine
 from geosam.objects.windows import WindowRule
 from geosam.prompts.prompt import ScenePrompt, Steps
 from geosam.segmenters.registry import load_segmenter
@@ -34,7 +35,7 @@ def pair(tmp_path_factory):
     path = references.save(model, tmp_path_factory.mktemp("weights") / "random.pth", None)
     segmenter = load_segmenter(str(path), "cpu", "fp32", "torch")
     (embedding,) = segmenter.embed(picture[None], np.ones((1, *WINDOW.shape_hw), bool))
-    return official, View(segmenter, embedding, WINDOW)
+    return official, WindowView(segmenter, embedding, WINDOW)
 
 
 def conversation(official, box_step):
