@@ -23,7 +23,7 @@ MAX_FUNCTION_LINES = 40
 #: The rooms, from the ground up. Imports go to lower layers only; within a layer no room imports another. Below them
 #: are the modules with an underscore, which import nothing of geosam.
 LAYERS = (
-    {"errors", "options", "packing"},
+    {"errors", "options", "packing", "whole_file"},
     {"geometry"},
     {"scene", "vector"},
     {"segmenters"},

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from geosam.packing import whole_file
+from geosam.whole_file import whole_file
 
 
 @pytest.mark.parametrize("synced", [False, True])

@@ -39,7 +39,7 @@ class Staging:
     """Hidden folder beside an output, locked while it is used and removed afterwards in every case.
 
     On entry, folders that killed runs left behind for the same output are removed. (For one file of geosam's own, which
-    needs neither a lock nor companions, :func:`geosam.packing.whole_file` is enough.)
+    needs neither a lock nor companions, :func:`geosam.whole_file.whole_file` is enough.)
     """
 
     def __init__(self, path: Path) -> None:

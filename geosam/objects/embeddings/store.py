@@ -26,8 +26,9 @@ from safetensors.numpy import load, save
 
 from geosam.errors import UsageError
 from geosam.objects.embeddings.key import FORMAT
-from geosam.packing import plain, whole_file
+from geosam.packing import plain
 from geosam.segmenters.segmenter import Embedding
+from geosam.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

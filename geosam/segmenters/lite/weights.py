@@ -19,7 +19,6 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from geosam.errors import CheckpointMismatch, CheckpointNotFound
-from geosam.packing import whole_file
 from geosam.segmenters.lite.encoder import EncoderShape
 from geosam.segmenters.lite.model import LiteModel
 from geosam.segmenters.weights.containers import AGAIN, refusal, safetensors_metadata
@@ -27,6 +26,7 @@ from geosam.segmenters.weights.file_kind import Kind, kind_of
 from geosam.segmenters.weights.folder import check_file, is_there
 from geosam.segmenters.weights.manifest import manifest_path
 from geosam.segmenters.weights.reading import read_state_dict
+from geosam.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

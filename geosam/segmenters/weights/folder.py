@@ -12,10 +12,10 @@ from typing import Any, Final
 import platformdirs
 
 from geosam.errors import CheckpointNotFound, UnreadableCheckpoint
-from geosam.packing import whole_file
 from geosam.segmenters.weights.containers import incomplete
 from geosam.segmenters.weights.file_kind import Kind, kind_of
 from geosam.segmenters.weights.manifest import Checkpoint, manifest, official
+from geosam.whole_file import whole_file
 
 #: Environment variable that names another folder.
 FOLDER_VARIABLE: Final = "GEOSAM_CHECKPOINTS"

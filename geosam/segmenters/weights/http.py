@@ -16,7 +16,7 @@ import requests
 
 from geosam._version import __version__
 from geosam.errors import DiskFull
-from geosam.packing import whole_file
+from geosam.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geosam.packing import whole_file
 from geosam.training.samples import LabelledPicture
+from geosam.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
