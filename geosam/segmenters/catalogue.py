@@ -63,7 +63,7 @@ class Models(Mapping[str, Model]):
 
     @cached_property
     def _models(self) -> dict[str, Model]:
-        known = {
+        runnable = {
             name: Model(name, info.description, info.devices, info.licence, _checkpoint(manifest.get(name)))
             for name, info in registry.items()
         }
@@ -72,9 +72,9 @@ class Models(Mapping[str, Model]):
                 name, "checkpoint only, no model of this version runs it", (), entry.licence, _checkpoint(entry)
             )
             for name, entry in manifest.items()
-            if name not in known
+            if name not in runnable
         }
-        return known | unused
+        return runnable | unused
 
     def __getitem__(self, name: str) -> Model:
         return self._models[name]
@@ -103,6 +103,7 @@ class Models(Mapping[str, Model]):
 
 
 def _checkpoint(entry: Checkpoint | None) -> dict[str, Any] | None:
+    """Return the facts about an official checkpoint, see :attr:`Model.checkpoint`."""
     if entry is None:
         return None
     path = checkpoint_folder() / entry.file

@@ -140,15 +140,15 @@ def _unavailable(
 def _has_native_bf16(device: Device) -> bool:
     """Return True if the device multiplies bf16 numbers natively."""
     if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+        return torch.cuda.get_device_capability() >= (8, 0)  # Ampere, the first generation that has it
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def arithmetic(compute: Compute) -> str:
-    """Name everything else that can change the last digits of a result.
+    """Return a text of the facts, beside the options, that can change the last digits of a result.
 
-    These are the versions of the libraries, and the GPU or the instructions of the processor.
+    These are the versions of the libraries, and the GPU or the instruction set of the processor.
     """
     parts = [f"torch{torch.__version__.partition('+')[0]}"]
     if compute.backend == "openvino":
@@ -172,14 +172,14 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, _LARGE),  # the end of the heap is not returned
         (_M_ARENA_MAX, 1),  # other arenas take blocks of more than 64 MB from the system again
     )
-    taken = [libc.mallopt(name, value) == 1 for name, value in settings]
-    if not all(taken):
-        logger.info("the allocator keeps its settings, and networks run slower: mallopt took %s", taken)
-    return all(taken)
+    accepted = [libc.mallopt(name, value) == 1 for name, value in settings]
+    if not all(accepted):
+        logger.info("the allocator keeps its settings, and networks run slower: mallopt accepted %s", accepted)
+    return all(accepted)
 
 
 class _ExactCudnn:
-    """Switches TF32 in cuDNN off as long as any thread computes.
+    """Switch TF32 in cuDNN off while at least one thread computes.
 
     PyTorch has this flag once for the whole process. If each thread saved and restored it, the first one to finish
     would switch TF32 on again for the others.
@@ -208,14 +208,14 @@ _exact_cudnn = _ExactCudnn()
 
 @contextmanager
 def computing(name: str, device: str) -> Iterator[None]:
-    """Compute in the chosen precision, independent of what the caller has switched on.
+    """Compute in the chosen precision, without gradients, whatever modes of PyTorch the caller has switched on.
 
     Args:
         name: name of the model, for the message.
         device: `cpu` or `cuda`.
 
     Raises:
-        OutOfMemory: PyTorch reported in one of its ways that memory is exhausted.
+        OutOfMemory: memory is exhausted; PyTorch reports this by several classes and texts.
     """
     try:
         with torch.inference_mode(), torch.autocast(device, enabled=False), _exact_cudnn:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ComputeRequest(NamedTuple):
-    """Device, precision and backend that a user asks for. `auto` leaves the choice to the machine."""
+    """Requested device, precision and backend. `auto` leaves the choice to geosam, which checks the machine."""
 
     device: Device = "auto"
     precision: Precision = "auto"
@@ -58,7 +58,7 @@ class Family:
     """Models that one folder implements."""
 
     name: str
-    """Name of the family. Names of its models begin with it where they can."""
+    """Name of the family. The names of its models should begin with it."""
     models: Mapping[str, ModelInfo]
     """The models by name, in the order of the list."""
     load: Callable[[str, ComputeRequest], Segmenter]
@@ -66,9 +66,9 @@ class Family:
     recognise: Callable[[TensorFile], str | None] = _recognise_nothing
     """Returns the name of the model to which a file of weights belongs, None for files of other families.
 
-    It looks at metadata, names and shapes only, and raises nothing about files of others.
+    It reads metadata, names and shapes only, never values. It raises no error about a file of another family.
     """
     load_file: Callable[[TensorFile, ComputeRequest], Segmenter] | None = None
     """Loads the model of a file that `recognise` has recognised."""
     rank: int = 10
-    """Place in the list of models: families with lower ranks come first, and look at a file of weights first."""
+    """Place in the list of models. Families of lower rank come first; so their `recognise` is also called first."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Granularity(IntEnum):
-    """Rank of a mask among the up to three masks of an ambiguous prompt."""
+    """Size class of a mask. An ambiguous prompt gives up to three masks, one of each class."""
 
     PART = 0
     WHOLE = 1
@@ -42,9 +42,9 @@ class MaskSet:
     masks: tuple[BoolArray, ...]
     """N masks (box height, box width)."""
     predicted_iou: NDArray[np.float32]
-    """(N,) IoU with the object that the model expects of the mask."""
+    """(N,) IoU with the true object, as the model predicts it."""
     stability_score: NDArray[np.float32]
-    """(N,) IoU of the masks at a higher and at a lower threshold."""
+    """(N,) IoU of two masks from the same logits, one at a higher and one at a lower threshold."""
     prompt_index: NDArray[np.int32]
     """(N,) row of the prompt of the mask; -1 for proposals."""
     granularity: NDArray[np.int8]
@@ -63,7 +63,7 @@ class MaskSet:
         for name in (*_COLUMNS, *_OPTIONAL):
             column = getattr(self, name)
             if column is not None and len(column) != count:
-                raise ValueError(f"{count} rows for {count} masks expected, got {len(column)} in MaskSet.{name}")
+                raise ValueError(f"MaskSet.{name} has the wrong length: found {len(column)} rows, expected {count}")
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -106,6 +106,11 @@ class MaskSet:
     def from_full(cls, masks: Iterable[BoolArray], shape_hw: tuple[int, int], **columns: Any) -> MaskSet:
         """Build a set from masks of the whole window (H, W).
 
+        Args:
+            masks: N masks (H, W), none of them empty.
+            shape_hw: (height, width) of the window in pixels.
+            **columns: columns for :meth:`of`.
+
         Raises:
             ValueError: a mask has no pixel.
         """
@@ -113,7 +118,7 @@ class MaskSet:
         for mask in masks:
             box = box_around(mask)
             if box is None:
-                raise ValueError("masks with at least one pixel expected, got an empty one: leave its row out")
+                raise ValueError("a mask is empty: found 0 pixels, expected at least one. Leave its row out")
             boxes.append(box.bounds_xyxy)
             crops.append(np.ascontiguousarray(mask[box.slices_rc]))
         return cls.of(shape_hw, crops, np.array(boxes, np.int32).reshape(-1, 4), **columns)
@@ -164,7 +169,7 @@ class MaskSet:
         return mask
 
     def select(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int]) -> MaskSet:
-        """Return rows by index in the given order, or by a boolean column."""
+        """Return the set of some rows: indices (K,), whose order is kept, or a boolean column (N,)."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
         columns: dict[str, Any] = {name: getattr(self, name)[index] for name in _COLUMNS}
@@ -178,7 +183,7 @@ class MaskSet:
         arrays: dict[str, NDArray[Any]] = {"shape_hw": np.array(self.shape_hw)}
         arrays |= {name: getattr(self, name) for name in _COLUMNS}
         arrays |= {name: getattr(self, name) for name in _STORED if getattr(self, name) is not None}
-        # one row of bits for all masks: a byte would be lost at the end of each otherwise
+        # all masks share one row of bits: packed one by one, each of them would be padded to a whole byte
         bits = np.concatenate([mask.ravel() for mask in self.masks]) if self.masks else np.zeros(0, bool)
         return pack(arrays | {"bits": np.packbits(bits)})
 
@@ -196,7 +201,7 @@ class MaskSet:
         return cls((height, width), masks=masks, **columns)
 
 
-#: Columns that every set has, columns that a set may have, and those of them that are stored.
+#: Columns that every set has, optional columns, and the optional columns that :meth:`MaskSet.to_bytes` stores.
 _COLUMNS = ("boxes_xyxy", "predicted_iou", "stability_score", "prompt_index", "granularity")
 _OPTIONAL = ("class_id", "class_score", "object_score", "logits")
 _STORED = ("class_id", "class_score", "object_score")

@@ -51,7 +51,7 @@ class NetworkLoader(ABC, Generic[S]):
             CheckpointError: the file is damaged, or of another network.
             DeviceUnavailable: the machine cannot compute that way.
         """
-        # an official file was compared with the manifest a moment ago, so it is not hashed again
+        # `_official_path` has just compared an official file with the manifest, so it is not hashed again
         attested = manifest[str(self.model)].sha256 if self.path is None and self.model in manifest else None
         sha256 = attested or file.sha256
         if self.sha256 not in (None, sha256):
@@ -73,7 +73,7 @@ class NetworkLoader(ABC, Generic[S]):
 
     @abstractmethod
     def _build(self, file: TensorFile, again: Self) -> S:
-        """Build the segmenter; `again` loads it in other processes."""
+        """Build the segmenter. `again` is the recipe that loads the same bytes in other processes."""
 
     def _spec(self, model: str, file: TensorFile, sha256: str | None) -> ModelSpec:
         """Return name and fingerprint of a network."""

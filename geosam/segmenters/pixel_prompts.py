@@ -29,19 +29,19 @@ class PixelPrompts:
     logits: tuple[Logits | None, ...] = ()
     """N low-resolution logits (h, w) of an earlier answer, as in :attr:`MaskSet.logits`, that the prompt refines.
 
-    None for prompts without an earlier answer and for prompts with a mask. The tuple is empty if no prompt has any.
-    Logits are a prompt by themselves, as masks are, even if all points exclude.
+    None for prompts without an earlier answer and for prompts with a mask. The tuple is empty if no prompt has logits.
+    Logits alone are a prompt, as a mask alone is: the points may all lie outside the object.
     """
 
     def __post_init__(self) -> None:
         lengths = (len(self.points), len(self.labels), len(self.boxes_xyxy), len(self.masks))
         if len({*lengths, len(self.logits) or lengths[0]}) != 1:
             raise ValueError(
-                f"points, labels, boxes and masks of the same number of prompts expected, got {lengths}, "
-                f"and as many logits or none, got {len(self.logits)}"
+                f"the columns of PixelPrompts differ in length: found {lengths} points, labels, boxes and masks and "
+                f"{len(self.logits)} logits, expected one number for all; logits may be empty"
             )
         if any(mask is not None and former is not None for mask, former in zip(self.masks, self.logits, strict=False)):
-            raise ValueError("a mask or logits for each prompt expected, got both")
+            raise ValueError("a prompt has a mask and logits: found both, expected at most one of them")
 
     def __len__(self) -> int:
         return len(self.points)

@@ -114,16 +114,16 @@ def load_segmenter(
 
 
 def _check_request(name: str, info: ModelInfo, request: ComputeRequest) -> None:
-    """Refuse a device that the model cannot use, and what only networks have.
+    """Refuse a device that the model cannot use, and a precision or backend for a model that is no network.
 
     Raises:
         DeviceUnavailable: the model cannot use the device.
         UsageError: the model is no network, and `precision` or `backend` is set.
     """
     if request.device not in ("auto", *info.devices):
-        able = " or ".join(info.devices)
         raise DeviceUnavailable(
-            f"the model {name} cannot use the device: `device`: found {request.device!r}, expected {able}.",
+            f"the model {name} cannot use the device: `device`: found {request.device!r}, expected "
+            f"{' or '.join(info.devices)}.",
             remedy=f"Leave `device` out, or set it to {info.devices[0]}.",
             code="device-not-supported",
             model=name,
@@ -143,18 +143,18 @@ def _check_request(name: str, info: ModelInfo, request: ComputeRequest) -> None:
 
 
 def _loaded(family: Family, name: str, request: ComputeRequest) -> Segmenter:
-    """Load a model, and turn what the code of another package may raise into a sentence.
+    """Load a model. Turn errors of another package's code into a ModelError.
 
     Raises:
         ModelError: the family of another package fails, or returns no segmenter.
     """
     try:
         segmenter = family.load(name, request)
-    except GeosamError:
+    except GeosamError:  # already a message for users
         raise
     except Exception as error:
         if family not in third_party().families.values():
-            raise  # an error of our own must show its traceback
+            raise  # a bug of geosam: the traceback is needed
         raise _failure(name, f"{type(error).__name__}: {error}") from error
     if not isinstance(segmenter, Embeds):
         raise _failure(name, f"found {type(segmenter).__name__}, expected a segmenter")
@@ -196,7 +196,7 @@ def _from_file(path: Path, request: ComputeRequest) -> Segmenter:
 
 
 def _unknown(name: str) -> GeosamError:
-    """Return the error for a name that no model has: the package that should offer it may be broken."""
+    """Return the error for a name that no model has. The package of such a model may be installed but broken."""
     for family, sentence in third_party().broken.items():
         if name.startswith(family):
             return ModelError(
@@ -204,6 +204,7 @@ def _unknown(name: str) -> GeosamError:
                 remedy="Reinstall or update the package, or choose another `model`.",
                 code="model-package-broken",
                 model=name,
+                reason=sentence,
             )
     return UnknownModel(
         f"unknown model: found {name!r}, expected one of {', '.join(registry)} or a file ({', '.join(WEIGHTS)}).",

@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeepRule:
-    """Thresholds for the masks that are kept. The decoder receives them, so that it upsamples no other mask."""
+    """Thresholds that a mask must reach. The decoder applies them too, and does not upsample masks below them.
+
+    The defaults are those of the automatic mask generator of Segment Anything (Kirillov et al., 2023).
+    """
 
     min_predicted_iou: float = 0.88
-    """Least predicted IoU."""
+    """Least :attr:`MaskSet.predicted_iou`, 0 .. 1."""
     min_stability: float = 0.95
-    """Least stability score."""
+    """Least :attr:`MaskSet.stability_score`, 0 .. 1."""
     max_duplicate_iou: float = 0.7
     """Largest IoU between the boxes of two masks of one tile. Above it, only the better mask is kept."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Facts about a segmenter that the rest of geosam may use."""
+    """Facts about a segmenter that geosam needs to run it and to record its results."""
 
     name: str
     """Name of the model in the registry. It is written into every result."""
@@ -89,8 +92,13 @@ class Prompted(Embeds, Protocol):
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         """Return masks for prompts in corner-based pixels of the tile.
 
-        With `multimask` a prompt gives up to three masks (part, whole, group), otherwise at most one. A prompt on no
-        object gives no row. Rows are in the order of the prompts. Masks contain valid pixels only.
+        Rows are in the order of the prompts. A prompt on no object gives no row. Masks contain valid pixels only.
+
+        Args:
+            embedding: embedding of the tile.
+            prompts: N prompts.
+            multimask: give up to three masks for each prompt (part, whole, group) instead of one.
+            keep: leave out masks below these thresholds; None keeps all.
         """
 
 
@@ -102,7 +110,7 @@ class Proposes(Embeds, Protocol):
     """
 
     def propose(self, embedding: Embedding, keep: KeepRule) -> MaskSet:
-        """Return all objects of the tile."""
+        """Return all objects of the tile whose masks reach the thresholds of `keep`."""
 
 
 @runtime_checkable
@@ -126,7 +134,7 @@ class Enlarger(Embeds, Protocol):
         """Encode one picture (3, h, w) with valid pixels (h, w). Its masks are in pixels of that picture."""
 
 
-#: Any model. Every segmenter embeds; what else it can do, its capabilities declare.
+#: Any model. Every segmenter embeds; its capabilities declare what else it can do.
 Segmenter: TypeAlias = Embeds
 
 

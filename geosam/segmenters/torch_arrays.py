@@ -27,7 +27,7 @@ _KEPT = 2
 
 
 class TileBatches:
-    """Sends tiles through an encoder in batches. The batches get smaller for good when memory does not suffice.
+    """Encoder calls for batches of tiles. When memory does not suffice, all later batches are smaller, too.
 
     Args:
         size: number of tiles in a batch.
@@ -45,9 +45,10 @@ class TileBatches:
         """Embed (B, 3, H, W) pictures.
 
         Args:
-            encode: embeds the pictures of a batch. It receives the size to which it fills the batch up.
-            rgb: (B, 3, H, W).
-            valid: (B, H, W).
+            encode: embeds pictures (b, 3, H, W) with valid pixels (b, H, W). Its third argument is the size of a full
+                batch, for encoders that are compiled for one size and pad the last batch.
+            rgb: (B, 3, H, W) colours.
+            valid: (B, H, W) valid pixels.
 
         Raises:
             OutOfMemory: there is not enough memory for one picture.
@@ -68,8 +69,13 @@ class TileBatches:
 def check_finite(maps: Iterable[Tensor], name: str, precision: str) -> None:
     """Refuse features with values that are not finite.
 
+    Args:
+        maps: features of any shape.
+        name: name of the model, for the message.
+        precision: precision of the model, for the message.
+
     Raises:
-        ModelError: some are not finite.
+        ModelError: a value is not finite.
     """
     if not all(torch.isfinite(features).all() for features in maps):
         raise ModelError(
@@ -96,8 +102,8 @@ def valid_pixels(embedding: Embedding) -> BoolArray:
 
 def to_array(maps: Tensor) -> NDArray[Any]:
     """Convert maps to an array. NumPy lacks bfloat16, so such maps become the bits of unsigned integers."""
-    here = maps.cpu().contiguous()
-    array: NDArray[Any] = (here.view(torch.uint16) if here.dtype == torch.bfloat16 else here).numpy()
+    dense = maps.cpu().contiguous()
+    array: NDArray[Any] = (dense.view(torch.uint16) if dense.dtype == torch.bfloat16 else dense).numpy()
     return array
 
 
@@ -119,7 +125,7 @@ class DecoderCache(Generic[T]):
     need the same state at the same time both compute it.
 
     Args:
-        fingerprint: of the network whose embeddings are accepted.
+        fingerprint: fingerprint of the network; embeddings of other networks are refused.
     """
 
     def __init__(self, fingerprint: str) -> None:
@@ -132,7 +138,7 @@ class DecoderCache(Generic[T]):
         Raises:
             ValueError: another network made the embedding.
         """
-        entries = self._entries  # a tuple, which is replaced and never changed, needs no lock
+        entries = self._entries  # no lock: the tuple is replaced, never changed
         for entry in entries:
             if entry.embedding() is embedding:
                 return entry.state

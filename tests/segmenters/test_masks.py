@@ -84,7 +84,7 @@ def test_concatenate_keeps_order_and_drops_columns_that_a_part_lacks():
 
 
 def test_columns_of_other_lengths_and_empty_masks_are_refused():
-    with pytest.raises(ValueError, match=r"1 rows for 1 masks expected, got 2 in MaskSet\.predicted_iou"):
+    with pytest.raises(ValueError, match=r"MaskSet\.predicted_iou has the wrong length: found 2 rows, expected 1"):
         MaskSet.from_labels(np.array([[1]], np.int32), predicted_iou=[1, 2])
-    with pytest.raises(ValueError, match="at least one pixel expected, got an empty one"):
+    with pytest.raises(ValueError, match="a mask is empty: found 0 pixels, expected at least one"):
         MaskSet.from_full([np.zeros((2, 2), bool)], (2, 2))

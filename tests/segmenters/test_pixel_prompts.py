@@ -31,12 +31,12 @@ def test_the_length_is_the_number_of_prompts(count):
 
 @pytest.mark.parametrize("column", list(ONE))
 def test_columns_of_different_lengths_are_refused(column):
-    with pytest.raises(ValueError, match="of the same number of prompts expected, got"):
+    with pytest.raises(ValueError, match="the columns of PixelPrompts differ in length: found"):
         PixelPrompts(**(ONE | {column: repeated(ONE[column], 2)}))
 
 
 def test_logits_for_some_of_the_prompts_are_refused():
-    with pytest.raises(ValueError, match="as many logits or none, got 2"):
+    with pytest.raises(ValueError, match="and 2 logits, expected one number for all; logits may be empty"):
         PixelPrompts(**ONE, logits=(LOGITS, LOGITS))
 
 
@@ -45,7 +45,7 @@ def test_a_prompt_has_a_mask_or_logits_and_never_both():
     assert PixelPrompts(**with_mask).masks == (MASK,)
     assert PixelPrompts(**with_mask, logits=(None,)).logits == (None,)
     assert PixelPrompts(**ONE, logits=(LOGITS,)).logits == (LOGITS,)
-    with pytest.raises(ValueError, match="a mask or logits for each prompt expected, got both"):
+    with pytest.raises(ValueError, match="a prompt has a mask and logits: found both"):
         PixelPrompts(**with_mask, logits=(LOGITS,))
 
 

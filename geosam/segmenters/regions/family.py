@@ -1,4 +1,4 @@
-"""The merged regions in the list of models."""
+"""The entry of the regions model in the list of models."""
 
 from __future__ import annotations
 

@@ -56,13 +56,13 @@ class Regions:
     areas: NDArray[np.float32]
     """(2 N - 1,) areas in pixels."""
     objectness: NDArray[np.float32]
-    """(2 N - 1,) likeness to an object as log odds; -inf for a node that is not connected."""
+    """(2 N - 1,) log odds that the node is an object; -inf for a node that is not connected."""
     stability: NDArray[np.float32]
     """(2 N - 1,) 1 for a node with a stable border, otherwise its IoU with its parent."""
 
 
 def build_regions(leaves: Leaves) -> Regions:
-    """Merge leaves until one node is left."""
+    """Merge leaves until one node is left, and score every node."""
     merges = _merge(leaves)
     count = len(leaves.areas)
     parents = np.arange(max(2 * count - 1, 0))
@@ -109,7 +109,7 @@ class _Merges(NamedTuple):
 
 
 def _merge(leaves: Leaves) -> _Merges:
-    """Merge the two nodes with the lowest cost until one is left. Parts that do not touch come last."""
+    """Merge the two neighbours with the lowest cost until one node is left. Nodes that do not touch are merged last."""
     regions, around = _start(leaves)
     heap = [(_cost(regions[one], regions[two], around[one][two]), one, two) for one, two in leaves.edges.tolist()]
     heapq.heapify(heap)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Standard deviation of the Gaussian for colours and gradients (pixels).
 SIGMA_PX = 1.0
-#: Mean size of a leaf (pixels).
+#: Mean area of a leaf (pixels).
 LEAF_PX = 175
 
 
@@ -100,20 +100,26 @@ def _merged(basins: Labels, lab: NDArray[np.float32], count: int) -> Labels:
     Returns:
         Label map (H, W) of 4-connected regions, numbered by their first pixel.
     """
-    found = int(basins.max(initial=0))
-    if found > max(count, 1):
+    basin_count = int(basins.max(initial=0))
+    if basin_count > max(count, 1):
         met, _, _ = _meetings(basins)
-        edges = _joined(met[met[:, 0] > 0] - 1, found)
-        areas = np.bincount(basins.ravel(), minlength=found + 1)[1:].astype(np.float64)
-        graph = hg.UndirectedGraph(found)
+        edges = _joined(met[met[:, 0] > 0] - 1, basin_count)
+        areas = np.bincount(basins.ravel(), minlength=basin_count + 1)[1:].astype(np.float64)
+        graph = hg.UndirectedGraph(basin_count)
         graph.add_edges(edges[:, 0], edges[:, 1])
         tree, _ = hg.binary_partition_tree_ward_linkage(graph, _means(basins, lab, areas), areas)
-        basins = np.concatenate([[0], 1 + cut(tree.parents(), 2 * found - count)[:found]])[basins].astype(np.int32)
+        merged = np.concatenate([[0], 1 + cut(tree.parents(), 2 * basin_count - count)[:basin_count]])
+        basins = merged[basins].astype(np.int32)
     return np.asarray(label(basins, connectivity=1, background=0), np.int32)  # type: ignore[no-untyped-call]
 
 
 def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
-    """Return the highest ancestor of every node among the nodes before `limit`. Parents come after their children."""
+    """Return the highest ancestor (N,) of every node among the first `limit` nodes.
+
+    Args:
+        parents: (N,) parent of each node, which comes after the node; the root is its own parent.
+        limit: number of nodes that may be returned.
+    """
     highest = np.where(parents < limit, parents, np.arange(len(parents)))
     while True:
         further = highest[highest]
@@ -123,7 +129,7 @@ def cut(parents: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
 
 
 def _joined(edges: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Add an edge from each part of a graph to the next: a hierarchy needs a connected graph."""
+    """Add an edge from each connected part of a graph to the next part: a hierarchy needs a connected graph."""
     graph = coo_matrix((np.ones(len(edges), bool), edges.T), shape=(count, count))
     parts, part = connected_components(graph, directed=False)
     first = np.unique(part, return_index=True)[1]

@@ -44,11 +44,11 @@ class RegionsSegmenter:
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
         """Return the regions that best explain each prompt.
 
-        - Points: the ancestor of the leaf under them that looks most like an object and has no excluding point, or the
-          union of one for each point; with `multimask` a part and a group, too.
+        - Points: the node around all of them that looks most like an object and contains no excluding point, or the
+          union of one node for each point; with `multimask` a part and a group, too.
         - A box: the regions in it that probably belong to its object, as one piece. A mask with a box is the outline of
           a box that is not upright.
-        - A mask: the same within its outline, which is loosened a little.
+        - A mask: the same within its outline, which is widened a little.
 
         A point with a box or mask adds or removes the selection of a click there.
         """
@@ -87,8 +87,8 @@ class RegionsSegmenter:
 
 def _partition(regions: Regions) -> NDArray[np.int64]:
     """Return the nodes that cover all leaves once and have the largest sum of values."""
-    looks = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
-    gain = np.where(looks > 0, regions.areas**GROWTH * looks - PRICE, -np.inf).tolist()
+    likeness = 1 / (1 + np.exp(-CLARITY * regions.objectness.astype(np.float64)))
+    gain = np.where(likeness > 0, regions.areas**GROWTH * likeness - PRICE, -np.inf).tolist()
     parents = regions.parents.tolist()
     # Best value below each node, children before parents; a leaf cannot be divided.
     split = [-np.inf] * len(regions.colours) + [0.0] * (len(parents) - len(regions.colours))

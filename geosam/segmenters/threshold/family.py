@@ -1,4 +1,4 @@
-"""The exact segmenter in the list of models."""
+"""The entry of the exact segmenter in the list of models."""
 
 from __future__ import annotations
 

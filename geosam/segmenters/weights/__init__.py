@@ -1,7 +1,7 @@
-"""Files of weights: which there are, where they are, how they are downloaded, and how they are read without risk.
+"""Files of weights: their list, their folder, their download, and reading them without running code from them.
 
 From the ground up: `file_kind` recognises a file by its first bytes, `manifest` lists the official checkpoints,
 `containers` checks zip archives and safetensors files, `folder` finds and verifies checkpoints, `reading` reads
-tensors, `tensor_file` is a file that is read no further than needed, `http` fetches one file, `download` fetches
+tensors, `tensor_file` is a file of which only the needed parts are read, `http` fetches one file, `download` fetches
 checkpoints.
 """

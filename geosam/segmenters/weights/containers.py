@@ -1,4 +1,4 @@
-"""Checks of a checkpoint before any tensor is read: the file is complete, and it claims no more than it holds."""
+"""Checks of a checkpoint before any tensor is read: it is complete, and declares no more bytes than it has."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from geosam.segmenters.weights.file_kind import Kind, kind_of
 
 #: Largest header that the safetensors library accepts.
 _MAX_HEADER_BYTES: Final = 100_000_000
+#: Remedy for a damaged file.
 AGAIN: Final = "Delete it and get it again from its source."
 
 
@@ -47,11 +48,11 @@ def _has_end(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
-        return True  # it has one, which makes no sense
+        return True  # it has one, but with impossible values
 
 
 def check_zip(path: Path) -> None:
-    """Refuse zip archives that are damaged, that unpack to more than they hold, or that `torch.save` did not write.
+    """Refuse zip archives that are damaged, that `torch.save` did not write, or that unpack to more than their size.
 
     Raises:
         UnreadableCheckpoint: the archive is refused for one of these reasons.
@@ -132,7 +133,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         ValueError: a name occurs twice.
     """
     entries = dict(pairs)
-    if len(entries) < len(pairs):  # readers differ in the one that they take
+    if len(entries) < len(pairs):  # some readers take the first entry of a name, others the last
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice!r} occurs twice")

@@ -22,7 +22,7 @@ from geosam.segmenters.weights.manifest import Checkpoint, official
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the lock that another process holds.
+#: Seconds between two tries to take the lock that another process holds.
 _PATIENCE_S: Final = 0.2
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 #: Mask of the primary error code of SQLite; the higher bytes hold details.
@@ -43,7 +43,7 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
 
     The file gets its name when it is complete and has the hash of the manifest. A former file stays until then. A file
     with another hash is kept as `FILE.corrupt`. The next call continues an interrupted download. Several processes may
-    download the same checkpoint at the same time: one does, the others wait for it.
+    download the same checkpoint at the same time: one downloads, the others wait for it.
 
     Args:
         name: name of the model in the manifest.
@@ -56,7 +56,7 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
     Raises:
         UnknownModel: the manifest has no such model.
         DownloadFailed: the file cannot be fetched, or the folder cannot be written.
-        UnreadableCheckpoint: something else arrived.
+        UnreadableCheckpoint: the downloaded file has another hash.
         DiskFull: there is not enough space.
     """
     checkpoint = official(name)
@@ -74,7 +74,7 @@ def download(name: str, progress: Progress | None = None, folder: Path | None = 
 
 
 def _present(path: Path, checkpoint: Checkpoint) -> bool:
-    """Return True if the checkpoint is there and right."""
+    """Return True if the checkpoint is there and has the right hash."""
     if not is_there(path):
         return False
     try:
@@ -107,8 +107,8 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
     part, corrupt = _claim(work), path.with_name(f"{path.name}.corrupt")
     try:
         fetch(checkpoint.url, part, size=checkpoint.bytes, progress=progress)
-    except BaseException:  # Ctrl-C, too: an empty part is of no use to the next call
-        if not _size(part):
+    except BaseException:  # also at Ctrl-C
+        if not _size(part):  # the next call cannot continue an empty part
             discard(part)
         raise
     if not part.exists():
@@ -141,10 +141,9 @@ def _retrieve(checkpoint: Checkpoint, path: Path, work: Path, progress: Progress
 
 
 def _claim(work: Path) -> Path:
-    """Return a file of this process alone, which begins with the part of an interrupted download if there is one."""
+    """Return the path of a part that no other process uses. It holds the largest part that an earlier call left."""
     # Without working locks another process may still write to the part that is claimed here. That does no harm: it
-    # writes the same bytes to the same places, and finds its name gone in the end.
-    # What has arrived outlives a failure, so that the next try continues it; other drafts of files are removed.
+    # writes the same bytes to the same places, and in the end it does not find the file under its own name.
     part = work / f"{uuid.uuid4().hex}.part"
     for left in sorted(filter(_size, work.glob("*.part")), key=_size, reverse=True):
         with contextlib.suppress(FileNotFoundError):
@@ -154,7 +153,7 @@ def _claim(work: Path) -> Path:
 
 @contextlib.contextmanager
 def _swept(work: Path) -> Iterator[None]:
-    """Remove the folder in the end, after a failure only if no process has left a part in it."""
+    """Remove the folder at the end. After a failure it stays if it holds a part, which the next call continues."""
     done = False
     try:
         yield

@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes. Its name may be wrong."""
+"""The kind of a file by its first bytes, because its name may be wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind(enum.Enum):
     OTHER = "of no known format"
 
 
-#: Enough for the magic number of a tar archive, the farthest from the start.
+#: Bytes that are read: the magic number of a tar archive is the farthest from the start.
 _HEAD_BYTES: Final = 512
 #: Kind, offset of its magic number, and the numbers that stand for it.
 _MAGIC: Final = (

@@ -74,7 +74,7 @@ def is_there(path: Path) -> bool:
     """Return True if the file exists.
 
     Raises:
-        UnreadableCheckpoint: its folder cannot be read, or its name is not possible.
+        UnreadableCheckpoint: its folder cannot be read, or the system allows no such name.
     """
     try:
         return path.exists()
@@ -123,14 +123,14 @@ def verify(path: Path, checkpoint: Checkpoint, *, afresh: bool = False) -> bool:
 
 
 def difference(path: Path, checkpoint: Checkpoint) -> str | None:
-    """Describe the difference between a file and the official one. Return None if there is none that can be found.
+    """Describe the difference between a file and the official one. Return None if no difference is found.
 
-    Without a hash only text in place of the file and an incomplete download can be found.
+    A checkpoint without a known hash is checked for two faults only: another kind of file, and an incomplete download.
 
     Raises:
         UnreadableCheckpoint: the file cannot be read.
     """
-    # first: "it is a web page" explains more than two hashes that differ
+    # before the hash: "it is a web page" explains more than two hashes that differ
     if (kind := kind_of(path)) in _NO_WEIGHTS:
         return f"it is {kind.value}"
     if checkpoint.sha256 is None:
@@ -143,10 +143,10 @@ def difference(path: Path, checkpoint: Checkpoint) -> str | None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no readable file, and files that certainly hold no weights.
+    """Refuse a path that is no readable file, and a file that certainly holds no weights.
 
     Raises:
-        UnreadableCheckpoint: the message says what the file is.
+        UnreadableCheckpoint: it is a folder, cannot be read, is empty, a web page or a Git LFS pointer.
     """
     if path.is_dir():
         raise UnreadableCheckpoint(
@@ -158,11 +158,7 @@ def check_file(path: Path) -> None:
     try:
         kind = kind_of(path)
     except OSError as error:
-        raise UnreadableCheckpoint(
-            f"the checkpoint cannot be read: {path}: {error.strerror}, expected a readable file.",
-            remedy="Check the path and its permissions.",
-            path=str(path),
-        ) from error
+        raise _unreadable(path, error, "Check the path and its permissions.") from error
     if kind in _NO_WEIGHTS:
         raise UnreadableCheckpoint(
             f"the checkpoint holds no weights: {path}: it is {kind.value}, expected a PyTorch or safetensors file.",
@@ -182,11 +178,16 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnreadableCheckpoint(
-            f"the checkpoint cannot be read: {path}: {error.strerror}, expected a readable file.",
-            remedy="Check the disk.",
-            path=str(path),
-        ) from error
+        raise _unreadable(path, error, "Check the disk.") from error
+
+
+def _unreadable(path: Path, error: OSError, remedy: str) -> UnreadableCheckpoint:
+    """Return the error about a file that the system cannot read."""
+    return UnreadableCheckpoint(
+        f"the checkpoint cannot be read: {path}: {error.strerror}, expected a readable file.",
+        remedy=remedy,
+        path=str(path),
+    )
 
 
 def _record_path(path: Path) -> Path:
@@ -212,6 +213,6 @@ def remember(path: Path, sha256: str) -> None:
     """Record the right hash of a file in geosam's own folder."""
     if path.parent != checkpoint_folder():
         return  # other folders belong to the user: geosam writes nothing there
-    # Without a record the file is hashed every time.
+    # A record that cannot be written is no error: the file is hashed every time then.
     with contextlib.suppress(OSError), whole_file(_record_path(path)) as draft:
         draft.write_text(json.dumps(_identity(path, sha256)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The transfer of one file over HTTP, which continues where an interrupted one stopped."""
+"""The transfer of one file over HTTP. It continues where an interrupted transfer stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for a connection, and for the next bytes, in seconds.
 TIMEOUT_S: Final = (10.0, 30.0)
-#: Largest number of connections, even if each gets a little further.
+#: Largest number of connections, even if each of them brings some bytes.
 _MAX_ATTEMPTS: Final = 20
 #: Bytes of a block: a connection that breaks loses one at most.
 _BLOCK_BYTES: Final = 1 << 18
@@ -36,9 +36,8 @@ Progress = Callable[[int, int], None]
 def fetch(url: str, part: Path, *, size: int | None = None, progress: Progress | None = None) -> None:
     """Fetch the file at `url` into `part`.
 
-    A partial file is continued if the server still offers the same file, by its ETag or date. Otherwise, and if the
-    server knows no ranges, the file is fetched from its start. After a broken connection there is another one, as long
-    as each brings some bytes.
+    A partial file is continued if the server supports ranges and still has the same file (the same ETag or date).
+    Otherwise the file is fetched from its start. If a connection breaks after it brought some bytes, a new one follows.
 
     Args:
         url: address with http or https. Proxies are taken from the environment.
@@ -117,7 +116,7 @@ def _receive(answer: requests.Response, url: str, part: Path, start: int, progre
             done += len(block)
             if progress is not None:
                 progress(done, total or 0)
-        os.fsync(file.fileno())  # a full disk may report itself only here
+        os.fsync(file.fileno())  # some file systems report a full disk only here
     if total is not None and done < total:
         raise requests.ConnectionError(f"{done} of {total} bytes")
 
@@ -159,7 +158,7 @@ def _length(part: Path) -> int:
 
 
 def _note_path(part: Path) -> Path:
-    """Return the path of the note about the file of which `part` is the beginning."""
+    """Return the path of the note beside a partial file: the address, validator and size of the complete file."""
     return part.with_name(f"{part.name}.json")
 
 
@@ -180,7 +179,7 @@ def _read_note(part: Path, url: str) -> dict[str, Any] | None:
 
 def _begin(part: Path, url: str, answer: requests.Response, total: int | None) -> None:
     """Start `part` anew and write its note."""
-    # In this order: a note beside bytes of another file would make the next call continue them.
+    # The old note goes first: beside bytes of the new file it would make the next call continue the wrong file.
     _note_path(part).unlink(missing_ok=True)
     part.unlink(missing_ok=True)
     part.touch()

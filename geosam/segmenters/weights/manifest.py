@@ -46,9 +46,8 @@ def manifest_path() -> Path:
 
 
 class _Manifest(Mapping[str, Checkpoint]):
-    """Manifest file that is read when it is first used."""
+    """Manifest file. It is read when it is first used: `geosam --help` needs no list of checkpoints."""
 
-    # read when it is first needed: `geosam --help` needs no list of checkpoints
     @cached_property
     def _entries(self) -> dict[str, Checkpoint]:
         tables = tomllib.loads(manifest_path().read_text(encoding="utf-8"))

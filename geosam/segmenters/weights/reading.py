@@ -1,7 +1,7 @@
 """Tensors from files that may be damaged or hostile.
 
-Pickles are read by torch's restricted reader, which knows tensors and plain containers only. There is no other way and
-no option for one.
+Pickles are read by PyTorch's restricted reader, which accepts tensors and plain containers only. No option turns this
+off.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def read_pickled(path: Path) -> object:
 
 def _unwrapped(path: Path, content: object) -> Mapping[str, Any]:
     """Return the state dictionary without the dictionaries that training scripts put around it."""
-    for _ in _WRAPPERS:  # one may be inside the other
+    for _ in _WRAPPERS:  # one wrapper may be inside another
         inside = content if isinstance(content, Mapping) else {}
         wrapper = next((key for key in _WRAPPERS if isinstance(inside.get(key), Mapping)), None)
         if wrapper is None:
@@ -178,8 +178,8 @@ def _finite(path: Path, name: str, value: Tensor) -> Tensor:
     if not value.is_floating_point():
         return value
     value = value.detach().float()  # the network is moved to its precision after it was built
-    bad = value.numel() - int(torch.isfinite(value).sum())
-    if bad:
-        found = f'tensor "{name}": {bad} of {value.numel()} values are not finite, expected none'
+    infinite = value.numel() - int(torch.isfinite(value).sum())
+    if infinite:
+        found = f'tensor "{name}": {infinite} of {value.numel()} values are not finite, expected none'
         raise refusal(path, "is damaged", found, AGAIN)
     return value

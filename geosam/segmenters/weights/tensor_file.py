@@ -1,4 +1,4 @@
-"""A file of weights that is read no further than needed: metadata, names and shapes, tensors, hash."""
+"""A file of weights whose metadata, shapes, tensors and hash are read only when they are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TensorFile:
-    """A file of weights. Each property is read once, when it is first used.
+    """File of weights. Each property is read once, when it is first used.
 
     Args:
         path: a file that `torch.save` wrote, or safetensors.
