@@ -9,7 +9,7 @@ import numpy as np
 from geosam.geometry.geobox import Window
 
 if TYPE_CHECKING:
-    from geosam._arrays import BoolArray, Floats
+    from geosam._arrays import BoolArray, Floats, Labels
 
 
 def box_around(mask: BoolArray) -> Window | None:
@@ -39,6 +39,21 @@ def on_pixels(points_xy: Floats, mask: BoolArray) -> BoolArray:
     inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     inside[inside] = mask[rows[inside], cols[inside]]
     return np.asarray(inside)
+
+
+def labels_at(labels: Labels, points_xy: Floats) -> Labels:
+    """Return the labels (k,) of a map (H, W) under points (K, 2), in their order; points outside are left out."""
+    height, width = labels.shape
+    cols, rows = np.floor(points_xy).astype(np.int64).T
+    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+    return np.asarray(labels[rows[inside], cols[inside]])
+
+
+def pixels_in_box(box_xyxy: Floats) -> tuple[slice, slice]:
+    """Return the rows and columns that a box (4,) touches, without those before the first of the window."""
+    x0, y0 = np.maximum(np.floor(box_xyxy[:2]), 0).astype(int).tolist()
+    x1, y1 = np.maximum(np.ceil(box_xyxy[2:]), 0).astype(int).tolist()
+    return slice(y0, y1), slice(x0, x1)
 
 
 def clip_box(box_xyxy: Floats, valid: BoolArray) -> Floats | None:

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays_of
 from scipy import ndimage
 
 from geosam.geometry.geobox import Window
-from geosam.geometry.pixel_sets import box_around, clip_box, mask_iou, on_pixels
+from geosam.geometry.pixel_sets import box_around, clip_box, labels_at, mask_iou, on_pixels, pixels_in_box
 
 SHAPES = arrays_of.array_shapes(min_dims=2, max_dims=2, max_side=12)
 MASKS = SHAPES.flatmap(lambda shape: arrays_of.arrays(bool, shape))
@@ -106,3 +106,23 @@ def test_a_clipped_box_is_the_part_in_the_window_if_a_valid_pixel_is_in_it(valid
 
 def test_a_box_that_is_missing_stays_missing():
     assert clip_box(np.full(4, np.nan), np.ones((4, 4), bool)) is None
+
+
+def test_labels_keep_the_order_of_their_points_and_skip_points_outside():
+    labels = np.arange(6, dtype=np.int32).reshape(2, 3)
+    points_xy = np.array([[2.9, 1.0], [-0.1, 0.5], [0.0, 0.0], [3.0, 0.5], [1.5, 2.0], [1.0, 0.999]])
+    assert labels_at(labels, points_xy).tolist() == [5, 0, 1]
+    assert labels_at(labels, np.zeros((0, 2))).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("box_xyxy", "touched"),
+    [
+        ([0.2, 1.0, 2.0, 2.5], [[3, 4], [6, 7]]),  # every pixel that the box touches
+        ([-4.0, -4.0, 1.0, 1.0], [[0]]),  # negative numbers must not count from the end
+        ([-4.0, -4.0, -1.0, -1.0], []),
+    ],
+)
+def test_a_box_holds_the_pixels_of_the_window_that_it_touches(box_xyxy, touched):
+    labels = np.arange(9, dtype=np.int32).reshape(3, 3)
+    assert labels[pixels_in_box(np.array(box_xyxy))].tolist() == touched

@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from geosam.geometry.pixel_sets import mask_iou
+from geosam.geometry.pixel_sets import mask_iou, pixels_in_box
 from geosam.segmenters.regions.leaves import cut
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ CERTAIN = 3.0
 SMOOTH_PX = 2.0
 #: Least side of a box (pixels). A thinner one is the rest of an object at the edge of the scene, and is filled.
 THIN_PX = 4
-#: Largest place of a region in the core of the box.
+#: Largest :attr:`Surroundings.place` of a region in the core of the box.
 CORE = 0.15
 
 
@@ -59,9 +59,9 @@ class Selection(NamedTuple):
     mask: BoolArray
     """(H, W) pixels of the mask."""
     iou: float
-    """IoU that is expected with the object of the prompt."""
+    """Expected IoU with the object of the prompt."""
     stability: float
-    """IoU of the masks at a higher and at a lower threshold."""
+    """IoU of two masks from the same log odds, one at a higher and one at a lower threshold."""
 
 
 def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None) -> Selection | None:
@@ -76,7 +76,7 @@ def select_in_box(regions: Regions, box_xyxy: Floats, outline: BoolArray | None)
         The selection, None if the box contains no valid pixel.
     """
     box_xyxy = np.concatenate([np.floor(box_xyxy[:2]), np.ceil(box_xyxy[2:])])
-    part = _slices(box_xyxy)
+    part = pixels_in_box(box_xyxy)
     labels = regions.labels[part] if outline is None else np.where(outline[part], regions.labels[part], 0)
     if not labels.any():
         return None
@@ -126,7 +126,7 @@ def surroundings(regions: Regions, box_xyxy: Floats, labels: Labels, outline: Bo
     margin = max(MARGIN_PX, SURROUNDINGS * float(np.sqrt(sides.prod())))
     count = len(regions.colours)
     inside = _counted(labels, count)
-    seen = _counted(regions.labels[_slices(box_xyxy + margin * np.array([-1, -1, 1, 1]))], count)
+    seen = _counted(regions.labels[pixels_in_box(box_xyxy + margin * np.array([-1, -1, 1, 1]))], count)
     leaves = np.flatnonzero(seen)
     coarser = max(0, round(count * (1 - MOST_REGIONS / max(len(leaves), 1))))
     _, region = np.unique(cut(regions.parents, count + coarser)[leaves], return_inverse=True)
@@ -145,13 +145,6 @@ def surroundings(regions: Regions, box_xyxy: Floats, labels: Labels, outline: Bo
 def _counted(labels: Labels, count: int) -> Floats:
     """Return the number of pixels (N,) of each leaf."""
     return np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.float64)
-
-
-def _slices(box_xyxy: Floats) -> tuple[slice, slice]:
-    """Return the rows and columns that a box touches, without those before the first of the window."""
-    x0, y0 = np.maximum(np.floor(box_xyxy[:2]), 0).astype(int).tolist()
-    x1, y1 = np.maximum(np.ceil(box_xyxy[2:]), 0).astype(int).tolist()
-    return slice(y0, y1), slice(x0, x1)
 
 
 def _place(centres_xy: Floats, box_xyxy: Floats, outline: BoolArray | None) -> Floats:
@@ -191,7 +184,7 @@ def _paths(around: Surroundings) -> Floats:
     in_box = around.inside > 0
     core = in_box & (around.place < CORE)
     if not core.any():
-        core[np.argmin(np.where(in_box, around.place, np.inf))] = True  # all regions reach far: the innermost one
+        core[np.argmin(np.where(in_box, around.place, np.inf))] = True  # the innermost region stands for the core
     out, back = (_distances(graph, ends) for ends in (around.outside > around.inside, core))
     return np.asarray(np.log((out + NEAR) / (back + NEAR)))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from geosam.geometry.pixel_sets import labels_at
 from geosam.segmenters.masks import Granularity
 from geosam.segmenters.regions.box import Selection, select_in_box
 from geosam.segmenters.regions.hierarchy import expected_iou
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 #: Largest area of a part, as a share of the whole; and of the whole, as a share of the group.
 LEVEL = 0.6
-#: Width by which the outline of a mask is loosened, as a share of the root of its area and at least in pixels.
+#: Width by which the outline of a mask is widened, as a share of the root of its area, and its least value in pixels.
 LOOSE, LOOSE_PX = 0.05, 2
 
 
 def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: bool) -> Answers:
-    """Return the masks for prompt `row` by granularity: none on invalid pixels, only the whole without `multimask`."""
+    """Return the masks for prompt `row` by granularity.
+
+    The result is empty if the prompt lies on invalid pixels only. Without `multimask` it has at most the whole.
+    """
     box, mask = prompts.boxes_xyxy[row], prompts.masks[row]
     included, excluded = (_leaves_under(regions.labels, prompts, row, label) for label in (1, 0))
     if not np.isnan(box).any():
@@ -45,18 +49,15 @@ def answers(regions: Regions, prompts: PixelPrompts, row: int, *, multimask: boo
 
 
 def _leaves_under(labels: Labels, prompts: PixelPrompts, row: int, label: int) -> list[int]:
-    """Return the leaves 0 .. N - 1 under the points of one label, in their order, without points on nothing."""
-    height, width = labels.shape
-    points = np.floor(prompts.points[row][prompts.labels[row] == label]).astype(np.int64)
-    inside = (points >= 0).all(axis=1) & (points < [width, height]).all(axis=1)
-    cols, rows = points[inside].T
-    return [leaf - 1 for leaf in dict.fromkeys(labels[rows, cols].tolist()) if leaf > 0]
+    """Return the leaves 0 .. N - 1 under the points of one label, in their order; points on no leaf are left out."""
+    leaves = labels_at(labels, prompts.points[row][prompts.labels[row] == label])
+    return [leaf - 1 for leaf in dict.fromkeys(leaves.tolist()) if leaf > 0]
 
 
 def _clicked(
     regions: Regions, included: list[int], excluded: list[int], *, multimask: bool, most: float = np.inf
 ) -> Answers:
-    """Select one node around all clicks if its score is as good as that of one node each; otherwise the latter.
+    """Select one node around all clicks if it scores at least as well as one node for each click. Else select those.
 
     Args:
         regions: hierarchy of the tile.
@@ -116,7 +117,7 @@ def _select(regions: Regions, node: int) -> Selection:
 
 
 def _select_in_mask(regions: Regions, mask: BoolArray) -> Selection | None:
-    """Select within the outline of a mask as in a box. The outline is loosened, because masks are drawn by hand."""
+    """Select within the outline of a mask as in a box. The outline is widened, because masks are drawn by hand."""
     if not regions.labels[mask].any():
         return None
     reach = max(LOOSE_PX, round(LOOSE * float(np.sqrt(np.count_nonzero(mask)))))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from skimage.measure import label
 
+from geosam.geometry.pixel_sets import labels_at, pixels_in_box
 from geosam.segmenters.masks import MaskSet
 from geosam.segmenters.segmenter import Embedding, KeepRule, ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geosam._arrays import BoolArray, Labels
+    from geosam._arrays import BoolArray, Floats, Labels
     from geosam.segmenters.pixel_prompts import PixelPrompts
 
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class ThresholdSegmenter:
     """Segmenter for which every 4-connected component of equal colour among the valid pixels is an object.
 
-    All scores are 1. With it everything after the model is tested to the byte.
+    All scores are 1. Its answers are known exactly, so the tests compare everything after the model byte by byte.
 
     A prompt selects
 
@@ -30,9 +31,9 @@ class ThresholdSegmenter:
     - else with a mask: the component with most pixels in the mask;
     - else with a box: the component with most pixels among those the box touches.
 
-    Components under negative points are never selected. Of components with equal counts the one wins that comes first
-    in the box or mask, row by row. Points outside the window are ignored. Only pixels under the prompt decide, so the
-    choice does not depend on the window.
+    Components under negative points are never selected. If several components have the most pixels, the first of them
+    in the box or mask is selected, row by row. Points outside the window are ignored. The choice depends on the pixels
+    under the prompt only, not on the window.
     """
 
     @property
@@ -52,7 +53,7 @@ class ThresholdSegmenter:
         return Embedding({"labels": labels}, (labels.shape[0], labels.shape[1]), self.spec.fingerprint)
 
     def decode(self, embedding: Embedding, prompts: PixelPrompts, *, multimask: bool, keep: KeepRule | None) -> MaskSet:
-        """Return the union of the components that each prompt selects, one row a prompt. Options have no effect."""
+        """Return the union of the components that each prompt selects, in one row. The options have no effect."""
         del multimask, keep
         labels = embedding.arrays["labels"]
         chosen = [components(labels, prompts, row) for row in range(len(prompts))]
@@ -76,22 +77,12 @@ def components(labels: Labels, prompts: PixelPrompts, row: int) -> list[int]:
     box, mask = prompts.boxes_xyxy[row], prompts.masks[row]
     if mask is not None:
         return _most_frequent(labels[mask], refused)
-    return [] if np.isnan(box).any() else _most_frequent(_inside_box(labels, box), refused)
+    return [] if np.isnan(box).any() else _most_frequent(labels[pixels_in_box(box)], refused)
 
 
-def under_points(labels: Labels, points_xy: NDArray[np.float64]) -> set[int]:
+def under_points(labels: Labels, points_xy: Floats) -> set[int]:
     """Return the labels under points (K, 2), without points outside the window."""
-    height, width = labels.shape
-    cols, rows = np.floor(points_xy).astype(np.int64).T
-    inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
-    return set(labels[rows[inside], cols[inside]].tolist())
-
-
-def _inside_box(labels: Labels, box_xyxy: NDArray[np.float64]) -> Labels:
-    """Return the part of a label map that a box touches."""
-    x0, y0 = np.maximum(np.floor(box_xyxy[:2]), 0).astype(int)
-    x1, y1 = np.maximum(np.ceil(box_xyxy[2:]), 0).astype(int)
-    return labels[y0:y1, x0:x1]
+    return set(labels_at(labels, points_xy).tolist())
 
 
 def _most_frequent(values: Labels, refused: set[int]) -> list[int]:
