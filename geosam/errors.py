@@ -29,7 +29,7 @@ class GeosamError(Exception):
     Args:
         message: what is wrong, where, what was found and what is expected; ends with a full stop.
         remedy: what to do about it, in a sentence.
-        code: name of this very error, ``overlap-too-large``; by default the name of its class.
+        code: name of this very error, ``overlap-out-of-range``; by default the name of its class.
         values: what the sentences are made of, so that a program can word them itself; plain values.
     """
 
