@@ -1,7 +1,7 @@
-"""The canvas that synthetic scenes are painted on: colour, height above ground and instance numbers, pixel by pixel.
+"""The canvas of synthetic scenes: colour, height above the ground and object number of every pixel.
 
-Everything is in corner-based pixels, x right and y down; heights are in pixels too, so that slopes have no unit. What
-is painted later covers what was there. Shadows follow from the heights once everything stands.
+Coordinates are corner-based pixels, x right and y down. Heights are in pixels, too, so slopes have no unit. Later
+strokes cover earlier ones. Shadows follow from the heights when everything is painted.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from scipy import fft
 from shapely.geometry import mapping
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from shapely.geometry.base import BaseGeometry
 
-    Floats = NDArray[np.float32]
+    from geosam._arrays import Floats, Singles
+
 
 #: Wavelengths of the bands of noise, pixels.
 _WAVELENGTHS = tuple(2.5 * 2.0**octave for octave in range(8))
-#: Subpixels along each side of a pixel when a polygon's coverage is counted.
+#: Subpixels along each side of a pixel, to count the coverage of a polygon.
 _SUBPIXELS = 3
-#: Convex polygons of no more corners are covered by formula.
+#: Largest number of corners of a convex polygon whose coverage is computed by formula.
 _FEW_CORNERS = 12
 #: The longest shadow is 2 to this power, pixels.
 _SHADOW_OCTAVES = 7
@@ -35,23 +36,23 @@ _SHADOW_OCTAVES = 7
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """The pixels of a rectangle of the canvas."""
+    """Pixels of a window of the canvas."""
 
     place: tuple[slice, slice]
-    """(rows, columns)."""
-    x: Floats
-    """(1, W) middles of the columns."""
-    y: Floats
-    """(H, 1) middles of the rows."""
+    """Rows and columns on the canvas."""
+    x: Singles
+    """Middles of the columns (1, W), pixels."""
+    y: Singles
+    """Middles of the rows (H, 1), pixels."""
 
     @property
     def shape_hw(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return self.y.shape[0], self.x.shape[1]
 
 
 class Frame(NamedTuple):
-    """Local axes: u along a direction, v a quarter turn clockwise from it."""
+    """Local axes: u along a direction, v a quarter turn clockwise from it in the picture."""
 
     x: float
     y: float
@@ -59,49 +60,49 @@ class Frame(NamedTuple):
     """Direction of u, radians from the x axis towards the y axis."""
 
     def at(self, u: float, v: float) -> tuple[float, float]:
-        """Local to canvas coordinates."""
+        """Turn local coordinates into canvas coordinates (x, y)."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return self.x + u * cos - v * sin, self.y + u * sin + v * cos
 
-    def axes(self, patch: Patch) -> tuple[Floats, Floats]:
-        """(H, W) u and v of every pixel of a patch."""
+    def axes(self, patch: Patch) -> tuple[Singles, Singles]:
+        """Return u and v (H, W) of every pixel of a patch."""
         cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
         dx, dy = patch.x - np.float32(self.x), patch.y - np.float32(self.y)
         return dx * cos + dy * sin, dy * cos - dx * sin
 
     def box(self, u: float, v: float, half_u: float, half_v: float) -> BaseGeometry:
-        """The rectangle around (u, v)."""
+        """Return the rectangle around (u, v) with the given halves of its sides."""
         corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
         return shapely.Polygon([self.at(u + a * half_u, v + b * half_v) for a, b in corners])
 
 
 class Sun(NamedTuple):
-    """Where the light comes from."""
+    """Direction and strength of the light."""
 
     x: float
     y: float
-    """Direction towards the sun seen from above, of length 1."""
+    """Direction (x, y) to the sun as seen from above, of length 1."""
     reach: float
-    """Length of the shadow of a thing of height 1."""
+    """Length of the shadow of an object of height 1."""
     dark: tuple[float, float, float]
-    """Share of the light that a shadow takes away, by colour."""
+    """Share of red, green and blue light that a shadow takes away."""
     ambient: float
     """Share of the light that comes from the sky on slopes."""
 
 
 class Canvas:
-    """A picture in the making.
+    """A picture while it is painted.
 
     Attributes:
-        size: Pixels on a side.
-        gsd: Metres per pixel.
-        rng: What everything on it follows from.
-        rgb: (H, W, 3) colours from 0 to 255.
-        height: (H, W) above the ground, pixels.
-        instances: (H, W) numbers of objects, 0 for none.
-        taken: (H, W) where nothing more may be built.
-        sun: Where the light comes from.
-        lean: (x, y) pixels by which a pixel of height leans away from the camera.
+        size: side in pixels.
+        gsd: metres per pixel.
+        rng: source of every random choice, so a seed gives one picture.
+        rgb: colours (H, W, 3) from 0 to 255.
+        height: height above the ground (H, W), pixels.
+        instances: numbers of objects (H, W), 0 for none.
+        taken: ground (H, W) on which nothing more may be built.
+        sun: the light.
+        lean: pixels (x, y) by which a pixel of height leans away from the camera.
     """
 
     def __init__(self, size: int, gsd: float, rng: np.random.Generator) -> None:
@@ -117,17 +118,22 @@ class Canvas:
         self._bands = _bands(size, rng)
         self._last = 0
 
+    @property
+    def count(self) -> int:
+        """Number of objects so far: the last number given."""
+        return self._last
+
     def number(self) -> int:
-        """A number for a new object."""
+        """Return a number for a new object."""
         self._last += 1
         return self._last
 
     def whole(self) -> Patch:
-        """All pixels."""
+        """Return all pixels."""
         return self._pixels(0, 0, self.size, self.size)
 
     def patch(self, bounds: ArrayLike, margin: float = 1.0) -> Patch | None:
-        """The pixels within `bounds` (x0, y0, x1, y1) and a margin; None where there are none."""
+        """Return the pixels within `bounds` (x0, y0, x1, y1) and a margin, or None where there are none."""
         low_x, low_y, high_x, high_y = (float(edge) for edge in np.asarray(bounds, np.float64))
         x0, y0 = max(0, math.floor(low_x - margin)), max(0, math.floor(low_y - margin))
         x1, y1 = min(self.size, math.ceil(high_x + margin)), min(self.size, math.ceil(high_y + margin))
@@ -140,21 +146,21 @@ class Canvas:
         y = np.arange(y0, y1, dtype=np.float32)[:, None] + np.float32(0.5)
         return Patch((slice(y0, y1), slice(x0, x1)), x, y)
 
-    def noise(self, patch: Patch, finest: float, coarsest: float) -> Floats:
-        """(H, W) noise of standard deviation 1: equal parts of all wavelengths from `finest` to `coarsest` pixels."""
+    def noise(self, patch: Patch, finest: float, coarsest: float) -> Singles:
+        """Return noise (H, W) of standard deviation 1, equal parts of wavelengths `finest` to `coarsest`, pixels."""
         half = math.sqrt(2)
         chosen = [band for band, length in enumerate(_WAVELENGTHS) if finest / half <= length <= coarsest * half]
         chosen = chosen or [0 if coarsest < _WAVELENGTHS[0] else len(_WAVELENGTHS) - 1]
         height, width = patch.shape_hw
         spare = self._bands.shape[1]
         total = np.zeros((height, width), np.float32)
-        for band in chosen:
+        for band in chosen:  # a random part of each band, so that no two patches look alike
             top, left = self.rng.integers(0, spare - height + 1), self.rng.integers(0, spare - width + 1)
             total += self._bands[band, top : top + height, left : left + width]
         return total * np.float32(1 / math.sqrt(len(chosen)))
 
-    def coverage(self, patch: Patch, shape: BaseGeometry) -> Floats:
-        """(H, W) share of each pixel that a polygon covers."""
+    def coverage(self, patch: Patch, shape: BaseGeometry) -> Singles:
+        """Return the share (H, W) of each pixel that a polygon covers."""
         if shape.geom_type == "Polygon" and not shape.interiors:
             corners = shapely.get_coordinates(shape)[:-1]
             if len(corners) <= _FEW_CORNERS and _is_convex(corners):
@@ -167,16 +173,16 @@ class Canvas:
         return np.asarray(counts * np.float32(1 / _SUBPIXELS**2), np.float32)
 
     def paint(
-        self, patch: Patch, alpha: Floats, colour: ArrayLike, *, height: ArrayLike = 0.0, number: int | None = 0
+        self, patch: Patch, alpha: Singles, colour: ArrayLike, *, height: ArrayLike = 0.0, number: int | None = 0
     ) -> None:
-        """Lay something over what is there.
+        """Paint over the pixels of a patch.
 
         Args:
-            patch: Where.
-            alpha: (H, W) how much of each pixel it covers, 0 to 1.
-            colour: (3,) or (H, W, 3).
-            height: () or (H, W) above the ground.
-            number: Of the object; 0 hides the objects below without being one, None leaves heights and numbers alone.
+            patch: the pixels.
+            alpha: share (H, W) of each pixel that is covered, 0 to 1.
+            colour: colour (3,) or texture (H, W, 3).
+            height: height above the ground () or (H, W), pixels.
+            number: number of the object. 0 hides the objects below and makes none; None leaves heights and numbers.
         """
         below = self.rgb[patch.place]
         below += alpha[..., None] * (np.asarray(colour, np.float32) - below)
@@ -195,7 +201,7 @@ class Canvas:
         height: float = 0.0,
         number: int | None = 0,
     ) -> None:
-        """Paint a polygon in one colour (3,), its brightness varying by the share `rough`."""
+        """Paint a polygon in one colour (3,) whose brightness varies by the share `rough`. See :meth:`paint`."""
         patch = None if shape.is_empty else self.patch(shape.bounds)
         if patch is None:
             return
@@ -204,23 +210,23 @@ class Canvas:
             texture = texture * (1 + rough * self.noise(patch, 2, 80))[..., None]
         self.paint(patch, self.coverage(patch, shape) * np.float32(opacity), texture, height=height, number=number)
 
-    def claim(self, patch: Patch, alpha: Floats) -> bool:
-        """Take the ground that a shape covers if nobody has taken any of it; whether it was free."""
-        ground, wanted = self.taken[patch.place], alpha > 0.4
-        free = not bool(ground[wanted].any())
-        if free:
-            ground |= wanted
-        return free
+    def claim(self, patch: Patch, alpha: Singles) -> bool:
+        """Take the ground that a shape covers if all of it is free. Return True if it was."""
+        ground, covered = self.taken[patch.place], alpha > 0.4
+        is_free = not bool(ground[covered].any())
+        if is_free:
+            ground |= covered
+        return is_free
 
-    def light(self, slope_x: ArrayLike, slope_y: ArrayLike) -> Floats:
-        """(H, W) light on slopes (rise per pixel to the right and down), 1 on level ground."""
+    def light(self, slope_x: ArrayLike, slope_y: ArrayLike) -> Singles:
+        """Return the light (H, W) on slopes (rise per pixel to the right and down), 1 on level ground."""
         east, south = np.asarray(slope_x, np.float32), np.asarray(slope_y, np.float32)
         facing = 1 - (east * self.sun.x + south * self.sun.y) * self.sun.reach
         direct = np.maximum(facing, 0) / np.sqrt(1 + east**2 + south**2)
         return np.asarray(np.minimum(self.sun.ambient + (1 - self.sun.ambient) * direct, 1.7), np.float32)
 
     def cast_shadows(self) -> None:
-        """Darken what lies in the shadow of something higher."""
+        """Darken the pixels that lie in the shadow of higher ones."""
         horizon, step, drop = self.height.copy(), 1.0, 1 / self.sun.reach
         for _ in range(_SHADOW_OCTAVES):
             # a pixel is shaded from as far as the pixel `step` nearer to the sun is, or by that pixel itself
@@ -231,16 +237,16 @@ class Canvas:
         self.rgb *= 1 - shade * np.asarray(self.sun.dark, np.float32)
 
 
-def _is_convex(corners: NDArray[np.float64]) -> bool:
-    """Whether a ring (N, 2) turns the same way at every corner."""
+def _is_convex(corners: Floats) -> bool:
+    """Return True if a ring (N, 2) turns the same way at every corner."""
     sides = np.roll(corners, -1, axis=0) - corners
     after = np.roll(sides, -1, axis=0)
     turns = sides[:, 0] * after[:, 1] - sides[:, 1] * after[:, 0]
     return bool((turns > 0).all() or (turns < 0).all())
 
 
-def _within(patch: Patch, corners: NDArray[np.float64]) -> Floats:
-    """(H, W) coverage of a convex ring (N, 2), from the distances to its sides: quicker than counting subpixels."""
+def _within(patch: Patch, corners: Floats) -> Singles:
+    """Return the coverage (H, W) of a convex ring (N, 2) from the distances to its sides, faster than by subpixels."""
     middle_x, middle_y = corners.mean(axis=0)
     depth = np.full(patch.shape_hw, np.inf, np.float32)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -253,8 +259,8 @@ def _within(patch: Patch, corners: NDArray[np.float64]) -> Floats:
     return np.asarray(np.clip(depth + np.float32(0.5), 0, 1), np.float32)
 
 
-def _shifted(field: Floats, x: int, y: int) -> Floats:
-    """The field's values `x` to the right and `y` below; 0 beyond its edge."""
+def _shifted(field: Singles, x: int, y: int) -> Singles:
+    """Return for every pixel the value `x` to the right and `y` below it, 0 beyond the edge."""
     size_y, size_x = field.shape
     moved = np.zeros_like(field)
     if abs(x) < size_x and abs(y) < size_y:
@@ -274,8 +280,8 @@ def _sun(rng: np.random.Generator) -> Sun:
     )
 
 
-def _bands(size: int, rng: np.random.Generator) -> Floats:
-    """(B, S, S) noise of each wavelength, of mean 0 and standard deviation 1, larger than the canvas by half."""
+def _bands(size: int, rng: np.random.Generator) -> Singles:
+    """Return noise (B, S, S) of each wavelength, of mean 0 and standard deviation 1; S is 1.5 times the canvas."""
     white = fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
     frequency = np.hypot(fft.fftfreq(size)[:, None], fft.rfftfreq(size)[None]).astype(np.float32)
     frequency[0, 0] = 1e-6
@@ -284,7 +290,7 @@ def _bands(size: int, rng: np.random.Generator) -> Floats:
     bands = np.empty((len(_WAVELENGTHS), size + more, size + more), np.float32)
     for band, length in zip(bands, _WAVELENGTHS, strict=True):
         away = octave - np.float32(math.log2(length))
-        if length == _WAVELENGTHS[0]:  # and all that is finer
+        if length == _WAVELENGTHS[0]:  # the finest band takes all finer grain, too
             away = np.maximum(away, 0)
         field = fft.irfft2(white * np.exp(-(away**2)), s=(size, size))
         field *= 1 / max(float(field.std()), 1e-6)

@@ -19,38 +19,36 @@ from geosam.training.synthetic.roofs import Wing, building, draw_roof
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from geosam._arrays import Floats, Singles
     from geosam.training.synthetic.canvas import Canvas, Patch
     from geosam.training.synthetic.palette import Land
 
-    Floats = NDArray[np.float32]
-
 
 class Crop(NamedTuple):
-    """How a field looks."""
+    """Appearance of a field."""
 
-    ground: Floats
-    """(3,) colour between the rows."""
-    plants: Floats
-    """(3,) colour of the rows."""
+    ground: Singles
+    """Colour (3,) between the rows."""
+    plants: Singles
+    """Colour (3,) of the rows."""
     share: float
-    """Of the ground that plants cover."""
+    """Share of the ground that plants cover."""
     period: float
     """Distance of the rows, pixels."""
     depth: float
-    """How much the rows show."""
+    """Contrast of the rows."""
     patchy: float
-    """How uneven the growth is."""
+    """Unevenness of the growth."""
     tramlines: float
     """Distance of the wheel tracks, pixels; 0 for none."""
     swaths: float
-    """Width of two passes of a machine, which differ in light, pixels; 0 where they do not show."""
+    """Width of two passes of a machine, pixels, which differ in light; 0 for none."""
 
 
 def paint_fields(canvas: Canvas, land: Land) -> None:
-    """Farmland over the whole canvas."""
+    """Paint farmland over the whole canvas."""
     rng, size, metre = canvas.rng, canvas.size, 1 / canvas.gsd
     meadow(canvas, land)
     frame = Frame(size / 2, size / 2, float(rng.uniform(0, math.pi)))
@@ -60,7 +58,7 @@ def paint_fields(canvas: Canvas, land: Land) -> None:
     contours = Warp(rng, size, float(rng.choice([0, rng.uniform(20, 120)], p=[0.7, 0.3])))
     lines = []
     for parcel, rows in (_mosaic, _strips, _terraces, _pivots)[style](canvas, frame):
-        for part in shapely.get_parts(parcel.buffer(-gap / 2 - 2).buffer(2)):
+        for part in shapely.get_parts(parcel.buffer(-gap / 2 - 2).buffer(2)):  # corners are ploughed round
             if part.area < 60 or rng.random() < 0.04:
                 continue
             lines.append(part.exterior)
@@ -79,12 +77,12 @@ def paint_fields(canvas: Canvas, land: Land) -> None:
         river(canvas, land)
     if rng.random() < 0.15:
         water(canvas, blob(spot(canvas), float(rng.uniform(10, 70)), rng, rough=0.15), land)
-    split_pieces(canvas)
-    _what_stands(canvas, land, frame, lines)
+    split_pieces(canvas)  # before the trees, which hide a field and do not divide it
+    _stands(canvas, land, frame, lines)
 
 
 def split_pieces(canvas: Canvas) -> None:
-    """Give every piece of an object that something flat has cut through a number of its own."""
+    """Give each piece of an object that a road or stream has cut a number of its own."""
     for number, place in enumerate(ndimage.find_objects(canvas.instances), start=1):
         if place is None:
             continue
@@ -95,7 +93,7 @@ def split_pieces(canvas: Canvas) -> None:
 
 
 def _waterways(canvas: Canvas, land: Land) -> None:
-    """Grassed bands that winding through fields take the rain away; too narrow to divide a field."""
+    """Paint winding bands of grass that lead the rain away; they are too narrow to divide a field."""
     rng, size = canvas.rng, canvas.size
     for _ in range(rng.integers(1, 5)):
         start = Frame(*spot(canvas), float(rng.uniform(0, math.tau)))
@@ -106,8 +104,8 @@ def _waterways(canvas: Canvas, land: Land) -> None:
         canvas.fill(band, colour, rough=0.1, opacity=opacity, number=None)
 
 
-def _what_stands(canvas: Canvas, land: Land, frame: Frame, lines: list[BaseGeometry]) -> None:
-    """Tree lines, single trees and farmsteads."""
+def _stands(canvas: Canvas, land: Land, frame: Frame, lines: list[BaseGeometry]) -> None:
+    """Paint lines of trees and farmsteads."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     radius = float(np.clip(rng.uniform(1.5, 5) * metre, 1.0, 40))
     if rng.random() < 0.4:
@@ -121,7 +119,7 @@ def _what_stands(canvas: Canvas, land: Land, frame: Frame, lines: list[BaseGeome
 
 
 def _farmstead(canvas: Canvas, land: Land, frame: Frame, radius: float) -> None:
-    """A few buildings, their yards, and trees with crowns of about the given radius around them."""
+    """Paint a few buildings, their yards, and trees of about the given radius in pixels around them."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     habits = rng.dirichlet((1, 3, 2, 2, 2, 1))
     for _ in range(rng.integers(1, 7)):
@@ -140,13 +138,13 @@ def _farmstead(canvas: Canvas, land: Land, frame: Frame, radius: float) -> None:
 
 
 def draw_crop(canvas: Canvas, land: Land) -> Crop:
-    """One of the crops of a region."""
+    """Draw a crop of the region."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     plants = pick((land.grass, land.leaf, land.straw, mix(land.grass, land.straw, 0.5), land.shade * 1.25), rng, 0.12)
     ground = pick((land.soil, mix(land.soil, land.straw, 0.5), land.soil * 0.85), rng, 0.1)
     share = float(rng.choice([rng.uniform(0, 0.12), rng.uniform(0.2, 0.8), rng.uniform(0.85, 1)], p=[0.25, 0.3, 0.45]))
     period = float(rng.choice([0.75, 1.5, 3, 6, 9, 18]) * rng.uniform(0.8, 1.2) * metre)
-    while period < 2.4:
+    while period < 2.4:  # pixels cannot show finer rows
         period *= 2
     depth = float(rng.choice([0.0, rng.uniform(0.02, 0.15), rng.uniform(0.15, 0.5)], p=[0.3, 0.45, 0.25]))
     tracks = float(rng.choice([0, rng.uniform(12, 36) * metre]))
@@ -158,7 +156,7 @@ def draw_crop(canvas: Canvas, land: Land) -> Crop:
 
 
 def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop, contours: Warp) -> None:
-    """One field, its rows in the direction `rows` (radians) but for the bends of `contours`."""
+    """Paint one field with rows in the direction `rows` (radians), bent by `contours`."""
     patch = canvas.patch(shape.bounds)
     if patch is None:
         return
@@ -166,7 +164,7 @@ def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop, contours: War
     across = _across(patch, rows + rng.choice([0, math.pi / 2], p=[0.75, 0.25]), contours)
     broad = canvas.noise(patch, 40, 400)
     share = crop.share + rng.normal(0, 0.05) + np.float32(crop.patchy) * canvas.noise(patch, 5, 400)
-    if rng.random() < 0.4:  # what is wet or poor stands out
+    if rng.random() < 0.4:  # wet and poor ground stands out
         share = share + np.float32(rng.normal(0, 0.6)) * np.clip(canvas.noise(patch, 16, 160) - 1.2, 0, 1)
     if crop.depth:
         wave = np.cos((across + np.float32(rng.uniform(0, 1.5)) * broad) * np.float32(math.tau / crop.period))
@@ -185,8 +183,8 @@ def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop, contours: War
         _margin(canvas, patch, alpha, shape, crop)
 
 
-def _across(patch: Patch, rows: float, contours: Warp) -> Floats:
-    """(H, W) distance across the rows, pixels; the bends are found on a coarse lattice, as they are smooth."""
+def _across(patch: Patch, rows: float, contours: Warp) -> Singles:
+    """Return the distance across the rows (H, W), pixels, from a coarse lattice because the bends are smooth."""
     height, width = patch.shape_hw
     x = np.linspace(patch.x[0, 0], patch.x[0, -1], width // 16 + 2)
     y = np.linspace(patch.y[0, 0], patch.y[-1, 0], height // 16 + 2)
@@ -198,15 +196,15 @@ def _across(patch: Patch, rows: float, contours: Warp) -> Floats:
     return _stretched(_stretched(coarse, by_row).T, by_column).T.astype(np.float32)
 
 
-def _stretched(values: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (N, M) at fractional rows (R,) -> (R, M)."""
+def _stretched(values: Floats, rows: Floats) -> Floats:
+    """Interpolate values (N, M) at fractional rows (R,) to (R, M)."""
     above = np.minimum(rows.astype(np.intp), len(values) - 2)
     share = (rows - above)[:, None]
     return np.asarray(values[above] * (1 - share) + values[above + 1] * share)
 
 
-def _margin(canvas: Canvas, patch: Patch, alpha: Floats, shape: Polygon, crop: Crop) -> None:
-    """The rim of a field is thinner, or turned the other way."""
+def _margin(canvas: Canvas, patch: Patch, alpha: Singles, shape: Polygon, crop: Crop) -> None:
+    """Paint the rim of a field, where plants stand thinner or in other rows."""
     rng = canvas.rng
     width = float(rng.uniform(1.5, 8))
     inner = shape.buffer(-width)
@@ -216,7 +214,7 @@ def _margin(canvas: Canvas, patch: Patch, alpha: Floats, shape: Polygon, crop: C
 
 
 def _mosaic(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]]:
-    """The plane halved again and again."""
+    """Yield parcels and directions of rows: the plane halved again and again."""
     rng, reach = canvas.rng, 0.8 * canvas.size
     area = float(np.exp(rng.uniform(math.log(24), math.log(1.1 * canvas.size)))) ** 2
     warp = Warp(rng, canvas.size, float(rng.choice([0, 4, 15, 40])))
@@ -230,10 +228,20 @@ def _mosaic(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]
         if piece.area < area * rng.uniform(0.7, 2.5):
             yield warp.bend(piece), frame.angle
         else:
-            todo += _halves(piece, rng, skew)
+            todo += halves(piece, rng, skew)
 
 
-def _halves(piece: Polygon, rng: np.random.Generator, skew: float) -> list[Polygon]:
+def halves(piece: Polygon, rng: np.random.Generator, skew: float) -> list[Polygon]:
+    """Cut a polygon across its long side.
+
+    Args:
+        piece: the polygon.
+        rng: decides the place of the cut.
+        skew: standard deviation of both ends of the cut, as a share of the long side.
+
+    Returns:
+        The parts: two, or more where the polygon is not convex.
+    """
     ring = shapely.get_coordinates(piece.minimum_rotated_rectangle)[:4]
     if math.dist(ring[0], ring[1]) < math.dist(ring[1], ring[2]):
         ring = np.roll(ring, -1, axis=0)
@@ -247,7 +255,7 @@ def _halves(piece: Polygon, rng: np.random.Generator, skew: float) -> list[Polyg
 
 
 def _strips(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]]:
-    """Long narrow parcels side by side."""
+    """Yield parcels and directions of rows: long narrow parcels side by side."""
     rng, reach = canvas.rng, 0.8 * canvas.size
     width = float(np.exp(rng.uniform(math.log(14), math.log(120))))
     warp = Warp(rng, canvas.size, float(rng.choice([0, 8, 30, 70])))
@@ -262,7 +270,7 @@ def _strips(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]
 
 
 def _terraces(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]]:
-    """Strongly bent strips of very different width, cut into short pieces."""
+    """Yield parcels and directions of rows: strongly bent strips of different widths in short pieces."""
     rng, reach = canvas.rng, 0.9 * canvas.size
     width = float(np.exp(rng.uniform(math.log(16), math.log(70))))
     warp = Warp(rng, canvas.size, float(rng.uniform(60, 160)))
@@ -277,7 +285,7 @@ def _terraces(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, floa
 
 
 def _pivots(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]]:
-    """Circles watered by turning arms, some cut into sectors, with the corners left over."""
+    """Yield parcels and directions of rows: circles watered by turning arms, some of them in two halves."""
     rng = canvas.rng
     radius = float(canvas.size * np.exp(rng.uniform(math.log(0.06), math.log(0.5))))
     pitch, count = 2 * radius * rng.uniform(1.01, 1.08), math.ceil(0.8 * canvas.size / radius / 2) + 1

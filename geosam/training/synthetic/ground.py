@@ -1,4 +1,4 @@
-"""The lie of the land in synthetic scenes: ground, roads, water and woods, and the lines that bend them."""
+"""Ground of synthetic scenes: surfaces, roads, water and woods, and the smooth curves that bend them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from geosam.training.synthetic.palette import lit, mix, pick
 from geosam.training.synthetic.plants import crowns_along, wood
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from geosam._arrays import Floats, Singles
     from geosam.training.synthetic.canvas import Canvas
     from geosam.training.synthetic.palette import Land
 
-    Floats = NDArray[np.float32]
-
 
 class Warp:
-    """A smooth displacement of the plane, which bends straight lines."""
+    """Smooth displacement of the plane, which bends straight lines."""
 
     def __init__(self, rng: np.random.Generator, size: int, amount: float) -> None:
         waves = rng.integers(2, 5)
@@ -35,8 +33,8 @@ class Warp:
         self._phases = rng.uniform(0, math.tau, (waves, 2))
         self._amounts = amount * (lengths / size)[:, None] * rng.normal(0, 0.5, (waves, 2))
 
-    def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 2) points -> (N, 2) where they go."""
+    def __call__(self, xy: Floats) -> Floats:
+        """Move points (N, 2), pixels."""
         moved = xy.copy()
         for turn, rate, phases, amounts in zip(self._turns, self._rates, self._phases, self._amounts, strict=True):
             along = rate * (xy[:, 0] * math.cos(turn) + xy[:, 1] * math.sin(turn))
@@ -44,36 +42,36 @@ class Warp:
         return moved
 
     def bend(self, shape: BaseGeometry, step: float = 12.0) -> BaseGeometry:
-        """A shape with all its edges bent."""
+        """Return a shape with all its edges bent, after cutting them into steps of `step` pixels."""
         return shapely.transform(shapely.segmentize(shape, step), self)
 
 
 def blob(xy: tuple[float, float], radius: float, rng: np.random.Generator, rough: float) -> Polygon:
-    """A disc with an uneven outline, somewhat drawn out."""
+    """Return a disc with an uneven outline, stretched along a random direction; lengths in pixels."""
     turn = np.linspace(0, math.tau, 72, endpoint=False)
     reach = np.ones_like(turn)
     for waves in (2, 3, 4, 5, 7, 11):
         reach += rng.normal(0, rough) / waves**0.8 * np.cos(waves * turn + rng.uniform(0, math.tau))
-    reach = radius * np.maximum(reach, 0.25)
+    reach = radius * np.maximum(reach, 0.25)  # never through the middle
     axis, stretch = rng.uniform(0, math.pi), rng.uniform(0.5, 1.0)
     frame = Frame(*xy, float(axis))
     return Polygon([frame.at(u, v) for u, v in zip(reach * np.cos(turn), stretch * reach * np.sin(turn), strict=True)])
 
 
 def spot(canvas: Canvas) -> tuple[float, float]:
-    """A random place on the canvas or just beside it."""
+    """Draw a place (x, y) on the canvas or just beside it."""
     x, y = canvas.rng.uniform(-0.05, 1.05, 2) * canvas.size
     return float(x), float(y)
 
 
 def is_taken(canvas: Canvas, x: float, y: float) -> bool:
-    """Whether something stands at a place, or, beside the canvas, at the nearest place on it."""
+    """Return True if the ground at a place is taken; beside the canvas the nearest pixel counts."""
     row, column = (int(np.clip(at, 0, canvas.size - 1)) for at in (y, x))
     return bool(canvas.taken[row, column])
 
 
 def crossing(canvas: Canvas, angle: float, bend: float) -> LineString:
-    """A line across the whole canvas in about the given direction, bent by about `bend` pixels."""
+    """Draw a line across the whole canvas in about the given direction (radians), bent by about `bend` pixels."""
     size = canvas.size
     x, y = canvas.rng.uniform(0.05, 0.95, 2) * size
     frame = Frame(float(x), float(y), angle)
@@ -81,7 +79,7 @@ def crossing(canvas: Canvas, angle: float, bend: float) -> LineString:
 
 
 def meadow(canvas: Canvas, land: Land) -> None:
-    """Grass, green and dry, with bare patches, all over the canvas."""
+    """Paint green and dry grass with bare patches over the whole canvas."""
     rng, whole = canvas.rng, canvas.whole()
     dry = rng.uniform(-0.2, 1.1) + 0.35 * canvas.noise(whole, 10, 400)
     bare = rng.uniform(-1.5, 0.7) + 0.5 * canvas.noise(whole, 20, 400) + 0.25 * canvas.noise(whole, 2.5, 20)
@@ -89,22 +87,22 @@ def meadow(canvas: Canvas, land: Land) -> None:
 
 
 def trodden(canvas: Canvas, land: Land) -> None:
-    """Bare soil all over the canvas, grass and weeds where nobody walks."""
+    """Paint bare soil over the whole canvas, with grass and weeds where nobody walks."""
     rng, whole = canvas.rng, canvas.whole()
     green = rng.uniform(-0.9, 1.2) + 0.6 * canvas.noise(whole, 16, 400) + 0.35 * canvas.noise(whole, 2.5, 16)
     soil = lit(land.soil, 1 + 0.09 * canvas.noise(whole, 8, 400))
     _cover(canvas, mix(soil, mix(land.grass, land.straw, 0.3 + 0.3 * canvas.noise(whole, 10, 400)), green))
 
 
-def _cover(canvas: Canvas, texture: Floats) -> None:
+def _cover(canvas: Canvas, texture: Singles) -> None:
     rng, whole = canvas.rng, canvas.whole()
     light = 1 + np.float32(rng.uniform(0.03, 0.13)) * canvas.noise(whole, 2, 8)
     light += 0.05 * canvas.noise(whole, 10, 400)
     canvas.paint(whole, np.ones(whole.shape_hw, np.float32), lit(texture, light))
 
 
-def road(canvas: Canvas, line: LineString, width: float, colour: Floats, land: Land) -> None:
-    """A road `width` pixels wide with worn verges and, if wide enough, wheel tracks; nothing is built on it."""
+def road(canvas: Canvas, line: LineString, width: float, colour: Singles, land: Land) -> None:
+    """Paint a road, `width` pixels wide, with worn verges and, if it is wide, wheel tracks; it takes its ground."""
     rng = canvas.rng
     verge = mix(colour, mix(land.soil, land.grass, rng.random()), rng.uniform(0.4, 1))
     canvas.fill(line.buffer(width * rng.uniform(0.5, 1.1)), verge, rough=0.09, opacity=float(rng.uniform(0.3, 1)))
@@ -115,7 +113,7 @@ def road(canvas: Canvas, line: LineString, width: float, colour: Floats, land: L
     alpha = canvas.coverage(patch, surface)
     texture = lit(colour, 1 + 0.05 * canvas.noise(patch, 8, 400) + 0.04 * canvas.noise(patch, 2, 6))
     canvas.paint(patch, alpha, texture)
-    canvas.taken[patch.place] |= alpha > 0
+    canvas.taken[patch.place] |= alpha > 0  # not by `claim`: roads cross each other
     if width > 8 and rng.random() < 0.6:
         side = width * rng.uniform(0.12, 0.25)
         for edge in (-side, side):
@@ -124,12 +122,13 @@ def road(canvas: Canvas, line: LineString, width: float, colour: Floats, land: L
 
 
 def water(canvas: Canvas, shape: BaseGeometry, land: Land) -> None:
-    """A lake, pond or river: one object, darker where it is deep, with a shore and perhaps weeds."""
+    """Paint a lake, pond or river as one object, darker where it is deep, with a shore and perhaps weeds."""
     rng = canvas.rng
     patch = None if shape.is_empty else canvas.patch(shape.bounds, 8)
     if patch is None:
         return
     inside = canvas.coverage(patch, shape)
+    # the shore is blurred outward, so that the outline of the water itself stays exact
     bank = np.clip(1.6 * _blurred(inside, rng.uniform(0.5, 5)), 0, 1) * np.float32(rng.uniform(0, 0.8))
     canvas.paint(patch, bank, pick((land.soil, land.straw, land.shade), rng), number=None)
     deep = np.clip(2 * _blurred(inside, rng.uniform(1, 10)) - 1, 0, 1)
@@ -143,12 +142,12 @@ def water(canvas: Canvas, shape: BaseGeometry, land: Land) -> None:
     canvas.taken[patch.place] |= inside > 0.5
 
 
-def _blurred(field: Floats, sigma: float) -> Floats:
+def _blurred(field: Singles, sigma: float) -> Singles:
     return np.asarray(ndimage.gaussian_filter(field, sigma, truncate=2.5), np.float32)
 
 
 def river(canvas: Canvas, land: Land) -> None:
-    """A winding band of water across the picture, often with trees on its banks."""
+    """Paint a winding river across the canvas, often with trees on its banks."""
     rng, size = canvas.rng, canvas.size
     line = crossing(canvas, rng.uniform(0, math.pi), rng.uniform(20, 150))
     width = float(np.exp(rng.uniform(math.log(3), math.log(0.3 * size))))
@@ -162,7 +161,7 @@ def river(canvas: Canvas, land: Land) -> None:
 
 
 def grove(canvas: Canvas, shape: BaseGeometry, land: Land) -> None:
-    """A wood, with clearings when it is large."""
+    """Paint a wood, with clearings if it is large."""
     rng = canvas.rng
     radius = math.sqrt(shape.area / math.pi)
     for _ in range(rng.integers(0, 4) if radius > 60 else 0):

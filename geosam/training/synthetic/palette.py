@@ -1,4 +1,4 @@
-"""Colours of synthetic scenes: what ground, plants, roads and water look like in one part of the world."""
+"""Colours of synthetic scenes: ground, plants, roads and water of one part of the world."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Floats = NDArray[np.float32]
+    from geosam._arrays import Singles
 
-#: Soil, grass, dry grass, leaves in the shade and in the sun, road, water: read off aerial pictures of such places.
+
+#: Soil, grass, dry grass, leaves in the shade and in the sun, road, water of each region, set beside aerial pictures.
 _REGIONS = (
     ((182, 118, 84), (96, 122, 62), (168, 152, 98), (44, 66, 36), (112, 134, 70), (196, 152, 118), (96, 104, 80)),
     ((166, 146, 122), (92, 108, 66), (150, 138, 100), (48, 62, 40), (104, 122, 74), (160, 152, 142), (84, 96, 92)),
@@ -25,21 +26,30 @@ _REGIONS = (
 )
 
 
-class Land(NamedTuple):
-    """The colours of one scene, each (3,) from 0 to 255."""
+#: Row of `_REGIONS`: green, brown and grey, as in Central Europe.
+TEMPERATE = 4
 
-    soil: Floats
-    grass: Floats
-    straw: Floats
-    shade: Floats
-    leaf: Floats
-    road: Floats
-    water: Floats
+
+class Land(NamedTuple):
+    """Colours of one scene, each (3,) from 0 to 255."""
+
+    soil: Singles
+    grass: Singles
+    straw: Singles
+    shade: Singles
+    leaf: Singles
+    road: Singles
+    water: Singles
+
+
+def land_of(region: int) -> Land:
+    """Return the colours of a region by its row, without variation."""
+    return Land(*np.array(_REGIONS[region], np.float32))
 
 
 def draw_land(rng: np.random.Generator) -> Land:
-    """The colours of a region, off by as much as regions of a kind differ; once in a while no known region at all."""
-    if rng.random() < 0.07:
+    """Draw the colours of a region with the variation between places of the region; now and then an invented region."""
+    if rng.random() < 0.07:  # an invented region keeps the model from learning the colours of the others
         colours = rng.uniform(50, 200, (7, 1)) + rng.normal(0, 16, (7, 3))
         colours[4] = colours[3] + rng.uniform(10, 60)
     else:
@@ -49,19 +59,19 @@ def draw_land(rng: np.random.Generator) -> Land:
     return Land(*np.clip(colours * tint * own, 18, 245).astype(np.float32))
 
 
-def mix(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Floats:
-    """Two colours (3,) or textures (H, W, 3) and the share () or (H, W) of the second -> colour or texture."""
+def mix(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Singles:
+    """Mix two colours (3,) or textures (H, W, 3) by the share () or (H, W) of the second one."""
     weight = np.clip(np.asarray(share, np.float32), 0, 1)[..., None]
     near = np.asarray(first, np.float32)
     return np.asarray(near + weight * (np.asarray(second, np.float32) - near), np.float32)
 
 
-def lit(texture: ArrayLike, light: ArrayLike) -> Floats:
-    """A colour or texture under light () or (H, W)."""
+def lit(texture: ArrayLike, light: ArrayLike) -> Singles:
+    """Return a colour or texture under light () or (H, W), 1 for full sun."""
     return np.asarray(texture, np.float32) * np.asarray(light, np.float32)[..., None]
 
 
-def pick(colours: Sequence[ArrayLike], rng: np.random.Generator, jitter: float = 0.08) -> Floats:
-    """One of the colours, off by about the share `jitter` in brightness and a third of it in hue."""
+def pick(colours: Sequence[ArrayLike], rng: np.random.Generator, jitter: float = 0.08) -> Singles:
+    """Draw one of the colours, its brightness varied by about the share `jitter` and its hue by a third of it."""
     colour = np.asarray(colours[int(rng.integers(len(colours)))], np.float64)
     return np.clip(colour * rng.normal(1, jitter) * rng.normal(1, jitter / 3, 3), 8, 250).astype(np.float32)

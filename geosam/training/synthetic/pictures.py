@@ -1,7 +1,7 @@
-"""Synthetic scenes: pictures of towns, fields and open country as a camera in the air sees them, with exact masks.
+"""Random synthetic scenes as labelled pictures: towns, fields, open country and built sites with exact masks.
 
-They are there to learn from what a map of real imagery cannot give: every object of every kind, exactly outlined, at
-any ground resolution. Nothing in them is taken from a picture; palettes and textures were set by eye beside real ones.
+They teach what maps of real imagery lack: every object of every kind, exactly outlined, at any ground resolution.
+Palettes and textures were set by eye beside real pictures.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from scipy import ndimage
 
 from geosam.training.samples import LabelledPicture
 from geosam.training.synthetic.canvas import Canvas
-from geosam.training.synthetic.country import paint_nature, paint_site
 from geosam.training.synthetic.fields import paint_fields
+from geosam.training.synthetic.nature import paint_nature
 from geosam.training.synthetic.palette import draw_land
+from geosam.training.synthetic.sites import paint_site
 from geosam.training.synthetic.towns import paint_town
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from geosam._arrays import BoolArray, Bytes, Labels
 
-#: Kinds of scene: how often each is drawn and its range of ground resolutions, metres per pixel.
+#: Kinds of scene: probability and range of ground resolutions, metres per pixel.
 _KINDS = {
     "town": (0.38, (0.05, 0.7)),
     "fields": (0.36, (0.15, 10.0)),
@@ -30,19 +31,19 @@ _KINDS = {
     "site": (0.10, (0.05, 0.5)),
 }
 _PAINTERS = {"town": paint_town, "fields": paint_fields, "nature": paint_nature, "site": paint_site}
-#: Visible pieces of fewer pixels are no objects.
-_LEAST_PIXELS = 24
+#: Least number of visible pixels of an object.
+LEAST_PIXELS = 24
 
 
 def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
     """Draw a random scene.
 
     Args:
-        rng: What everything follows from.
-        size: Side of the picture in pixels.
+        rng: source of every random choice.
+        size: side of the picture in pixels.
 
     Returns:
-        The picture; its instances are numbered from 1 without gaps, and every object is labelled.
+        The picture. Its instances are numbered from 1 without gaps, and every object is labelled.
     """
     kind = str(rng.choice(list(_KINDS), p=[share for share, _ in _KINDS.values()]))
     finest, coarsest = _KINDS[kind][1]
@@ -54,7 +55,7 @@ def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
     valid = _imaged(size, rng)
     return LabelledPicture(
         name=f"synthetic {kind}",
-        rgb=_exposed(canvas, valid),
+        rgb=expose(canvas, valid),
         valid=valid,
         instances=_renumbered(np.where(valid, canvas.instances, 0)),
         complete=np.ones((size, size), np.bool_),
@@ -62,8 +63,16 @@ def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
     )
 
 
-def _exposed(canvas: Canvas, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(3, H, W) through haze and lens, on a sensor, perhaps sharpened; 0 where nothing was imaged."""
+def expose(canvas: Canvas, valid: BoolArray) -> Bytes:
+    """Take a picture of the canvas through haze and a lens, perhaps sharpened, with the noise of a sensor.
+
+    Args:
+        canvas: a finished canvas, with its shadows.
+        valid: pixels (H, W) that were imaged.
+
+    Returns:
+        The picture (3, H, W): at least 1 in valid pixels, 0 elsewhere.
+    """
     rng = canvas.rng
     light = np.clip(canvas.rgb, 0, 300).transpose(2, 0, 1)
     grey = light.mean(axis=0)
@@ -75,22 +84,23 @@ def _exposed(canvas: Canvas, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     if rng.random() < 0.6:
         wide = rng.uniform(0.7, 1.5)
         seen += np.float32(rng.uniform(0.2, 1.3)) * (seen - ndimage.gaussian_filter(seen, (0, wide, wide), truncate=3))
+    # noise of the light is grey, noise of the sensor has a colour
     noise = rng.standard_normal((1, *valid.shape), dtype=np.float32) * np.float32(rng.uniform(0, 4))
     noise = noise + rng.standard_normal(seen.shape, dtype=np.float32) * np.float32(rng.uniform(0, 2))
     return np.where(valid, np.clip(np.rint(seen + noise), 1, 255), 0).astype(np.uint8)
 
 
-def _imaged(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(H, W) all of it but, now and then, a strip along a slanted edge."""
+def _imaged(size: int, rng: np.random.Generator) -> BoolArray:
+    """Draw the imaged pixels (H, W): all, or now and then those on one side of a slanted edge."""
     if rng.random() < 0.92:
         return np.ones((size, size), np.bool_)
     turn, y, x = rng.uniform(0, math.tau), *np.ogrid[-0.5 : 0.5 : size * 1j, -0.5 : 0.5 : size * 1j]
     return np.asarray(x * math.cos(turn) + y * math.sin(turn) < rng.uniform(0.15, 0.5), np.bool_)
 
 
-def _renumbered(instances: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The objects that are large enough to be seen, numbered from 1 without gaps."""
+def _renumbered(instances: Labels) -> Labels:
+    """Number the objects that are large enough to be seen from 1 without gaps; the others become 0."""
     sizes = np.bincount(instances.ravel())
-    kept = sizes >= _LEAST_PIXELS
+    kept = sizes >= LEAST_PIXELS
     kept[0] = False
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[instances]

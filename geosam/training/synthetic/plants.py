@@ -1,4 +1,4 @@
-"""Plants of synthetic scenes: single crowns, rows of them, and woods too coarse to tell the crowns apart."""
+"""Trees of synthetic scenes: single crowns, rows of crowns, and woods in which crowns cannot be told apart."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from scipy import ndimage
 from geosam.training.synthetic.palette import lit, mix
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from geosam._arrays import Singles
     from geosam.training.synthetic.canvas import Canvas
     from geosam.training.synthetic.palette import Land
 
-    Floats = NDArray[np.float32]
 
-#: Crowns of a smaller radius, pixels, are scenery.
+#: Least radius of a crown that is an object, pixels.
 _LEAST_RADIUS = 4.0
 _TURNS = 128
 
 
 def crown(canvas: Canvas, xy: tuple[float, float], radius: float, land: Land, *, number: int | None = None) -> None:
-    """A tree: a bumpy dome of leaves, an object of its own unless it belongs to the object of the given number.
+    """Paint a tree: a bumpy dome of leaves.
 
     Args:
-        canvas: What to paint on.
-        xy: Middle, pixels.
-        radius: Pixels.
-        land: The colours around.
-        number: Of the object that the crown is a part of.
+        canvas: the canvas.
+        xy: middle of the crown, pixels.
+        radius: radius in pixels.
+        land: colours of the scene.
+        number: number of the object that the crown is a part of; by default the crown is an object of its own.
     """
     rng = canvas.rng
     reach = _outline(rng, radius)
@@ -45,6 +44,7 @@ def crown(canvas: Canvas, xy: tuple[float, float], radius: float, land: Land, *,
     dx, dy = patch.x - np.float32(x), patch.y - np.float32(y)
     away = np.hypot(dx, dy)
     around = reach[(np.arctan2(dy, dx) * np.float32(_TURNS / math.tau)).astype(np.int32) % _TURNS]
+    # leaves fray the rim by pixels, however large the crown is
     ragged = canvas.noise(patch, 2, max(2.5, radius / 2)) * np.float32(min(0.12 * radius, 1.5))
     alpha = _without_specks(np.clip(around + ragged - away + 0.5, 0, 1))
     dome = np.sqrt(np.clip(1.02 - (away / np.maximum(around, 1)) ** 2, 0, 1))
@@ -58,8 +58,8 @@ def crown(canvas: Canvas, xy: tuple[float, float], radius: float, land: Land, *,
     canvas.paint(patch, alpha, texture, height=trunk + np.maximum(top, 0), number=label)
 
 
-def _outline(rng: np.random.Generator, radius: float) -> Floats:
-    """(_TURNS,) radius by direction: a rough disc, or the star of a palm."""
+def _outline(rng: np.random.Generator, radius: float) -> Singles:
+    """Draw the radius by direction (_TURNS,) of a rough disc, or of the star of a palm."""
     turn = np.arange(_TURNS) * (math.tau / _TURNS)
     reach = np.ones(_TURNS)
     for waves in (2, 3, 4, 6, 9):
@@ -69,8 +69,8 @@ def _outline(rng: np.random.Generator, radius: float) -> Floats:
     return (radius * np.maximum(reach, 0.35)).astype(np.float32)
 
 
-def _without_specks(alpha: Floats) -> Floats:
-    """A coverage (H, W) without the crumbs that a ragged rim leaves around the thing itself."""
+def _without_specks(alpha: Singles) -> Singles:
+    """Return a coverage (H, W) without the crumbs that a ragged rim leaves around the object."""
     pieces, count = ndimage.label(alpha >= 0.5)
     if count < 2:
         return alpha
@@ -81,7 +81,7 @@ def _without_specks(alpha: Floats) -> Floats:
     return np.asarray(np.where(crumbs[pieces], 0, alpha), np.float32)
 
 
-def _foliage(canvas: Canvas, land: Land) -> tuple[Floats, Floats]:
+def _foliage(canvas: Canvas, land: Land) -> tuple[Singles, Singles]:
     rng = canvas.rng
     own = rng.normal(1, 0.12) * rng.normal(1, 0.06, 3)
     if rng.random() < 0.06:  # in flower, or nearly bare
@@ -89,7 +89,7 @@ def _foliage(canvas: Canvas, land: Land) -> tuple[Floats, Floats]:
     return (land.shade * own).astype(np.float32), (land.leaf * own).astype(np.float32)
 
 
-def _lit_leaves(canvas: Canvas, top: Floats) -> Floats:
+def _lit_leaves(canvas: Canvas, top: Singles) -> Singles:
     if min(top.shape) < 2:
         return np.ones_like(top)
     slope_y, slope_x = np.gradient(top)
@@ -97,7 +97,7 @@ def _lit_leaves(canvas: Canvas, top: Floats) -> Floats:
 
 
 def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -> None:
-    """Crowns in a closed stand, one object together; the shape and the radius are in pixels."""
+    """Paint a closed stand of crowns as one object; shape and radius in pixels."""
     patch = canvas.patch(shape.bounds, 2 * crown_radius)
     if shape.is_empty or patch is None:
         return
@@ -110,7 +110,7 @@ def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -
     soft = np.asarray(ndimage.gaussian_filter(inside, max(0.6, 0.8 * crown_radius), truncate=2.5), np.float32)
     rim = np.clip(ragged, -1.5, 1.5) * np.float32(0.2 if crown_radius > 1 else 0) * (4 * soft * (1 - soft))
     alpha = _without_specks(np.clip((soft + rim - 0.5) * np.float32(max(1.5, 2.2 * crown_radius)) + 0.5, 0, 1))
-    broad = canvas.noise(patch, 12 * crown_radius, 400)
+    broad = canvas.noise(patch, 12 * crown_radius, 400)  # stands of different trees
     share = 0.35 - 0.35 * (bumps - 0.8) + 0.15 * clumps + 0.12 * broad
     light = _lit_leaves(canvas, top) * (1 + np.float32(0.1) * canvas.noise(patch, 2, 6) + np.float32(0.05) * broad)
     texture = lit(mix(*_foliage(canvas, land), share), light)
@@ -121,11 +121,12 @@ def wood(canvas: Canvas, shape: BaseGeometry, crown_radius: float, land: Land) -
 def crowns_along(
     canvas: Canvas, line: BaseGeometry, radius: float, land: Land, *, gap: float, share: float = 1.0
 ) -> None:
-    """Trees along a line, `gap` pixels apart, of which the given share stands."""
+    """Paint trees along a line, `gap` pixels apart, of which the given share stands."""
     rng = canvas.rng
     for at in np.arange(rng.uniform(0, gap), line.length, max(gap, 1.0)):
         if rng.random() < share:
             spot = shapely.line_interpolate_point(line, at)
             x, y = spot.x + rng.normal(0, radius / 4), spot.y + rng.normal(0, radius / 4)
+            # crowns beside the canvas cost time and show nothing
             if -radius < x < canvas.size + radius and -radius < y < canvas.size + radius:
                 crown(canvas, (x, y), radius * float(rng.lognormal(0, 0.25)), land)

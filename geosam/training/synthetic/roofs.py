@@ -1,4 +1,4 @@
-"""Roofs of synthetic scenes, from sheets of rusty iron to concrete terraces, each an object of its own."""
+"""Buildings of synthetic scenes under roofs from rusty iron to concrete terraces, each an object of its own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from geosam.training.synthetic.palette import lit, mix, pick
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from geosam._arrays import Singles
     from geosam.training.synthetic.canvas import Canvas, Frame, Patch
 
-    Floats = NDArray[np.float32]
 
 _RUST = ((138, 92, 68), (118, 84, 66), (150, 112, 86), (108, 78, 64))
 _METAL = ((168, 168, 166), (190, 190, 188), (142, 146, 150), (212, 212, 210), (176, 170, 160), (122, 122, 122))
@@ -36,7 +36,7 @@ MATERIALS = ("rust", "metal", "painted", "tiles", "shingles", "concrete")
 
 
 class Wing(NamedTuple):
-    """One rectangle of a building, in the building's frame, pixels."""
+    """Rectangle of a building, in the axes of the building, pixels."""
 
     u: float
     v: float
@@ -44,7 +44,7 @@ class Wing(NamedTuple):
     half_v: float
 
     def cut(self, rng: np.random.Generator) -> tuple[Wing, Wing]:
-        """Both parts of it, cut across its longer side."""
+        """Cut it across its longer side into two."""
         share = rng.uniform(0.35, 0.65)
         if self.half_u > self.half_v:
             near, far = self.half_u * share, self.half_u * (1 - share)
@@ -54,14 +54,14 @@ class Wing(NamedTuple):
 
 
 class Roof(NamedTuple):
-    """What the roof of a building is like."""
+    """Form, material and slope of a roof."""
 
     form: str
     """One of FORMS."""
     material: str
     """One of MATERIALS."""
-    colour: Floats
-    """(3,)."""
+    colour: Singles
+    """Colour (3,) from 0 to 255."""
     pitch: float
     """Rise per pixel."""
     eaves: float
@@ -69,19 +69,19 @@ class Roof(NamedTuple):
 
 
 class _Faces(NamedTuple):
-    """The roof seen from above."""
+    """Surface of a roof as seen from above, each (H, W)."""
 
-    alpha: Floats
-    height: Floats
-    """Above the ground, pixels."""
-    slope_u: Floats
-    slope_v: Floats
-    edge: Floats
+    alpha: Singles
+    height: Singles
+    """Height above the ground, pixels."""
+    slope_u: Singles
+    slope_v: Singles
+    edge: Singles
     """Distance inward from the nearest edge of the wing, pixels."""
 
 
-def draw_roof(canvas: Canvas, soil: Floats, habits: ArrayLike) -> Roof:
-    """A roof of a district whose builders use each of MATERIALS with the given probability."""
+def draw_roof(canvas: Canvas, soil: Singles, habits: ArrayLike) -> Roof:
+    """Draw a roof of a district; `habits` is the probability (6,) of each of `MATERIALS`."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     material = MATERIALS[rng.choice(len(MATERIALS), p=np.asarray(habits))]
     colours = (_RUST, _METAL, _PAINTED, _TILES, _SHINGLES, _CONCRETE)[MATERIALS.index(material)]
@@ -95,14 +95,17 @@ def draw_roof(canvas: Canvas, soil: Floats, habits: ArrayLike) -> Roof:
 
 
 def building(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, court: Wing | None = None) -> bool:
-    """Build a house where nothing stands yet; whether there was room.
+    """Paint a building if the ground is free.
 
     Args:
-        canvas: What to paint on.
-        frame: The axes of the building.
-        wings: Its rectangles, which overlap or touch; sloped roofs meet in valleys.
-        roof: What covers all of them.
-        court: A rectangle left open within.
+        canvas: the canvas.
+        frame: axes of the building.
+        wings: its rectangles, which overlap or touch; sloped roofs meet in valleys.
+        roof: the roof over all of them.
+        court: rectangle in the middle that stays open.
+
+    Returns:
+        True if the ground was free.
     """
     outline = shapely.union_all([frame.box(*wing) for wing in wings])
     patch = canvas.patch(outline.bounds)
@@ -115,9 +118,9 @@ def building(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, co
         faces = faces._replace(alpha=faces.alpha * (1 - gap))
     if not canvas.claim(patch, faces.alpha):
         return False
-    _facades(canvas, frame, wings, roof)
+    _facades(canvas, frame, wings, roof)  # before the roof, which covers their upper end
     texture = _texture(canvas, patch, u, v, roof)
-    if canvas.rng.random() < 0.15:  # roofed in two goes
+    if canvas.rng.random() < 0.15:  # some roofs were laid in two parts
         seam = canvas.rng.normal(0, wings[0].half_u / 2)
         texture = lit(texture, 1 + np.float32(canvas.rng.normal(0, 0.15)) * (u > seam))
     cos, sin = math.cos(frame.angle), math.sin(frame.angle)
@@ -132,7 +135,7 @@ def building(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, co
 
 
 def _facades(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof) -> None:
-    """The walls that a camera sees which does not look straight down."""
+    """Paint the walls that a camera sees which does not look straight down."""
     drop_x, drop_y = -canvas.lean * roof.eaves
     if math.hypot(drop_x, drop_y) < 1.2:
         return
@@ -143,24 +146,24 @@ def _facades(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof) ->
         canvas.fill(hull, colour, rough=0.1, height=roof.eaves / 2)
 
 
-def _box(u: Floats, v: Floats, half_u: float, half_v: float) -> Floats:
-    """Coverage of the rectangle around the origin."""
+def _box(u: Singles, v: Singles, half_u: float, half_v: float) -> Singles:
+    """Return the coverage (H, W) of the rectangle around the origin."""
     across = np.clip(np.float32(half_u + 0.5) - np.abs(u), 0, 1)
     return across * np.clip(np.float32(half_v + 0.5) - np.abs(v), 0, 1)
 
 
-def _faces(u: Floats, v: Floats, wings: Sequence[Wing], roof: Roof) -> _Faces:
-    """The highest roof of all wings at every pixel."""
+def _faces(u: Singles, v: Singles, wings: Sequence[Wing], roof: Roof) -> _Faces:
+    """Return the highest roof of all wings at every pixel."""
     faces = [_face(u - np.float32(wing.u), v - np.float32(wing.v), wing, roof) for wing in wings]
-    found = faces[0]
+    highest = faces[0]
     for face in faces[1:]:
-        wins = np.where(face.alpha > 0.02, face.height, -1) > np.where(found.alpha > 0.02, found.height, -1)
-        picked = [np.where(wins, new, old) for new, old in zip(face, found, strict=True)]
-        found = _Faces(np.maximum(face.alpha, found.alpha), *picked[1:])
-    return found
+        wins = np.where(face.alpha > 0.02, face.height, -1) > np.where(highest.alpha > 0.02, highest.height, -1)
+        values = [np.where(wins, new, old) for new, old in zip(face, highest, strict=True)]
+        highest = _Faces(np.maximum(face.alpha, highest.alpha), *values[1:])
+    return highest
 
 
-def _face(u: Floats, v: Floats, wing: Wing, roof: Roof) -> _Faces:
+def _face(u: Singles, v: Singles, wing: Wing, roof: Roof) -> _Faces:
     alpha = _box(u, v, wing.half_u, wing.half_v)
     along, across = wing.half_u >= wing.half_v, roof.pitch
     if not along:  # the ridge runs along the longer side
@@ -182,12 +185,12 @@ def _face(u: Floats, v: Floats, wing: Wing, roof: Roof) -> _Faces:
         rise, slope_u, slope_v = zero, zero, zero
     slope_u, slope_v = slope_u * np.float32(across), slope_v * np.float32(across)
     if not along:
-        slope_u, slope_v = slope_v, slope_u
+        slope_u, slope_v = slope_v, slope_u  # back to the axes of the building
     return _Faces(alpha, np.float32(roof.eaves) + np.maximum(rise, 0) * np.float32(across), slope_u, slope_v, edge)
 
 
-def _texture(canvas: Canvas, patch: Patch, u: Floats, v: Floats, roof: Roof) -> Floats:
-    """(H, W, 3) colours of the roof in even light."""
+def _texture(canvas: Canvas, patch: Patch, u: Singles, v: Singles, roof: Roof) -> Singles:
+    """Return the colours of the roof (H, W, 3) in even light."""
     metre, rng = 1 / canvas.gsd, canvas.rng
     fine, broad = canvas.noise(patch, 2, 10), canvas.noise(patch, 10, 160)
     wear = rng.uniform(0.02, 0.07)
@@ -205,9 +208,9 @@ def _texture(canvas: Canvas, patch: Patch, u: Floats, v: Floats, roof: Roof) -> 
 
 
 def _sheets(
-    canvas: Canvas, uv: tuple[Floats, Floats], noises: tuple[Floats, Floats], roof: Roof, light: Floats
-) -> Floats:
-    """Corrugated iron: sheets that differ, joints, rust."""
+    canvas: Canvas, uv: tuple[Singles, Singles], noises: tuple[Singles, Singles], roof: Roof, light: Singles
+) -> Singles:
+    """Return corrugated iron (H, W, 3): sheets that differ, joints, rust."""
     rng, metre, (u, v), (fine, broad) = canvas.rng, 1 / canvas.gsd, uv, noises
     if rng.random() < 0.2:
         u, v = v, u
@@ -222,15 +225,15 @@ def _sheets(
     return lit(mix(roof.colour, pick(_RUST, rng), rusty), light)
 
 
-def _wave(across: Floats, period: float, rng: np.random.Generator) -> Floats:
-    """Stripes of the given period; none where pixels are too coarse to show them."""
+def _wave(across: Singles, period: float, rng: np.random.Generator) -> Singles:
+    """Return stripes of the given period, pixels, or zeros where pixels are too coarse to show them."""
     if period < 2.2:
         return np.zeros_like(across)
     return np.asarray(np.cos(across * np.float32(math.tau / period) + np.float32(rng.uniform(0, math.tau))), np.float32)
 
 
-def _cells(u: Floats, v: Floats, width: float, depth: float, rng: np.random.Generator) -> Floats:
-    """(H, W) a normal number for every rectangle of a brickwork of `width` by `depth` pixels."""
+def _cells(u: Singles, v: Singles, width: float, depth: float, rng: np.random.Generator) -> Singles:
+    """Return a normal random number (H, W) for each rectangle of a grid of `width` by `depth` pixels."""
     table = rng.standard_normal(1024).astype(np.float32)
     row = np.floor(v / np.float32(max(depth, 1.5))).astype(np.int32)
     column = np.floor(u / np.float32(max(width, 1.5))).astype(np.int32)
@@ -238,7 +241,7 @@ def _cells(u: Floats, v: Floats, width: float, depth: float, rng: np.random.Gene
 
 
 def _clutter(canvas: Canvas, frame: Frame, wings: Sequence[Wing], roof: Roof, court: Wing | None) -> None:
-    """Parapets, stair heads, water tanks and odds and ends on a flat roof; they belong to it."""
+    """Paint parapets, stair heads, water tanks and small parts on a flat roof; they belong to the roof."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     for wing in wings:
         if rng.random() < 0.5 and metre > 2.5 and court is None:
@@ -264,6 +267,7 @@ def _object_on_roof(canvas: Canvas, shape: shapely.Polygon, roof: Roof) -> None:
     if patch is None:
         return
     alpha = canvas.coverage(patch, shape)
+    # it hides a part of the roof and stays a part of it, as a map shows it
     colour = pick(_CLUTTER, rng) if rng.random() < 0.6 else roof.colour * rng.uniform(0.6, 1.3)
     canvas.paint(patch, alpha, colour, number=None)
     top = np.float32(roof.eaves + rng.uniform(0.4, 2.2) / canvas.gsd)

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geosam.training.synthetic import things
+from geosam.training.synthetic import small_objects
 from geosam.training.synthetic.canvas import Frame
+from geosam.training.synthetic.foundations import foundation
 from geosam.training.synthetic.ground import crossing, is_taken, meadow, road, spot, trodden
 from geosam.training.synthetic.palette import mix, pick
 from geosam.training.synthetic.plants import crown
 from geosam.training.synthetic.roofs import Wing, building, draw_roof
-from geosam.training.synthetic.shells import shell
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Floats
     from geosam.training.synthetic.canvas import Canvas
     from geosam.training.synthetic.palette import Land
 
-    Doubles = NDArray[np.float64]
 
-#: How often builders use rust, metal, painted sheets, tiles, shingles and concrete, in different parts of the world.
+#: Probability of rust, metal, painted sheets, tiles, shingles and concrete in different parts of the world.
 _HABITS = (
     (0.55, 0.22, 0.12, 0.02, 0.01, 0.08),
     (0.16, 0.22, 0.42, 0.10, 0.06, 0.04),
@@ -35,16 +33,16 @@ _HABITS = (
 
 
 class Style(NamedTuple):
-    """How a town is built; lengths in metres."""
+    """Habits of building in a town; lengths in metres."""
 
     long_m: tuple[float, float]
-    """Of a house."""
+    """Least and greatest length of a house."""
     slim: tuple[float, float]
     """Depth of a house as a share of its length."""
     space_m: tuple[float, float]
-    """Between neighbours."""
+    """Least and greatest distance of neighbours."""
     order: float
-    """1 where houses stand in rows, 0 where they stand anyhow."""
+    """Regularity: 1 for houses in rows, 0 for houses at random."""
     wings: float
     """Share of houses of more than one part."""
     tries: int
@@ -52,17 +50,17 @@ class Style(NamedTuple):
     trees: float
     """Trees per 1000 square metres."""
     litter: float
-    """Odds and ends per 1000 square metres."""
+    """Pieces of litter per 1000 square metres."""
 
 
 class Builders(NamedTuple):
-    """Who builds, and with what."""
+    """Builders of a district and their materials."""
 
     style: Style
-    habits: Doubles
-    """(6,) probability of each material of a roof."""
+    habits: Floats
+    """Probability (6,) of each material of a roof."""
     unfinished: float
-    """Share of houses that have no roof yet, or no more."""
+    """Share of houses without a roof: not yet built, or decayed."""
 
 
 _STYLES = (
@@ -76,7 +74,7 @@ _OLD_TOWN = 2
 
 
 def paint_town(canvas: Canvas, land: Land) -> None:
-    """A town over the whole canvas."""
+    """Paint a town over the whole canvas."""
     rng = canvas.rng
     number = int(rng.choice(len(_STYLES), p=[0.27, 0.27, 0.2, 0.12, 0.14]))
     habits = 0.75 * np.array(_HABITS[rng.integers(len(_HABITS))]) + 0.25 * rng.dirichlet(np.ones(6))
@@ -89,13 +87,13 @@ def paint_town(canvas: Canvas, land: Land) -> None:
     _streets(canvas, land, angle)
     middles = rng.uniform(0, canvas.size, (rng.integers(1, 4), 2))
     turns = angle + rng.choice([0, math.pi / 2, rng.normal(0, 0.5)], len(middles))
-    things.litter(canvas, int(min(150, rng.poisson(builders.style.litter * rng.uniform(0.2, 2) * area))), land)
+    small_objects.litter(canvas, int(min(150, rng.poisson(builders.style.litter * rng.uniform(0.2, 2) * area))), land)
     if number == _OLD_TOWN:
         _blocks(canvas, land, builders, angle)
     else:
         _rows(canvas, land, builders, middles, turns)
     _fillers(canvas, land, builders, middles, turns)
-    _what_moves(canvas, angle, area)
+    _extras(canvas, angle, area)
     _garden_trees(canvas, land, builders.style, area)
 
 
@@ -110,7 +108,7 @@ def _streets(canvas: Canvas, land: Land, angle: float) -> None:
 
 
 def _yards(canvas: Canvas, land: Land, style: Style, angle: float) -> None:
-    """Gardens and paved yards under the houses, some of them walled."""
+    """Paint gardens and paved yards under the houses, some of them walled."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     pitch = (sum(style.long_m) / 2 + sum(style.space_m)) * metre * rng.uniform(1, 2)
     walled = rng.uniform(0, 0.5)
@@ -121,11 +119,11 @@ def _yards(canvas: Canvas, land: Land, style: Style, angle: float) -> None:
         yard = frame.box(0, 0, half_u, half_v)
         canvas.fill(yard, pick(colours, rng), rough=0.09, opacity=float(rng.uniform(0.4, 1)))
         if rng.random() < walled and metre > 1.5:
-            things.wall(canvas, yard.exterior, land)
+            small_objects.wall(canvas, yard.exterior, land)
 
 
 def _blocks(canvas: Canvas, land: Land, builders: Builders, angle: float) -> None:
-    """Blocks between lanes, each built up with houses that share their walls."""
+    """Paint blocks between lanes, full of houses that share their walls."""
     rng, metre, reach = canvas.rng, 1 / canvas.gsd, 0.75 * canvas.size
     block_u, block_v = rng.uniform(20, 60) * metre, rng.uniform(14, 40) * metre
     lane = float(rng.uniform(1, 5) * metre)
@@ -139,6 +137,7 @@ def _blocks(canvas: Canvas, land: Land, builders: Builders, angle: float) -> Non
                 house = rng.uniform(*builders.style.long_m) * metre / 2
                 x, y = frame.at(cell.u, cell.v)
                 seen = -house < min(x, y) and max(x, y) < canvas.size + house
+                # blocks reach beyond the canvas; their houses would cost time and show nothing
                 if not seen and max(cell.half_u, cell.half_v) < 2 * house:
                     continue
                 if max(cell.half_u, cell.half_v) < 1.2 * house:
@@ -148,7 +147,7 @@ def _blocks(canvas: Canvas, land: Land, builders: Builders, angle: float) -> Non
 
 
 def _fitted(canvas: Canvas, land: Land, builders: Builders, frame: Frame, cell: Wing) -> None:
-    """A house that fills its plot, but for a yard at times."""
+    """Paint a house that fills its plot, sometimes beside a yard."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     if rng.random() < 0.08 or min(cell.half_u, cell.half_v) < 3:
         return
@@ -162,20 +161,20 @@ def _fitted(canvas: Canvas, land: Land, builders: Builders, frame: Frame, cell: 
     building(canvas, frame, wings, roof, court)
 
 
-def _what_moves(canvas: Canvas, angle: float, area: float) -> None:
-    """Vehicles, pools and tanks where there is room for them."""
+def _extras(canvas: Canvas, angle: float, area: float) -> None:
+    """Paint vehicles, pools and tanks where the ground is free."""
     rng = canvas.rng
     for _ in range(min(60, rng.poisson(rng.uniform(0, 1.5) * area))):
         frame = Frame(*spot(canvas), angle + rng.choice([0, math.pi / 2]) + rng.normal(0, 0.1))
-        things.vehicle(canvas, frame)
+        small_objects.vehicle(canvas, frame)
     for _ in range(min(25, rng.poisson(rng.choice([0, 0.4]) * area))):
-        things.pool(canvas, Frame(*spot(canvas), angle))
+        small_objects.pool(canvas, Frame(*spot(canvas), angle))
     for _ in range(min(25, rng.poisson(rng.choice([0, 0.3]) * area))):
-        things.tank(canvas, Frame(*spot(canvas), 0.0), float(rng.uniform(0.6, 4)))
+        small_objects.tank(canvas, Frame(*spot(canvas), 0.0), float(rng.uniform(0.6, 4)))
 
 
-def _rows(canvas: Canvas, land: Land, builders: Builders, middles: Doubles, turns: Doubles) -> None:
-    """Houses in rows, each district in a direction of its own."""
+def _rows(canvas: Canvas, land: Land, builders: Builders, middles: Floats, turns: Floats) -> None:
+    """Paint houses in rows, each district in a direction of its own."""
     rng, metre, style = canvas.rng, 1 / canvas.gsd, builders.style
     length, space = np.mean(style.long_m) * metre, np.mean(style.space_m) * metre
     depth = length * np.mean(style.slim)
@@ -195,7 +194,7 @@ def _rows(canvas: Canvas, land: Land, builders: Builders, middles: Doubles, turn
             v += float((depth + space) * rng.uniform(0.9, 1.15) + (row % 2) * space * rng.uniform(0.5, 2))
 
 
-def _fillers(canvas: Canvas, land: Land, builders: Builders, middles: Doubles, turns: Doubles) -> None:
+def _fillers(canvas: Canvas, land: Land, builders: Builders, middles: Floats, turns: Floats) -> None:
     rng = canvas.rng
     for _ in range(builders.style.tries):
         x, y = rng.uniform(0, canvas.size, 2)
@@ -220,14 +219,14 @@ def _house(canvas: Canvas, land: Land, builders: Builders, frame: Frame) -> None
         wings, court = _shape(half_u, half_v, rng)
     here = Frame(float(x), float(y), float(turn))
     if court is None and rng.random() < builders.unfinished:
-        shell(canvas, land, here, wings)
+        foundation(canvas, land, here, wings)
         return
     if building(canvas, here, wings, roof, court) and rng.random() < 0.3:
         _shed(canvas, land, builders, here, wings[0])
 
 
 def _shed(canvas: Canvas, land: Land, builders: Builders, frame: Frame, house: Wing) -> None:
-    """A lower building against a wall of a house."""
+    """Paint a lower building against a wall of a house."""
     rng = canvas.rng
     side = rng.choice([-1, 1])
     half_u, half_v = house.half_u * rng.uniform(0.25, 0.8), house.half_v * rng.uniform(0.2, 0.5)
@@ -240,7 +239,7 @@ def _shed(canvas: Canvas, land: Land, builders: Builders, frame: Frame, house: W
 
 
 def _shape(half_u: float, half_v: float, rng: np.random.Generator) -> tuple[list[Wing], Wing | None]:
-    """An L, T, U or court within the given rectangle."""
+    """Draw an L, T, U or court within the given rectangle. Return its wings and the open court."""
     thick_u, thick_v = half_u * rng.uniform(0.3, 0.55), half_v * rng.uniform(0.3, 0.55)
     base = Wing(0, half_v - thick_v, half_u, thick_v)
     kind = rng.choice(4, p=[0.5, 0.25, 0.15, 0.1])

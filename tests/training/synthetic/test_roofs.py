@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize
 
 from geosam.training.synthetic.canvas import Canvas, Frame
+from geosam.training.synthetic.foundations import foundation
 from geosam.training.synthetic.palette import draw_land
 from geosam.training.synthetic.roofs import FORMS, MATERIALS, Roof, Wing, building, draw_roof
-from geosam.training.synthetic.shells import shell
 
 FEW = settings(max_examples=15, deadline=None)
 GREY = np.array((150, 150, 150), np.float32)
@@ -130,7 +130,7 @@ def test_two_wings_meet_at_the_higher_roof():
 def test_a_house_beside_the_canvas_is_not_built():
     canvas = canvas_of()
     assert not building(canvas, Frame(300, 300, 0), [Wing(0, 0, 10, 10)], roof_of())
-    assert not shell(canvas, draw_land(canvas.rng), Frame(300, 300, 0), [Wing(0, 0, 10, 10)])
+    assert not foundation(canvas, draw_land(canvas.rng), Frame(300, 300, 0), [Wing(0, 0, 10, 10)])
     assert not canvas.instances.any()
 
 

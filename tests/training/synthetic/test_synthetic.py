@@ -13,9 +13,9 @@ from geosam.training.synthetic import pictures as drawn
 from geosam.training.synthetic import render
 from geosam.training.synthetic.canvas import Canvas, Frame, Sun
 from geosam.training.synthetic.fields import split_pieces
+from geosam.training.synthetic.foundations import foundation
 from geosam.training.synthetic.palette import draw_land
 from geosam.training.synthetic.roofs import Roof, Wing, building
-from geosam.training.synthetic.shells import shell
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=8, deadline=None)
@@ -65,7 +65,7 @@ def test_objects_are_numbered_without_gaps_and_large_enough_to_be_seen(seed):
     numbers, sizes = np.unique(picture.instances, return_counts=True)
     sizes = sizes[numbers > 0]
     assert np.array_equal(numbers[numbers > 0], np.arange(1, len(sizes) + 1))
-    assert (sizes >= drawn._LEAST_PIXELS).all()
+    assert (sizes >= drawn.LEAST_PIXELS).all()
 
 
 @FEW
@@ -137,7 +137,7 @@ def test_an_object_hangs_together_when_it_is_painted(seed, monkeypatch):
         # at the picture's edge an outline may come and go: only what lies inside is looked at
         rows, columns = patch.place
         inner = min(rows.start, columns.start) > 0 and max(rows.stop, columns.stop) < self.size
-        if number and inner and (alpha >= 0.5).sum() >= drawn._LEAST_PIXELS:
+        if number and inner and (alpha >= 0.5).sum() >= drawn.LEAST_PIXELS:
             pieces, _ = ndimage.label(alpha >= 0.5)
             sizes = np.bincount(pieces.ravel())[1:]
             loose.append(1 - sizes.max() / sizes.sum())
@@ -227,7 +227,7 @@ def test_a_building_without_a_roof_is_one_object_with_its_rooms_and_its_walls_st
     canvas = canvas_of(120, gsd=0.1, seed=seed)
     land = draw_land(canvas.rng)
     frame, wings = Frame(60, 58, 0.3), [Wing(0, 12, 36, 20), Wing(-20, 0, 16, 32)]
-    assert shell(canvas, land, frame, wings)
+    assert foundation(canvas, land, frame, wings)
     outline = shapely.union_all([frame.box(*wing) for wing in wings])
     assert canvas.instances.max() == 1
     assert (canvas.instances == 1).sum() == pytest.approx(outline.area, rel=0.02)
@@ -235,12 +235,12 @@ def test_a_building_without_a_roof_is_one_object_with_its_rooms_and_its_walls_st
     rim = shapely.points(np.argwhere(canvas.height > 0)[:, ::-1] + 0.5)
     assert shapely.distance(rim, outline.exterior).min() < 1
     assert shapely.distance(rim, outline).max() < 1
-    assert not shell(canvas, land, frame, [Wing(5, 5, 8, 8)])
+    assert not foundation(canvas, land, frame, [Wing(5, 5, 8, 8)])
 
 
 def test_some_towns_have_buildings_without_a_roof(monkeypatch):
     built = []
-    monkeypatch.setattr("geosam.training.synthetic.towns.shell", lambda *given: built.append(given) or True)
+    monkeypatch.setattr("geosam.training.synthetic.towns.foundation", lambda *given: built.append(given) or True)
     for seed in range(30):
         render(np.random.default_rng(seed), 128)
     assert built

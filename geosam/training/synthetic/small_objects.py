@@ -1,6 +1,6 @@
-"""Small things of synthetic scenes: vehicles, pools, tanks, containers, solar panels, boats, rocks, walls and litter.
+"""Small objects of synthetic scenes: vehicles, pools, tanks, containers, solar panels, boats, rocks, walls and litter.
 
-Sizes are in metres here, as such things have the same size everywhere. A thing of few pixels is scenery.
+Sizes are in metres, because such objects have the same size everywhere. An object of few pixels gets no number.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from geosam.training.synthetic.ground import blob, is_taken
 from geosam.training.synthetic.palette import lit, mix, pick
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
     from geosam.training.synthetic.canvas import Canvas, Frame
     from geosam.training.synthetic.palette import Land
 
-    Floats = NDArray[np.float32]
 
 _CARS = (
     (228, 228, 230), (210, 212, 214), (40, 42, 46), (28, 28, 32), (150, 154, 160), (120, 122, 126), (150, 40, 40),
@@ -32,7 +30,7 @@ _BOXES = ((150, 62, 48), (44, 84, 130), (60, 110, 84), (190, 120, 50), (200, 200
 _TANKS = ((226, 226, 222), (190, 190, 186), (150, 150, 148), (52, 52, 56), (120, 92, 74), (210, 206, 190))
 _LITTER = ((206, 204, 200), (60, 56, 54), (60, 96, 150), (150, 80, 60), (128, 116, 100), (90, 84, 76), (176, 160, 130))
 _ROCKS = ((150, 146, 138), (122, 118, 112), (172, 164, 150), (96, 92, 90))
-#: A thing that covers fewer square pixels gets no number.
+#: Least area of an object that gets a number, square pixels.
 _LEAST_AREA = 36.0
 
 
@@ -41,7 +39,7 @@ def _number(canvas: Canvas, shape: BaseGeometry) -> int:
 
 
 def vehicle(canvas: Canvas, frame: Frame) -> None:
-    """A car, van or truck in the direction u, if it finds room."""
+    """Paint a car, van or truck in the direction u if the ground is free."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     large = rng.random() < 0.15
     half_u = metre * (rng.uniform(3, 8) if large else rng.uniform(1.9, 2.5))
@@ -52,7 +50,7 @@ def vehicle(canvas: Canvas, frame: Frame) -> None:
     if patch is None or half_v < 1 or not canvas.claim(patch, canvas.coverage(patch, body)):
         return
     colour = pick(_CARS, rng)
-    number = _number(canvas, body)
+    number = _number(canvas, body)  # once for body, load and glass: one object
     height = (2.8 if large else 1.5) / canvas.gsd
     canvas.fill(body, colour * 0.92, rough=0.02, height=height, number=number)
     if large:
@@ -64,7 +62,7 @@ def vehicle(canvas: Canvas, frame: Frame) -> None:
 
 
 def pool(canvas: Canvas, frame: Frame) -> None:
-    """A swimming pool with a paved rim."""
+    """Paint a swimming pool with a paved rim if the ground is free."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     half_u, half_v = metre * rng.uniform(2, 7), metre * rng.uniform(1.5, 3.5)
     if rng.random() < 0.35:
@@ -83,14 +81,14 @@ def pool(canvas: Canvas, frame: Frame) -> None:
 
 
 def tank(canvas: Canvas, frame: Frame, radius_m: float) -> None:
-    """A round tank or silo: a cone, a dome or a lid."""
+    """Paint a round tank or silo with a cone or a lid if the ground is free."""
     rng = canvas.rng
     radius = radius_m / canvas.gsd
     patch = canvas.patch((frame.x - radius, frame.y - radius, frame.x + radius, frame.y + radius))
     if patch is None or radius < 2:
         return
     dx, dy = patch.x - np.float32(frame.x), patch.y - np.float32(frame.y)
-    away = np.maximum(np.hypot(dx, dy), 0.5)
+    away = np.maximum(np.hypot(dx, dy), 0.5)  # the slope at the tip has no direction
     alpha = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
     if not canvas.claim(patch, alpha):
         return
@@ -103,7 +101,7 @@ def tank(canvas: Canvas, frame: Frame, radius_m: float) -> None:
 
 
 def container(canvas: Canvas, frame: Frame) -> None:
-    """A steel container of 20 or 40 feet."""
+    """Paint a steel container of 20 or 40 feet if the ground is free."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     shape = frame.box(0, 0, metre * (3.05 if rng.random() < 0.5 else 6.1), metre * 1.22)
     patch = canvas.patch(shape.bounds)
@@ -119,7 +117,7 @@ def container(canvas: Canvas, frame: Frame) -> None:
 
 
 def solar(canvas: Canvas, frame: Frame) -> None:
-    """A table of solar panels."""
+    """Paint a table of solar panels if the ground is free."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     shape = frame.box(0, 0, metre * rng.uniform(3, 20), metre * rng.uniform(0.9, 2.2))
     patch = canvas.patch(shape.bounds)
@@ -137,7 +135,7 @@ def solar(canvas: Canvas, frame: Frame) -> None:
 
 
 def boat(canvas: Canvas, frame: Frame) -> None:
-    """A hull, pointed ahead."""
+    """Paint a boat whose bow points in the direction u."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     half_u = metre * float(rng.lognormal(math.log(3.5), 0.5))
     half_v = half_u * rng.uniform(0.2, 0.36)
@@ -151,7 +149,7 @@ def boat(canvas: Canvas, frame: Frame) -> None:
 
 
 def rock(canvas: Canvas, xy: tuple[float, float], radius: float) -> None:
-    """A boulder, its radius in pixels."""
+    """Paint a boulder with a radius in pixels."""
     rng = canvas.rng
     shape = blob(xy, radius, rng, rough=0.2)
     patch = canvas.patch(shape.bounds)
@@ -166,7 +164,7 @@ def rock(canvas: Canvas, xy: tuple[float, float], radius: float) -> None:
 
 
 def wall(canvas: Canvas, line: LineString, land: Land) -> None:
-    """A wall or fence along a line, or a hedge."""
+    """Paint a wall, a fence or a hedge along a line; it is no object."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     if rng.random() < 0.25:
         shape = line.buffer(0.5 * metre, cap_style="flat")
@@ -177,7 +175,7 @@ def wall(canvas: Canvas, line: LineString, land: Land) -> None:
 
 
 def litter(canvas: Canvas, amount: int, land: Land) -> None:
-    """Odds and ends, heaps and bushes all over the free ground; no objects."""
+    """Paint heaps, litter and bushes on the free ground; they are no objects."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     for _ in range(amount):
         x, y = rng.uniform(0, canvas.size, 2)

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from geosam.training.synthetic import things
+from geosam.training.synthetic import small_objects
 from geosam.training.synthetic.canvas import Canvas, Frame
-from geosam.training.synthetic.country import paint_nature, paint_site
+from geosam.training.synthetic.nature import paint_nature
 from geosam.training.synthetic.palette import draw_land
 from geosam.training.synthetic.plants import crown, crowns_along, wood
+from geosam.training.synthetic.sites import paint_site
 from geosam.training.synthetic.towns import paint_town
 
 FEW = settings(max_examples=15, deadline=None)
@@ -33,10 +34,10 @@ def distances(canvas, x=50.0, y=50.0):
 
 
 THINGS = {
-    "vehicle": (things.vehicle, 8.3),
-    "pool": (things.pool, 8.0),
-    "container": (things.container, 6.7),
-    "solar": (things.solar, 20.3),
+    "vehicle": (small_objects.vehicle, 8.3),
+    "pool": (small_objects.pool, 8.0),
+    "container": (small_objects.container, 6.7),
+    "solar": (small_objects.solar, 20.3),
 }
 
 
@@ -75,7 +76,7 @@ def test_a_thing_beside_the_canvas_is_not_there(name):
 @pytest.mark.parametrize("seed", range(6))
 def test_a_thing_of_few_pixels_is_scenery(seed):
     canvas, _ = canvas_of(gsd=0.7, seed=seed)
-    things.vehicle(canvas, MIDDLE)
+    small_objects.vehicle(canvas, MIDDLE)
     area = (canvas.rgb[..., 0] > 0).sum()
     assert bool(canvas.instances.any()) == bool(canvas.instances.max() == 1)
     if area < 20:
@@ -86,7 +87,7 @@ def test_a_thing_of_few_pixels_is_scenery(seed):
 @FEW
 def test_a_tank_is_a_disc(radius_m, seed):
     canvas, _ = canvas_of(seed=seed)
-    things.tank(canvas, Frame(50.2, 49.7, 0), radius_m)
+    small_objects.tank(canvas, Frame(50.2, 49.7, 0), radius_m)
     radius = radius_m / canvas.gsd
     assert canvas.instances.max() == int(math.pi * radius**2 >= 36)
     if canvas.instances.any():
@@ -97,7 +98,7 @@ def test_a_tank_is_a_disc(radius_m, seed):
 
 def test_a_tank_of_two_pixels_is_not_drawn():
     canvas, _ = canvas_of(gsd=1.0)
-    things.tank(canvas, MIDDLE, 1.0)
+    small_objects.tank(canvas, MIDDLE, 1.0)
     assert not canvas.taken.any()
 
 
@@ -105,7 +106,7 @@ def test_a_tank_of_two_pixels_is_not_drawn():
 @given(SEEDS)
 def test_a_boat_is_a_pointed_hull(seed):
     canvas, _ = canvas_of(400, seed=seed)
-    things.boat(canvas, Frame(200, 200, 0.0))
+    small_objects.boat(canvas, Frame(200, 200, 0.0))
     rows, columns = np.nonzero(canvas.instances == 1)
     if len(rows) < 200 or np.ptp(columns) > 300:
         return
@@ -120,7 +121,7 @@ def test_a_boat_is_a_pointed_hull(seed):
 @given(SEEDS, st.floats(7, 20))
 def test_a_rock_is_a_heap_near_its_place(seed, radius):
     canvas, _ = canvas_of(seed=seed)
-    things.rock(canvas, (50, 50), radius)
+    small_objects.rock(canvas, (50, 50), radius)
     assert canvas.instances.max() == 1
     assert distances(canvas).max() < 3 * radius
     assert canvas.height.min() >= 0
@@ -130,10 +131,10 @@ def test_a_rock_is_a_heap_near_its_place(seed, radius):
 @pytest.mark.parametrize("seed", range(4))
 def test_walls_and_litter_are_no_objects(seed):
     canvas, land = canvas_of(seed=seed)
-    things.wall(canvas, shapely.LineString([(5, 50), (95, 50)]), land)
+    small_objects.wall(canvas, shapely.LineString([(5, 50), (95, 50)]), land)
     assert canvas.height[50, 5:95].min() > 0
     assert not canvas.height[:30].any()
-    things.litter(canvas, 40, land)
+    small_objects.litter(canvas, 40, land)
     assert canvas.number() == 1
     assert not canvas.instances.any()
 
@@ -142,7 +143,7 @@ def test_litter_lies_beside_what_stands():
     canvas, land = canvas_of()
     canvas.taken[:] = True
     before = canvas.rgb.copy()
-    things.litter(canvas, 50, land)
+    small_objects.litter(canvas, 50, land)
     assert np.array_equal(canvas.rgb, before)
 
 

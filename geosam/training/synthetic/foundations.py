@@ -1,6 +1,6 @@
 """Buildings without a roof: foundations and bare walls, which stand for years where people build bit by bit.
 
-Such a building is one object, its rooms, and what grows in them, included.
+Such a building is one object, together with its rooms and the weeds in them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
-    from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from geosam._arrays import Singles
     from geosam.training.synthetic.canvas import Canvas, Frame, Patch
     from geosam.training.synthetic.palette import Land
     from geosam.training.synthetic.roofs import Wing
 
-    Floats = NDArray[np.float32]
 
 _BLOCKS = ((196, 190, 178), (168, 160, 148), (146, 138, 128), (214, 210, 202), (176, 150, 124), (128, 120, 112))
 _SLABS = ((204, 200, 192), (228, 226, 222), (160, 156, 148), (136, 132, 124))
 
 
-def shell(canvas: Canvas, land: Land, frame: Frame, wings: Sequence[Wing]) -> bool:
-    """Build walls around rooms where nothing stands yet; whether there was room. See :func:`roofs.building`."""
+def foundation(canvas: Canvas, land: Land, frame: Frame, wings: Sequence[Wing]) -> bool:
+    """Paint walls around rooms if the ground is free. Return True if it was. See :func:`roofs.building`."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     outline = shapely.union_all([frame.box(*wing) for wing in wings])
     patch = canvas.patch(outline.bounds)
@@ -48,8 +47,8 @@ def shell(canvas: Canvas, land: Land, frame: Frame, wings: Sequence[Wing]) -> bo
     return True
 
 
-def _ground(canvas: Canvas, patch: Patch, land: Land) -> Floats:
-    """(H, W, 3) what lies between the walls: a slab, or bare soil and weeds, or what was there before."""
+def _ground(canvas: Canvas, patch: Patch, land: Land) -> Singles:
+    """Return the ground between the walls (H, W, 3): a slab, or bare soil and weeds over the ground from before."""
     rng = canvas.rng
     light = 1 + 0.08 * canvas.noise(patch, 2, 60)
     if rng.random() < 0.2:
@@ -60,7 +59,7 @@ def _ground(canvas: Canvas, patch: Patch, land: Land) -> Floats:
 
 
 def _rooms(frame: Frame, wings: Sequence[Wing], side: float, rng: np.random.Generator) -> Iterator[BaseGeometry]:
-    """Rooms of about the given side, pixels, in each wing where no earlier one lies."""
+    """Yield rooms of about the given side, pixels, in each wing outside the earlier wings."""
     built: BaseGeometry = shapely.Polygon()
     for wing in wings:
         todo = [wing]
@@ -74,7 +73,7 @@ def _rooms(frame: Frame, wings: Sequence[Wing], side: float, rng: np.random.Gene
 
 
 def _walls(canvas: Canvas, outline: BaseGeometry, rooms: Sequence[BaseGeometry]) -> None:
-    """Walls around the building and its rooms, with doors, some of them missing; they belong to the building."""
+    """Paint walls around the building and its rooms, with doors and gaps; they belong to the building."""
     rng, metre = canvas.rng, 1 / canvas.gsd
     thick = max(float(rng.uniform(0.15, 0.4) * metre), 1.0)
     lost = rng.uniform(0, 0.3)
