@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Bytes, Labels
 
 #: Side of the scene and of a pixel.
-SIZE_PX, PIXEL_M = 1792, 0.16
+SIZE_PX, PIXEL_M = 1792, 0.2
 #: A village with water, fields and roofs of many colours, in good light.
 SEED = 12
 #: Map coordinates of the upper left corner.
@@ -44,7 +44,7 @@ _SUN = Sun(-0.64, 0.77, 0.9, (0.60, 0.56, 0.48), 0.6)
 def render_scene(out_tif: str | Path, out_truth_gpkg: str | Path, *, size: int = SIZE_PX, seed: int = SEED) -> None:
     """Render a village between fields and a stream, and write the outlines of its objects as truth.
 
-    The picture is uint8 RGB with pixels of 0.16 m in UTM zone 32N, tiled, with nodata 0 in one corner. The truth has
+    The picture is uint8 RGB with pixels of 0.2 m in UTM zone 32N, tiled, with nodata 0 in one corner. The truth has
     the columns `id` and `class` (building, field, water, tree, car). It holds the visible part of every object, so its
     polygons do not overlap. Streets, lawns and hedges are scenery, no objects. The same size and seed give the same
     pixels and polygons.
