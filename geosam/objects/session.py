@@ -100,7 +100,7 @@ class Answer:
         if not self.ready:
             return f"Answer(not ready, needs {self.window})"
         facts = [str(self.found), "complete" if self.complete else "preview"]
-        facts += [f"{len(self.warnings)} warnings"] if self.warnings else []
+        facts += [f"warnings: {len(self.warnings)}"] if self.warnings else []
         return f"Answer({', '.join(facts)})"
 
 
@@ -197,7 +197,7 @@ class Session:
 
     def __repr__(self) -> str:
         windows = len(self._embeddings.windows())
-        return f"Session({self.scene.path}, {self.segmenter.spec.name}, {windows} windows in memory)"
+        return f"Session({self.scene.path}, {self.segmenter.spec.name}, windows in memory: {windows})"
 
     def answer(
         self,

@@ -68,6 +68,12 @@ class MaskSet:
     def __len__(self) -> int:
         return len(self.masks)
 
+    def __repr__(self) -> str:
+        height, width = self.shape_hw
+        scores = self.predicted_iou
+        best = f", predicted IoU {scores.min():.3f} to {scores.max():.3f}" if len(self) else ""
+        return f"MaskSet({len(self)} masks of {width} x {height} px{best})"
+
     @classmethod
     def empty(cls, shape_hw: tuple[int, int]) -> MaskSet:
         """Return a set without masks."""
