@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from geosam.segmenters.lite.decoder import LevelAnswer, Prepared
+from geosam.segmenters.lite.decoder import LevelFeatures, RegionMasks
 
 #: Logits of what belongs to an object, and of what does not.
 SURE = 6.0
@@ -40,7 +40,7 @@ class IdealDecoder:
         less = whole & torch.roll(whole, 1, dims=2)
         half = whole & (torch.arange(whole.shape[-1]) % 2 == 0)
         logits = torch.where(torch.cat([whole, less, half], dim=1), SURE, -SURE)
-        return LevelAnswer(logits, torch.tensor([[0.9, 0.8, 0.3]]).expand(len(logits), -1))
+        return RegionMasks(logits, torch.tensor([[0.9, 0.8, 0.3]]).expand(len(logits), -1))
 
 
 def _same(numbers, prompts, stride):
@@ -65,5 +65,5 @@ def known_of(objects):
     levels = []
     for side in (1, 2, 4):
         cells = functional.pixel_unshuffle(numbers, side)
-        levels.append(Prepared(torch.cat([cells[:, :1], cells], dim=1), cells[:, :1]))
+        levels.append(LevelFeatures(torch.cat([cells[:, :1], cells], dim=1), cells[:, :1]))
     return tuple(levels)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from geosam.segmenters.lite.decoder import LevelAnswer
+from geosam.segmenters.lite.decoder import RegionMasks
 from geosam.segmenters.sam.model import normalised
 from geosam.training.data.loader import CropOptions
 from geosam.training.fit.command import errors_as_messages, parser, train
@@ -69,7 +69,7 @@ class Reference(nn.Module):
         image: Tensor = self.image_encoder.neck(x.unflatten(1, (side, side)).permute(0, 3, 1, 2))
         return image
 
-    def answer(self, image: Tensor, prompts: Prompts) -> LevelAnswer:
+    def answer(self, image: Tensor, prompts: Prompts) -> RegionMasks:
         """Prompts (n) in crops with embeddings (n, 256, h, w)."""
         count, side = len(image), image.shape[-1]
         logits = image.new_empty((count, 3, side * 4, side * 4), dtype=torch.float32)
@@ -83,7 +83,7 @@ class Reference(nn.Module):
             ambiguous = (points[rows] == 1) & ~boxed[rows] & ~few.has_prior
             logits[rows] = torch.where(ambiguous[:, None, None, None], masks[:, 1:], masks[:, :1]).float()
             iou[rows] = torch.where(ambiguous[:, None], scores[:, 1:], scores[:, :1]).float()
-        return LevelAnswer(logits, iou)
+        return RegionMasks(logits, iou)
 
     def _tokens(self, prompts: Prompts, *, points: int, boxed: bool) -> Tensor:
         # The authors count pixels from the centre of the first one.
@@ -112,7 +112,7 @@ def simulate_user(model: Reference, batch: Batch, rng: np.random.Generator) -> S
     """Answer the prompts of a batch, some of them after corrections."""
     image = model.encode(normalised(batch.rgb, batch.valid, torch.float32))
 
-    def answers(crops: Tensor, prompts: Prompts) -> LevelAnswer:
+    def answers(crops: Tensor, prompts: Prompts) -> RegionMasks:
         return model.answer(image[crops], prompts)
 
     prompts = corrected_prompts(answers, batch, rng)

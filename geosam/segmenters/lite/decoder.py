@@ -1,8 +1,8 @@
-"""The mask decoder: from coarse to fine, each level asks again what belongs to the prompt.
+"""The mask decoder: three levels, from coarse to fine, that select the cells of the prompted object.
 
-At every level the features of each cell are compared with those at the prompt, and small convolutions decide from
-that, from where the prompt lies, and from what the coarser level saw. The coarsest level looks at the whole picture;
-the finer ones only where that found the object, so the price of an answer follows the object's size.
+Each level compares the features of every cell with the features at the prompt. Small convolutions combine the result
+with the position of the prompt and the state of the coarser level. The coarsest level covers the whole picture. The
+finer levels cover only the region that it found, so the time for a prompt depends on the size of the object.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Masks of an answer: a part, the whole and a group, in no fixed order.
+#: Masks of a prompt: a part, the whole and a group, in no fixed order.
 MASKS = 3
-#: Channels of the decoder at strides 4, 8, 16, and of the features that are compared with those at the prompt.
+#: Channels of the decoder at strides 4, 8, 16, and channels of the features that are compared.
 WIDTHS, COMPARED = (32, 40, 48), 32
 
 
-class LevelAnswer(NamedTuple):
-    """The masks of N prompts over a region."""
+class RegionMasks(NamedTuple):
+    """Masks of N prompts over a region."""
 
     logits: Tensor
     """(N, MASKS, h, w) at stride 4."""
     iou: Tensor
-    """(N, MASKS) expected IoU of each."""
+    """(N, MASKS) predicted IoU of each mask."""
 
 
-class Prepared(NamedTuple):
-    """What a level knows of pictures before any prompt."""
+class LevelFeatures(NamedTuple):
+    """Features of B pictures at one level, which do not depend on prompts."""
 
     own: Tensor
-    """(B, width, h, w) features on their own."""
+    """(B, width, h, w) features that enter the state directly."""
     compared: Tensor
-    """(B, COMPARED, h, w) unit vectors that are compared with those at the prompt."""
+    """(B, COMPARED, h, w) unit vectors that are compared with the ones at the prompt."""
 
-    def of(self, picture: Tensor) -> Prepared:
-        """For N prompts, given the number (N,) of each one's picture."""
-        return Prepared(*(maps.permute(0, 2, 3, 1)[picture].permute(0, 3, 1, 2) for maps in self))
+    def of(self, picture: Tensor) -> LevelFeatures:
+        """Repeat the features for N prompts, given the number (N,) of the picture of each prompt."""
+        return LevelFeatures(*(maps.permute(0, 2, 3, 1)[picture].permute(0, 3, 1, 2) for maps in self))
 
 
 class Level(nn.Module):
-    """One level of the decoder."""
+    """One level of the decoder. Its attributes are names in files of weights."""
 
     def __init__(self, inputs: int, width: int, coarser: int, stride: int) -> None:
         super().__init__()
@@ -64,36 +64,42 @@ class Level(nn.Module):
         self.norm = ConvNorm(width, width, 1)
         self.blocks = nn.Sequential(ResidualBlock(width, width), ResidualBlock(width, width))
 
-    def prepare(self, features: Tensor) -> Prepared:
-        """Features (B, inputs, h, w) of pictures."""
+    def prepare(self, features: Tensor) -> LevelFeatures:
+        """Convert features (B, inputs, h, w) of pictures."""
         compared = self.compared(features)
-        return Prepared(self.own(features), functional.normalize(compared.float(), dim=1).to(compared.dtype))
+        return LevelFeatures(self.own(features), functional.normalize(compared.float(), dim=1).to(compared.dtype))
 
-    def forward(self, known: Prepared, prompts: Prompts, region: Region, coarser: Tensor | None) -> Tensor:
-        """State (N, width, h, w) over a region; `known` of whole pictures, `coarser` of the region one level up."""
-        asked = prompt_maps(prompts, region, self.stride).to(known.own.dtype)
-        state = region.cut(known.own, self.stride) + self._alike(known.compared, prompts, region) + self.asked(asked)
+    def forward(self, features: LevelFeatures, prompts: Prompts, region: Region, coarser: Tensor | None) -> Tensor:
+        """Compute the state (N, width, h, w) over a region.
+
+        Args:
+            features: of the whole picture of each prompt.
+            prompts: N prompts.
+            region: cells of the picture.
+            coarser: (N, C, h / 2, w / 2) state of the coarser level over the region; None at the coarsest level.
+        """
+        drawn = prompt_maps(prompts, region, self.stride).to(features.own.dtype)
+        likeness = self._likeness(features.compared, prompts, region)
+        state = region.cut(features.own, self.stride) + likeness + self.asked(drawn)
         if self.coarser is not None and coarser is not None:
             state = state + functional.interpolate(self.coarser(coarser), scale_factor=2.0, mode="nearest")
         out: Tensor = self.blocks(functional.relu(self.norm(functional.relu(state))))
         return out
 
-    def _alike(self, compared: Tensor, prompts: Prompts, region: Region) -> Tensor:
-        """(N, width, h, w) a linear layer over the products of each cell's features with those at the prompt.
-
-        The features at the prompt go into its weights, so that the products are never written down.
-        """
-        to_yes, to_no = self.likeness.weight.split(COMPARED, dim=1)
-        yes, no = (references(compared, prompts, label, self.stride)[:, None] for label in (1, 0))
-        weights = COMPARED**0.5 * (to_yes * yes + to_no * no)
+    def _likeness(self, compared: Tensor, prompts: Prompts, region: Region) -> Tensor:
+        """Compare each cell with the prompt: a linear layer (N, width, h, w) over the products of their features."""
+        # The features at the prompt are multiplied into the weights, so the products are never stored.
+        to_included, to_excluded = self.likeness.weight.split(COMPARED, dim=1)
+        included, excluded = (references(compared, prompts, label, self.stride)[:, None] for label in (1, 0))
+        weights = COMPARED**0.5 * (to_included * included + to_excluded * excluded)
         cells = region.cut(compared, self.stride).permute(0, 2, 3, 1)
-        alike = cells.flatten(1, 2) @ weights.transpose(1, 2).to(cells.dtype)
-        maps: Tensor = alike.unflatten(1, cells.shape[1:3]).permute(0, 3, 1, 2)
+        likeness = cells.flatten(1, 2) @ weights.transpose(1, 2).to(cells.dtype)
+        maps: Tensor = likeness.unflatten(1, cells.shape[1:3]).permute(0, 3, 1, 2)
         return maps
 
 
 class Decoder(nn.Module):
-    """Prompts -> masks."""
+    """Decoder from prompts to masks."""
 
     def __init__(self, pyramid: tuple[int, ...]) -> None:
         super().__init__()
@@ -107,36 +113,49 @@ class Decoder(nn.Module):
             nn.Linear(2 * WIDTHS[0] + WIDTHS[2] + 3, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )
 
-    def prepare(self, pyramid: Pyramid) -> tuple[Prepared, ...]:
-        """What needs no prompt, at strides 4, 8, 16."""
+    def prepare(self, pyramid: Pyramid) -> tuple[LevelFeatures, ...]:
+        """Compute the part that needs no prompt, at strides 4, 8, 16."""
         fine, middle, coarse = pyramid.features
         fine = torch.cat([fine, torch.sigmoid(pyramid.dense.detach())], dim=1)
         levels = cast("Iterable[Level]", self.levels)
         return tuple(level.prepare(maps) for level, maps in zip(levels, (fine, middle, coarse), strict=True))
 
-    def locate(self, known: Prepared, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """State (N, width, H / 16, W / 16) of the coarsest level, and logits (N, 1, ...) of cells with the object."""
-        height, width = known.own.shape[-2:]
-        state = self.levels[2](known, prompts, Region(0, 0, height, width), None)
+    def locate(self, features: LevelFeatures, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Find the cells of the object at the coarsest level, in whole pictures (H, W).
+
+        Returns:
+            State (N, width, H / 16, W / 16), and logits (N, 1, H / 16, W / 16) of the cells with the object.
+        """
+        height, width = features.own.shape[-2:]
+        state = self.levels[2](features, prompts, Region(0, 0, height, width), None)
         return state, self.place(state)
 
-    def outline(self, known: tuple[Prepared, ...], state: Tensor, prompts: Prompts, region: Region) -> LevelAnswer:
-        """The masks over a region, given the coarsest level's state of the whole picture."""
-        coarse = region.cut(state, STRIDES[2])
-        middle = self.levels[1](known[1], prompts, region, coarse)
-        fine = self.levels[0](known[0], prompts, region, middle)
-        logits = self.masks(fine).float()
-        return LevelAnswer(logits, self._judged(fine.float(), coarse.float(), logits.detach()))
+    def outline(
+        self, features: tuple[LevelFeatures, ...], state: Tensor, prompts: Prompts, region: Region
+    ) -> RegionMasks:
+        """Compute the masks over a region.
 
-    def _judged(self, fine: Tensor, coarse: Tensor, logits: Tensor) -> Tensor:
-        """Expected IoU (N, MASKS) from what lies inside each mask, on its edge, and how sure it is."""
+        Args:
+            features: of whole pictures at strides 4, 8, 16.
+            state: (N, width, H / 16, W / 16) of the coarsest level for the whole picture.
+            prompts: N prompts.
+            region: cells of the picture.
+        """
+        coarse = region.cut(state, STRIDES[2])
+        middle = self.levels[1](features[1], prompts, region, coarse)
+        fine = self.levels[0](features[0], prompts, region, middle)
+        logits = self.masks(fine).float()
+        return RegionMasks(logits, self._predicted_iou(fine.float(), coarse.float(), logits.detach()))
+
+    def _predicted_iou(self, fine: Tensor, coarse: Tensor, logits: Tensor) -> Tensor:
+        """Predict the IoU (N, MASKS) from the mean features inside each mask and on its edge, and from its shape."""
         inside = torch.sigmoid(logits).flatten(2)
-        edge = inside * (1 - inside)
+        edge = inside * (1 - inside)  # largest where the probability is 1/2
         area, length = inside.sum(dim=2, keepdim=True), edge.sum(dim=2, keepdim=True)
         pixels = fine.flatten(2).transpose(1, 2)
         cells = coarse.flatten(2).transpose(1, 2)
         shares = functional.avg_pool2d(torch.sigmoid(logits), 4).flatten(2)
-        seen = [
+        statistics = [
             inside @ pixels / area.clamp(min=1),
             edge @ pixels / length.clamp(min=1e-2),
             shares @ cells / shares.sum(dim=2, keepdim=True).clamp(min=1e-2),
@@ -144,5 +163,5 @@ class Decoder(nn.Module):
             torch.log1p(area) / 10,
             (inside > 0.5).float().mean(dim=2, keepdim=True),
         ]
-        judged: Tensor = self.judge(torch.cat(seen, dim=2))
-        return judged[..., 0]
+        iou: Tensor = self.judge(torch.cat(statistics, dim=2))
+        return iou[..., 0]

@@ -1,8 +1,6 @@
-"""The image encoder: a residual network and a feature pyramid of strides 4, 8 and 16.
+"""The image encoder: a residual network and a feature pyramid with strides 4, 8 and 16.
 
-A pyramid as in Lin et al., "Feature pyramid networks for object detection" (2017). Plain 3 x 3 convolutions, because
-those are what processors compute fastest, forwards and backwards; three quarters of the work lie at strides 4 to 16,
-since objects of 15 pixels need tight edges.
+The pyramid follows Lin et al., "Feature pyramid networks for object detection" (2017).
 """
 
 from __future__ import annotations
@@ -22,36 +20,42 @@ if TYPE_CHECKING:
 
 #: Strides of the pyramid, fine to coarse.
 STRIDES = (4, 8, 16)
-#: Of 8-bit RGB; close to those of aerial pictures, the same for every sensor since scenes are stretched alike.
+#: Mean and standard deviation of 8-bit RGB, close to those of aerial pictures. One pair serves every sensor, because
+#: all scenes get the same stretch.
 MEAN, STD = 110.0, 55.0
 
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """Channels and depths."""
+    """Channels and depths. Plain 3 x 3 convolutions are what processors compute fastest, forwards and backwards.
+
+    Three quarters of the work lie at strides 4 to 16, because objects of 15 pixels need tight edges.
+    """
 
     stem: int = 32
     """Channels at stride 2."""
     stages: tuple[int, ...] = (48, 96, 160, 256)
     """Channels at strides 4, 8, 16, 32."""
     blocks: tuple[int, ...] = (2, 3, 4, 3)
-    """Residual blocks at those strides."""
+    """Number of residual blocks at strides 4, 8, 16, 32."""
     pyramid: tuple[int, ...] = (48, 64, 96)
     """Channels of the pyramid at strides 4, 8, 16."""
 
 
 class Pyramid(NamedTuple):
-    """What is remembered of pictures; every array is (B, C, H / stride, W / stride)."""
+    """Feature maps of a batch of pictures. Every map is (B, C, H / stride, W / stride)."""
 
     features: tuple[Tensor, Tensor, Tensor]
-    """At strides 4, 8, 16."""
+    """Maps at strides 4, 8, 16."""
     dense: Tensor
-    """Stride 4, logits of two maps: how far inside an object a pixel is (1 at its innermost point, 0 at its edge and
-    outside of all objects), and whether an edge between objects or to the background passes through it."""
+    """(B, 2, H / 4, W / 4) logits of innerness and of edges.
+
+    Innerness is 1 at the innermost point of an object and 0 at its edge and outside of all objects. The edge map is 1
+    where an edge between objects, or to the background, passes through the pixel."""
 
 
 class Encoder(nn.Module):
-    """Pictures -> pyramid."""
+    """Encoder from pictures to a :class:`Pyramid`."""
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -71,24 +75,30 @@ class Encoder(nn.Module):
         self.dense = nn.Sequential(ConvNorm(fine, 32), nn.ReLU(inplace=True), nn.Conv2d(32, 2, 1))
 
     def forward(self, pictures: Tensor) -> Pyramid:
-        """(B, 4, H, W) of :func:`normalised`, H and W multiples of 32 -> pyramid."""
+        """Encode pictures (B, 4, H, W) of :func:`normalised`. H and W are multiples of 32."""
         x = functional.relu(self.stem(pictures))
-        found = []
+        stages = []
         for stage in self.stages:
             x = stage(x)
-            found.append(x)
-        above: Tensor = functional.relu(self.lateral[3](found[3]))
+            stages.append(x)
+        above: Tensor = functional.relu(self.lateral[3](stages[3]))
         features: list[Tensor] = []
         for level in (2, 1, 0):
             above = functional.interpolate(self.narrow[level](above), scale_factor=2.0, mode="nearest")
-            above = functional.relu(self.lateral[level](found[level]) + above)
+            above = functional.relu(self.lateral[level](stages[level]) + above)
             above = functional.relu(self.smooth[level](above))
             features.insert(0, above)
         return Pyramid((features[0], features[1], features[2]), self.dense(features[0]))
 
 
 def normalised(rgb: Tensor, valid: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """RGB (B, 3, H, W) uint8 and valid (B, H, W) bool -> input (B, 4, H, W): colours about 0, and what is valid."""
-    seen = valid[:, None].to(torch.float32)
-    colours = (rgb.to(torch.float32) - MEAN) / STD * seen
-    return torch.cat([colours, seen], dim=1).to(dtype, memory_format=torch.channels_last)
+    """Return the network's input (B, 4, H, W): colours around 0, then 1 for valid pixels.
+
+    Args:
+        rgb: (B, 3, H, W) uint8.
+        valid: (B, H, W) bool. Colours of invalid pixels become 0.
+        dtype: type of the result.
+    """
+    weight = valid[:, None].to(torch.float32)
+    colours = (rgb.to(torch.float32) - MEAN) / STD * weight
+    return torch.cat([colours, weight], dim=1).to(dtype, memory_format=torch.channels_last)

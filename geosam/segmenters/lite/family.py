@@ -1,4 +1,4 @@
-"""geosam_lite in the list of models."""
+"""The entry of geosam_lite in the list of models."""
 
 from __future__ import annotations
 

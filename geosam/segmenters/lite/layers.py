@@ -1,4 +1,4 @@
-"""Convolutions with batch norm, which is folded into them once the network is trained."""
+"""Convolutions with batch norm. For inference the norm is folded into the convolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ConvNorm(nn.Module):
-    """A convolution (same size but for its stride) and batch norm, without activation."""
+    """Convolution with zero padding, then batch norm. No activation follows."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -20,19 +20,19 @@ class ConvNorm(nn.Module):
         self.norm: nn.Module = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         out: Tensor = self.norm(self.conv(x))
         return out
 
     def fold(self) -> None:
-        """Make one convolution of both, for inference; needs eval mode."""
+        """Turn both into one convolution, for inference. The module must be in evaluation mode."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = nn.Identity()
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a shortcut (He et al., "Deep residual learning", 2016)."""
+    """Two convolutions and a shortcut (He et al., "Deep residual learning for image recognition", 2016)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class ResidualBlock(nn.Module):
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         out: Tensor = self.act(self.second(self.act(self.first(x))) + self.shortcut(x))
         return out
 
 
 def fold_norms(network: nn.Module) -> None:
-    """Fold every batch norm of a network in eval mode into its convolution."""
+    """Fold every batch norm of a network in evaluation mode into its convolution, in place."""
     for module in network.modules():
         if isinstance(module, ConvNorm):
             module.fold()

@@ -1,4 +1,4 @@
-"""From a file of weights to a segmenter with geosam_lite."""
+"""Loading of geosam_lite from a file of weights."""
 
 from __future__ import annotations
 

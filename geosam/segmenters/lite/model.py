@@ -1,4 +1,4 @@
-"""LiteModel: encoder and decoder together."""
+"""The network: image encoder and mask decoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from geosam.segmenters.lite.encoder import Encoder, EncoderShape
 
 
 class LiteModel(nn.Module):
-    """The whole network."""
+    """Image encoder and mask decoder of geosam_lite.
+
+    Args:
+        shape: channels and depths of the encoder; None for those of the shipped weights.
+    """
 
     def __init__(self, shape: EncoderShape | None = None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Prompts as tensors, and as maps that lie over features.
+"""Prompts as tensors, and as maps over the cells of feature maps.
 
-Coordinates are corner-based pixels of the picture: the cell (row, column) of a map of stride s has its centre at
-((column + 0.5) s, (row + 0.5) s).
+Coordinates are corner-based pixels of the picture: the centre of cell (row, column) of a map with stride s
+is ((column + 0.5) s, (row + 0.5) s).
 """
 
 from __future__ import annotations
@@ -16,33 +16,35 @@ if TYPE_CHECKING:
 
 #: Channels of :func:`prompt_maps`.
 MAPS = 10
-#: How far a click is felt, pixels; and the slope of the box's edge, pixels.
+#: Decay of the wide map of a click in pixels, and width of the slope at the edge of a box in pixels.
 _REACH, _SLOPE = 96.0, 16.0
-#: Points of a box that stand for its object when there is no click: a grid over its middle half.
+#: Grid over the middle half of a box. Its points stand for the object if there is no click.
 _INNER = (-0.5, 0.0, 0.5)
 
 
 class Prompts(NamedTuple):
-    """N prompts."""
+    """N prompts of pictures of one size."""
 
     points: Tensor
-    """(N, P, 2) x, y in pixels; anything where the label is -1."""
+    """(N, P, 2) x, y in pixels. Any value where the label is -1."""
     labels: Tensor
     """(N, P) 1 includes, 0 excludes, -1 is padding."""
     boxes: Tensor
     """(N, 4) x0, y0, x1, y1 in pixels; NaN without a box."""
     prior: Tensor
-    """(N, 1, H / 4, W / 4) logits of a former answer or of a drawn mask; 0 without."""
+    """(N, 1, H / 4, W / 4) logits of an earlier answer or of a drawn mask; 0 without both."""
     has_prior: Tensor
-    """(N,) whether there is one."""
+    """(N,) True for prompts with a prior."""
 
     def rows(self, chosen: Tensor | list[int]) -> Prompts:
-        """Some of the prompts."""
+        """Return some of the prompts, by a mask (N,) or by their numbers."""
         return Prompts(*(column[chosen] for column in self))
 
 
 class Region(NamedTuple):
     """A rectangle of a picture, in cells of stride 16."""
+
+    # A window counts pixels. Cells of the coarsest level keep all levels aligned without rounding.
 
     row: int
     col: int
@@ -50,16 +52,16 @@ class Region(NamedTuple):
     width: int
 
     def cut(self, maps: Tensor, stride: int) -> Tensor:
-        """Its part of maps (..., H / stride, W / stride)."""
+        """Return the part of maps (..., H / stride, W / stride) in this region."""
         k = 16 // stride
         return maps[..., self.row * k : (self.row + self.height) * k, self.col * k : (self.col + self.width) * k]
 
 
 def prompt_maps(prompts: Prompts, region: Region, stride: int) -> Tensor:
-    """(N, MAPS, h, w) what is asked, as maps over a region.
+    """Draw prompts as maps (N, MAPS, h, w) over a region.
 
-    Nearness to including and to excluding clicks, sharp and wide; inside of the box, distance to its edge and position
-    in it; the prior and whether there is one.
+    The channels are: nearness to including clicks (sharp, wide), nearness to excluding clicks (sharp, wide), inside of
+    the box, distance to its edge, position in the box along x and along y, the prior, and 1 if there is a prior.
     """
     k = 16 // stride
     device = prompts.points.device
@@ -69,13 +71,13 @@ def prompt_maps(prompts: Prompts, region: Region, stride: int) -> Tensor:
     prior = (
         functional.avg_pool2d(region.cut(prompts.prior, 4), stride // 4) if stride > 4 else region.cut(prompts.prior, 4)
     )
-    known = prompts.has_prior[:, None, None].to(x.dtype).expand(-1, len(y), len(x))
-    maps = torch.stack([*clicks, *_box_maps(prompts.boxes, x, y), torch.tanh(prior[:, 0] / 4), known], dim=1)
+    has_prior = prompts.has_prior[:, None, None].to(x.dtype).expand(-1, len(y), len(x))
+    maps = torch.stack([*clicks, *_box_maps(prompts.boxes, x, y), torch.tanh(prior[:, 0] / 4), has_prior], dim=1)
     return maps.to(memory_format=torch.channels_last)
 
 
 def _nearness(prompts: Prompts, label: int, x: Tensor, y: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Two maps (N, h, w): nearness to the nearest click with a label, sharp and wide; 0 without one."""
+    """Return two maps (N, h, w), sharp and wide: nearness to the nearest click with a label, 0 without such a click."""
     apart_x = (prompts.points[:, :, 0, None] - x) ** 2
     apart_y = (prompts.points[:, :, 1, None] - y) ** 2
     apart = apart_y[..., None] + apart_x[:, :, None]
@@ -84,8 +86,8 @@ def _nearness(prompts: Prompts, label: int, x: Tensor, y: Tensor, stride: int) -
 
 
 def _box_maps(boxes: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    """Four maps (N, h, w): inside, distance to the edge, position along x and y; all 0 without a box."""
-    given = boxes.isfinite().all(dim=1)[:, None, None]
+    """Return four maps (N, h, w): inside, distance to the edge, position along x and y. All are 0 without a box."""
+    has_box = boxes.isfinite().all(dim=1)[:, None, None]
     x0, y0, x1, y1 = torch.nan_to_num(boxes).unbind(dim=1)
     inside_x = torch.minimum(x - x0[:, None], x1[:, None] - x)
     inside_y = torch.minimum(y - y0[:, None], y1[:, None] - y)
@@ -99,24 +101,31 @@ def _box_maps(boxes: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         u.clamp(-2, 2)[:, None, :].expand(shape),
         v.clamp(-2, 2)[:, :, None].expand(shape),
     )
-    return tuple(one * given for one in maps)
+    return tuple(values * has_box for values in maps)
 
 
 def references(features: Tensor, prompts: Prompts, label: int, stride: int) -> Tensor:
-    """(N, K) mean of features (N, K, h, w) of whole pictures where prompts say the object is (1) or is not (0).
+    """Return the mean (N, K) of the features at the places that prompts include (label 1) or exclude (label 0).
 
-    At clicks; where there is no including click, over the middle of the box; and over the prior. 0 without any.
+    The places are the clicks; without an including click the middle of the box; and the prior. The mean is 0 without
+    any place.
+
+    Args:
+        features: (N, K, h, w) of the whole picture of each prompt.
+        prompts: the prompts.
+        label: 1 or 0.
+        stride: pixels of a cell of the features.
     """
     points, weights = prompts.points, (prompts.labels == label).to(features.dtype)
     if label == 1:
-        inner, asked = _inner_points(prompts.boxes)
-        alone = (asked & ~(prompts.labels == 1).any(dim=1))[:, None]
+        inner, has_box = _inner_points(prompts.boxes)
+        alone = (has_box & ~(prompts.labels == 1).any(dim=1))[:, None]
         points = torch.cat([points, inner], dim=1)
         weights = torch.cat([weights, (alone / inner.shape[1]).expand(-1, inner.shape[1]).to(weights.dtype)], dim=1)
     height, width = features.shape[-2:]
     size = torch.tensor([width * stride, height * stride], dtype=points.dtype, device=points.device)
     grid = (points / size * 2 - 1).unsqueeze(1)
-    # Coordinates of bfloat16 would be off by several pixels.
+    # In bfloat16, coordinates would be wrong by several pixels.
     sampled = functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)[:, :, 0]
     sampled = sampled.to(features.dtype)
     total = (sampled * weights[:, None]).sum(dim=2)
@@ -131,7 +140,7 @@ def references(features: Tensor, prompts: Prompts, label: int, stride: int) -> T
 
 
 def _inner_points(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (N, 9, 2) in the middle of boxes, and whether there is a box (N,)."""
+    """Return points (N, 9, 2) in the middle of boxes, and True (N,) for prompts with a box."""
     x0, y0, x1, y1 = torch.nan_to_num(boxes).unbind(dim=1)
     steps = torch.tensor(_INNER, dtype=boxes.dtype, device=boxes.device) / 2
     x = ((x0 + x1) / 2)[:, None] + (x1 - x0)[:, None] * steps

@@ -1,8 +1,8 @@
-"""Weights of geosam_lite in files: safetensors that say what they are and whether they are whole.
+"""Files of weights of geosam_lite: safetensors with metadata and a digest.
 
-Convolution and linear weights are float16, all else is float32, and batch norms are not folded, so that they can be
-trained further. The metadata are one entry, `geosam`, a JSON object with `name`, `format`, `licence`, `shape` (of the
-encoder), `digest` (of all tensors) and whatever the writer adds. Equal weights and words give equal bytes.
+Convolution and linear weights are float16, everything else is float32. Batch norms are not folded, so that training can
+go on. The metadata have one entry, `geosam`: a JSON object with `name`, `format`, `licence`, `shape` (of the encoder),
+`digest` (of all tensors) and the entries that the writer adds. Equal weights and metadata give equal bytes.
 """
 
 from __future__ import annotations
@@ -33,50 +33,54 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: The model's name in the registry, and of every file with its weights.
+#: Name of the model in the registry and in its files.
 NAME: Final = "geosam_lite"
-#: Of the metadata, and of what the tensors mean.
+#: Version of the metadata and of the meaning of the tensors.
 FORMAT: Final = 1
 LICENCE: Final = "Apache-2.0"
-#: The entry of the metadata; safetensors gives several of them in no fixed order.
+#: The one entry of the metadata. Safetensors writes several entries in no fixed order, and bytes would differ.
 _FACTS: Final = "geosam"
-#: What :func:`save` says itself.
+#: Metadata that :func:`save` writes itself.
 _OWN: Final = ("name", "format", "licence", "shape", "digest")
 
 
 def shipped_path() -> Path:
-    """The weights that come with the package.
+    """Return the file of weights that comes with the package.
 
     Raises:
-        CheckpointNotFound: this copy of the package has none.
+        CheckpointNotFound: the package lacks the file.
     """
     path = manifest_path().with_name(f"{NAME}.safetensors")
     if not is_there(path):
         raise CheckpointNotFound(
-            f"the weights of {NAME} are missing: {path}: they come with the package. Install geosam again, or name a "
-            "file of weights with --model"
+            f"the weights of {NAME} are missing: {path}: they come with the package.",
+            remedy="Install geosam again, or give a file of weights as `model`.",
+            code="shipped-weights-missing",
+            path=str(path),
         )
     return path
 
 
 def save(model: LiteModel, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network's weights; the file appears whole or not at all.
+    """Write the weights of a network. The file appears complete or not at all.
 
     Args:
-        model: in training or evaluation mode, norms not folded.
-        path: replaced if it exists.
-        metadata: what else the file shall say about itself.
+        model: network in training or evaluation mode, with batch norms that are not folded.
+        path: file to write. It is replaced if it exists.
+        metadata: further metadata of the file.
 
     Raises:
-        ValueError: the norms are folded, weights are no finite float16 numbers, or metadata that is written anyway.
+        ValueError: the norms are folded, a weight is not finite as float16, or `metadata` has a reserved name.
         OSError: the file cannot be written.
     """
     tensors = {name: _stored(value) for name, value in _state(model).items()}
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"weights that are finite as {value.dtype} expected, got others in {name}")
-    if taken := [key for key in _OWN if key in (metadata or {})]:
-        raise ValueError(f"metadata besides {', '.join(_OWN)} expected, got {taken[0]!r}")
+            raise ValueError(
+                f"weights: found values that are not finite as {value.dtype} in {name}, expected finite ones"
+            )
+    if reserved := [key for key in _OWN if key in (metadata or {})]:
+        raise ValueError(f"metadata: found the reserved name {reserved[0]!r}, expected none of {', '.join(_OWN)}")
     own = (NAME, FORMAT, LICENCE, asdict(_shape_of(model)), _digest(tensors))
     facts = {**(metadata or {}), **dict(zip(_OWN, own, strict=True))}
     data = to_bytes(tensors, {_FACTS: json.dumps(facts, sort_keys=True)})
@@ -86,46 +90,75 @@ def save(model: LiteModel, path: Path, metadata: Mapping[str, str] | None = None
 
 
 def load(path: Path) -> LiteModel:
-    """The network whose weights are in a file, as float32 in evaluation mode.
+    """Read a network from a file, as float32 in evaluation mode.
 
     Raises:
         CheckpointNotFound: there is no file.
-        UnreadableCheckpoint: it is damaged or incomplete.
-        CheckpointMismatch: it holds another network.
+        UnreadableCheckpoint: the file is damaged or incomplete.
+        CheckpointMismatch: the file holds another network.
     """
     path = Path(path)
     if not is_there(path):
-        raise CheckpointNotFound(f"the weights are missing: {path}: a file of {NAME} wanted. Check the path")
+        raise CheckpointNotFound(
+            f"the weights are missing: {path}: found no file, expected one of {NAME}.",
+            remedy="Check the path.",
+            code="weights-missing",
+            path=str(path),
+        )
     facts = facts_of(path)
     if facts is None:
-        raise CheckpointMismatch(f"the checkpoint is of another network: {path}: {NAME} wanted. Name another file")
+        raise CheckpointMismatch(
+            f"the checkpoint is of another network: {path}: expected {NAME}.",
+            remedy="Name another file.",
+            code="weights-of-another-network",
+            path=str(path),
+        )
     if facts.get("format") != FORMAT:
         raise CheckpointMismatch(
-            f"the checkpoint is of another version: {path}: format {facts.get('format')!r} found, {FORMAT!r} wanted. "
-            "Update geosam, or use a file of this version"
+            f"the checkpoint is of another version: {path}: found format {facts.get('format')!r}, expected {FORMAT!r}.",
+            remedy="Update geosam, or use a file of this version.",
+            code="weights-of-another-version",
+            path=str(path),
+            found=facts.get("format"),
+            expected=FORMAT,
         )
     with safe_open(path, "pt") as file:
         if _digest({name: file.get_tensor(name) for name in file.keys()}) != facts.get("digest"):  # noqa: SIM118
             raise refusal(path, "is damaged", "its tensors are not those that were written")
     model = _built(path, facts.get("shape"))
     state = read_state_dict(path, again=True)
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    wanted = {name: tuple(value.shape) for name, value in _state(model).items()}
-    for name in {**wanted, **found}:
-        if found.get(name) != wanted.get(name):
-            told = found.get(name, "nothing"), wanted.get(name, "nothing")
-            raise CheckpointMismatch(
-                f"the tensors do not fit the network: {path}: {name}: {told[0]} found, {told[1]} wanted. {AGAIN}"
-            )
+    _check_shapes(path, state, _state(model))
     model.load_state_dict(state)
     return model.eval()
 
 
-def facts_of(path: Path) -> dict[str, Any] | None:
-    """What a file says about itself if it holds weights of this network; None if it is anything else.
+def _check_shapes(path: Path, tensors: Mapping[str, Tensor], expected_tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors whose names or shapes are not those of the network.
 
     Raises:
-        UnreadableCheckpoint: it is no readable file, or a damaged one.
+        CheckpointMismatch: a name or a shape differs.
+    """
+    for name in {**expected_tensors, **tensors}:
+        found, expected = (
+            str(tuple(state[name].shape)) if name in state else "nothing" for state in (tensors, expected_tensors)
+        )
+        if found != expected:
+            raise CheckpointMismatch(
+                f"the tensors do not fit the network: {path}: {name}: found {found}, expected {expected}.",
+                remedy=AGAIN,
+                code="weights-do-not-fit",
+                path=str(path),
+                tensor=name,
+                found=found,
+                expected=expected,
+            )
+
+
+def facts_of(path: Path) -> dict[str, Any] | None:
+    """Return the metadata of a file with weights of this network, None for any other file.
+
+    Raises:
+        UnreadableCheckpoint: the file cannot be read, or is damaged.
     """
     check_file(path)
     if kind_of(path) is not Kind.SAFETENSORS:
@@ -139,17 +172,17 @@ def facts_of(path: Path) -> dict[str, Any] | None:
 
 
 def _built(path: Path, shape: Any) -> LiteModel:
-    """The network of a shape, with any weights."""
+    """Build a network from the shape in the metadata of a file. Its weights are arbitrary."""
     try:
         fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in shape.items()}
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # loading must not draw from the caller's random numbers
             return LiteModel(EncoderShape(**fields))
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
         raise refusal(path, "is damaged", f"its metadata give no shape of an encoder: {shape!r}") from error
 
 
 def _shape_of(model: LiteModel) -> EncoderShape:
-    """The shape that a network was built with."""
+    """Return the shape with which a network was built."""
     encoder = model.encoder
     tensors = {name: value.shape[0] for name, value in encoder.named_parameters()}
     return EncoderShape(
@@ -161,20 +194,24 @@ def _shape_of(model: LiteModel) -> EncoderShape:
 
 
 def _state(model: LiteModel) -> dict[str, Tensor]:
-    """The tensors of a network by name."""
+    """Return the tensors of a network by name.
+
+    Raises:
+        ValueError: the norms are folded.
+    """
     if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        raise ValueError("a network with batch norms expected, got one whose norms are folded")
+        raise ValueError("network: found one whose norms are folded, expected one with batch norms")
     return model.state_dict()
 
 
 def _stored(value: Tensor) -> Tensor:
-    """A tensor as it is kept: matrices and kernels in half precision."""
+    """Return a tensor as files hold it: matrices and kernels in half precision."""
     half = value.is_floating_point() and value.ndim > 1
     return value.detach().cpu().to(torch.float16 if half else value.dtype).contiguous()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Of names, kinds, shapes and values."""
+    """Return the SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name]

@@ -1,6 +1,6 @@
-"""Scaled dot product attention, on CPUs with the matrix products of oneDNN.
+"""Scaled dot product attention, on CPUs with the matrix products of oneDNN, and the division of maps into windows.
 
-PyTorch's own kernel for CPUs multiplies in MKL, at half of oneDNN's speed on AMD processors, and knows no bfloat16
+PyTorch's own kernel for CPUs multiplies in MKL, at half of oneDNN's speed on AMD processors, and has no bfloat16
 instructions. Process time on one Zen 5 core:
 
     4096 tokens, 4 heads of 96                 float32 246 -> 141 ms    bfloat16 260 -> 120 ms
@@ -13,7 +13,6 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from geosam.segmenters.sam.dense import linear, onednn_serves
@@ -21,17 +20,17 @@ from geosam.segmenters.sam.dense import linear, onednn_serves
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Keys from which on one head is work enough for a product of its own.
+#: Number of keys from which each head gets a matrix product of its own.
 MANY_KEYS = 1024
-#: Queries whose scores are held at once, so that they stay in cache: against 4096 keys 8 MB.
+#: Queries whose scores are in memory at once. Against 4096 keys they are 8 MB and stay in cache.
 QUERIES_AT_ONCE = 512
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Values weighted by softmax(query . key / sqrt(D)).
+    """Return the values weighted by softmax(query . key / sqrt(D)). The arguments may have any strides.
 
     Args:
-        query: (B, heads, Q, D), like the others with any strides.
+        query: (B, heads, Q, D).
         key: (B, heads, K, D).
         value: (B, heads, K, D).
 
@@ -48,11 +47,9 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _head_by_head(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention to many keys.
-
-    Scores are made in float32 whatever the type, as fused kernels do: rounded to bfloat16 they triple the error of the
-    result (2e-3 to 6e-3, relative). Within windows, where bfloat16 scores double it, speed goes first.
-    """
+    """Compute attention to many keys, one head at a time."""
+    # Scores are float32 for every type, as in fused kernels. Rounded to bfloat16, they would triple the relative error
+    # of the result (2e-3 to 6e-3). Within windows they only double it, and there speed matters more.
     batch, heads, queries, depth = query.shape
     out = query.new_empty(batch, queries, heads, depth).transpose(1, 2)
     for at in product(range(batch), range(heads)):
@@ -66,15 +63,15 @@ def _head_by_head(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
-    """Cut a map of tokens into windows, row by row; those at the right and lower rim may overhang it.
+    """Cut a map of tokens into windows, row by row. Windows at the right and lower edge may reach over the map.
 
-    The encoders were trained with windows padded by zeros, and their attention looks at the padding too. What it sees
-    there is the same for every padded token, so layers run on real tokens only and the padding is filled in here.
+    The encoders were trained with windows that are padded with zeros, and attention includes the padding. Every padded
+    token has the same value, so layers run on real tokens only, and the padding is filled in here.
 
     Args:
         x: (B, H, W, C).
         window: tokens per side.
-        fill: (C) the value of tokens that lie outside the map.
+        fill: (C) value of the tokens outside the map.
 
     Returns:
         (B * windows, window * window, C).
@@ -85,12 +82,12 @@ def split_windows(x: Tensor, window: int, fill: Tensor) -> Tensor:
     padded[:, :height, :width] = x
     padded[:, height:] = fill
     padded[:, :height, width:] = fill
-    tiles: Tensor = padded.unflatten(2, (columns, window)).unflatten(1, (rows, window)).transpose(2, 3)
-    return tiles.reshape(-1, window * window, channels)
+    windows: Tensor = padded.unflatten(2, (columns, window)).unflatten(1, (rows, window)).transpose(2, 3)
+    return windows.reshape(-1, window * window, channels)
 
 
 def join_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Undo `split_windows`: (B * windows, window * window, C) -> (B, height, width, C), without the padding."""
+    """Undo `split_windows` and drop the padding: (B * windows, window * window, C) -> (B, height, width, C)."""
     rows, columns = -(-height // window), -(-width // window)
-    tiles = x.view(-1, rows, columns, window, window, x.shape[-1]).transpose(2, 3)
-    return tiles.reshape(-1, rows * window, columns * window, x.shape[-1])[:, :height, :width]
+    windows = x.view(-1, rows, columns, window, window, x.shape[-1]).transpose(2, 3)
+    return windows.reshape(-1, rows * window, columns * window, x.shape[-1])[:, :height, :width]

@@ -1,7 +1,7 @@
-"""The networks of the SAM family by name: variants are numbers, and this is where they stand.
+"""The networks of the SAM family by name, and their parameters from the tensors of a checkpoint.
 
-`load` turns the tensors of a checkpoint into a network. Parameters have the official names; where SAM and SAM 2 differ,
-SAM 2's, without its prefixes `sam_`. What SAM 2 has for time series lies below `memory.`.
+Parameters have the official names. Where SAM and SAM 2 differ, they have SAM 2's names without the prefix `sam_`. The
+names of SAM 2's parameters for time series begin with `memory.`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ EncoderConfig: TypeAlias = ViTConfig | TinyViTConfig | HieraConfig
 
 @dataclass(frozen=True)
 class Variant:
-    """A network of the family."""
+    """Sizes of one network of the family."""
 
     encoder: EncoderConfig
-    """Numbers of its image encoder."""
+    """Sizes of the image encoder."""
     decoder: DecoderConfig
-    """Numbers of its mask decoder."""
+    """Sizes of the mask decoder."""
     memory: MemoryConfig | None = None
-    """SAM 2: what follows objects through time."""
+    """Memory of SAM 2; None for the other networks."""
     frame: int = 1024
-    """Side of the pictures in pixels."""
+    """Side of the input in pixels."""
 
 
-def _with_early(encoder: ViTConfig | TinyViTConfig) -> Variant:
+def _hq_variant(encoder: ViTConfig | TinyViTConfig) -> Variant:
+    """Return HQ-SAM with an image encoder of SAM or MobileSAM."""
     width = encoder.widths[2] if isinstance(encoder, TinyViTConfig) else encoder.width
     return Variant(replace(encoder, keep_early=True), hq_sam(width))
 
@@ -58,11 +59,11 @@ VARIANTS: Mapping[str, Variant] = {
     "mobile_sam": Variant(TINY_VIT, SAM),
     **{f"sam2_hiera_{name}": Variant(config, SAM2, SAM2_0) for name, config in _HIERAS.items()},
     **{f"sam2.1_hiera_{name}": Variant(config, SAM2, SAM2_1) for name, config in _HIERAS.items()},
-    **{f"sam_hq_{name}": _with_early(config) for name, config in _VITS.items()},
-    "sam_hq_vit_tiny": _with_early(TINY_VIT),
+    **{f"sam_hq_{name}": _hq_variant(config) for name, config in _VITS.items()},
+    "sam_hq_vit_tiny": _hq_variant(TINY_VIT),
 }
 
-#: Official names -> ours, the first that fits.
+#: Official names -> names of geosam. The first pattern that matches applies.
 _RENAMES = (
     (re.compile(r"sam_(prompt_encoder|mask_decoder)\."), r"\1."),
     (re.compile(r"(mask_decoder\.transformer\.layers\.\d+\.mlp)\.lin1\."), r"\1.layers.0."),
@@ -73,14 +74,14 @@ _RENAMES = (
 
 
 def image_encoder(config: EncoderConfig) -> nn.Module:
-    """An image encoder with random weights."""
+    """Build an image encoder with random weights."""
     if isinstance(config, ViTConfig):
         return ViT(config)
     return TinyViT(config) if isinstance(config, TinyViTConfig) else HieraEncoder(config)
 
 
 def build(variant: Variant) -> SamModel:
-    """A network with random weights, in evaluation mode."""
+    """Build a network with random weights, in evaluation mode."""
     return SamModel(
         image_encoder(variant.encoder),
         PromptEncoder(frame=variant.frame),
@@ -90,59 +91,66 @@ def build(variant: Variant) -> SamModel:
 
 
 def canonical(name: str) -> str:
-    """Our name of a parameter with an official one."""
+    """Return geosam's name of a parameter with an official name."""
     pattern, ours = next(rename for rename in _RENAMES if rename[0].match(name))
     return pattern.sub(ours, name, count=1)
 
 
 def load(variant: Variant, state: Mapping[str, Tensor], source: str) -> SamModel:
-    """The network with the tensors of a checkpoint under official names, none missing and none left over.
+    """Build a network from the tensors of a checkpoint under official names. None may be missing or left over.
 
     Args:
-        variant: which one.
-        state: float32 tensors; they become the network's.
-        source: where they come from, for messages.
+        variant: sizes of the network.
+        state: float32 tensors by name. They become the network's parameters.
+        source: name of the checkpoint, for messages.
 
     Raises:
         CheckpointMismatch: names or shapes differ from the variant's.
     """
-    with torch.device("meta"):
+    with torch.device("meta"):  # without memory: every tensor comes from the checkpoint
         model = build(variant)
         if variant.memory is not None and not any(name.startswith(MEMORY_PREFIXES) for name in state):
-            model.memory = StillImage()  # the image half of SAM 2, which Hugging Face Transformers can save alone
+            model.memory = StillImage()  # Transformers can save the image half of SAM 2 alone
     ours: dict[str, Tensor] = {}
     for name, value in state.items():
         if canonical(name) in ours:
             raise CheckpointMismatch(
-                f"a tensor stands there twice: {source}: {name}, once wanted. Use the official file."
+                f"the checkpoint has a tensor twice: {source}: found {name} under two names, expected one.",
+                remedy="Use the official file.",
+                code="tensor-twice",
+                source=source,
+                tensor=name,
             )
         ours[canonical(name)] = value
-    wanted = {name: _facts(value) for name, value in model.state_dict().items()}
-    found = {name: _facts(value) for name, value in ours.items()}
-    if found != wanted:
+    expected = {name: _signature(value) for name, value in model.state_dict().items()}
+    found = {name: _signature(value) for name, value in ours.items()}
+    if found != expected:
         raise CheckpointMismatch(
-            f"the tensors do not fit the network: {source}: {_difference(found, wanted)}. "
-            "Use the official file, or one with the same tensors."
+            f"the tensors do not fit the network: {source}: {_difference(found, expected)}.",
+            remedy="Use the official file, or one with the same tensors.",
+            code="tensors-do-not-fit",
+            source=source,
         )
     model.load_state_dict(ours, assign=True)
     return model.requires_grad_(requires_grad=False)
 
 
-_Facts: TypeAlias = tuple[tuple[int, ...], str]
+#: Shape and kind of numbers of a tensor.
+_Signature: TypeAlias = tuple[tuple[int, ...], str]
 
 
-def _facts(value: Tensor) -> _Facts:
-    """Shape and kind; how long floating point numbers are does not matter."""
+def _signature(value: Tensor) -> _Signature:
+    """Return shape and kind of numbers. The precision of floating point numbers does not matter."""
     return tuple(value.shape), "floating point" if value.is_floating_point() else "whole numbers"
 
 
-def _difference(found: dict[str, _Facts], wanted: dict[str, _Facts]) -> str:
-    """The first tensor that differs, and how many do."""
-    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+def _difference(found: dict[str, _Signature], expected: dict[str, _Signature]) -> str:
+    """Describe the first tensor that differs, and the number of the others."""
+    names = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
     first, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
     if first not in found:
         return f"{first} is missing{more}"
-    if first not in wanted:
+    if first not in expected:
         return f"{first} {found[first][0]} is unknown{more}"
-    different = 0 if found[first][0] != wanted[first][0] else 1
-    return f"{first} {found[first][different]} found, {wanted[first][different]} wanted{more}"
+    part = 0 if found[first][0] != expected[first][0] else 1
+    return f"{first}: found {found[first][part]}, expected {expected[first][part]}{more}"

@@ -1,4 +1,4 @@
-"""The networks of the SAM family in the list of models: one for each official checkpoint."""
+"""The entries of the SAM family in the list of models, one for each official checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image encoder of the SAM family hands to the mask decoder."""
+"""Feature maps that image encoders of the SAM family pass to the mask decoder."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 class ImageFeatures(NamedTuple):
-    """Feature maps of a batch of B tiles of 1024 x 1024 pixels; sizes shrink with a smaller input."""
+    """Feature maps of B tiles of 1024 x 1024 pixels. With a smaller input, they are smaller in proportion."""
 
     image: Tensor
-    """(B, 256, 64, 64) the image embedding."""
+    """(B, 256, 64, 64) image embedding."""
     high_res: tuple[Tensor, ...] = ()
-    """SAM 2: (B, 32, 256, 256) and (B, 64, 128, 128), already reduced by the decoder's `conv_s0` and `conv_s1`."""
+    """SAM 2 only: (B, 32, 256, 256) and (B, 64, 128, 128), outputs of the decoder's `conv_s0` and `conv_s1`."""
     early: tuple[Tensor, ...] = ()
-    """HQ-SAM: (B, C, 64, 64), what the encoder's first global attention block gives; of TinyViT its first stage of
-    attention, downsampling included."""
+    """HQ-SAM only: (B, C, 64, 64), output of the encoder's first global attention block; with TinyViT, output of its
+    first stage of attention, after downsampling."""
 
     def to_arrays(self, row: int) -> dict[str, NDArray[Any]]:
-        """The maps of one tile by name, as :func:`geosam.segmenters.torch_arrays.to_array` gives them."""
+        """Return the maps of one tile by name, converted by :func:`geosam.segmenters.torch_arrays.to_array`."""
         maps = {"image": self.image}
-        maps |= {f"high_res.{number}": found for number, found in enumerate(self.high_res)}
-        maps |= {f"early.{number}": found for number, found in enumerate(self.early)}
-        return {name: to_array(found[row]) for name, found in maps.items()}
+        maps |= {f"high_res.{number}": values for number, values in enumerate(self.high_res)}
+        maps |= {f"early.{number}": values for number, values in enumerate(self.early)}
+        return {name: to_array(values[row]) for name, values in maps.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], dtype: torch.dtype, device: str) -> ImageFeatures:
-        """A batch of one tile from what :meth:`to_arrays` gave; other arrays are left alone."""
+        """Return the maps of one tile (B = 1) from the arrays of :meth:`to_arrays`. Other arrays are ignored."""
 
         def read(name: str) -> Tensor:
             return from_array(arrays[name], dtype, device)[None]

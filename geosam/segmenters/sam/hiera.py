@@ -1,12 +1,12 @@
 """The image encoders of SAM 2 and 2.1: a Hiera trunk and a feature pyramid.
 
-Hiera is a vision transformer in four stages. Every stage after the first begins with a block that doubles the channels
-and pools the queries 2 x 2. Most blocks attend within windows, a few over the whole image.
+Hiera is a vision transformer with four stages. Every stage after the first begins with a block that doubles the
+channels and pools the queries 2 x 2. Most blocks attend within windows, a few over the whole image.
 
-Tokens are (N, h, w, C): N is images times windows. They stay in window order for as long as the windows of successive
-blocks agree. That is longer than it seems: pooled windows of 8 on a grid of 256 are the next stage's windows of 4 on a
-grid of 128. The order is undone only for windows that do not divide the grid, and for a stage's output. To a block
-that attends over the whole image the order is all the same.
+Tokens are (N, h, w, C), where N is images times windows. They stay in window order while the windows of successive
+blocks agree. Pooled windows of 8 on a grid of 256, for example, are the windows of 4 of the next stage on a grid of
+128. The order is undone only for windows that do not divide the grid, and for the output of a stage. A block that
+attends over the whole image accepts any order.
 
 Reference: sam2/modeling/backbones/hieradet.py, utils.py, image_encoder.py and the files in sam2/configs.
 """
@@ -31,39 +31,41 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+#: Distance of two patches in pixels.
 PATCH_STRIDE = 4
 
 
 class BlockPlan(NamedTuple):
-    """What distinguishes one block from another."""
+    """Sizes of one block."""
 
     before: int
-    """Channels it takes."""
+    """Channels of the input."""
     after: int
-    """Channels it gives."""
+    """Channels of the output."""
     heads: int
+    """Attention heads."""
     window: int
-    """Side of its attention windows in tokens; 0 attends over the whole image."""
+    """Side of the attention windows in tokens; 0 for attention over the whole image."""
     pools: bool
-    """Whether it halves the grid; such a block also changes the channels, and has windows."""
+    """True if the block halves the grid. It then changes the channels too, and has windows."""
 
 
 @dataclass(frozen=True)
 class HieraConfig:
-    """The numbers of one trunk."""
+    """Sizes of one trunk."""
 
     width: int
-    """Channels of the first stage; every further stage doubles them."""
+    """Channels of the first stage. Every further stage doubles them."""
     heads: int
-    """Attention heads of the first stage; every further stage doubles them."""
+    """Attention heads of the first stage. Every further stage doubles them."""
     stages: tuple[int, ...]
-    """Blocks in each stage."""
+    """Number of blocks in each stage."""
     global_blocks: tuple[int, ...]
-    """Blocks that attend over the whole image, counted from 0 through all stages."""
+    """Indices of the blocks that attend over the whole image, counted through all stages."""
     windows: tuple[int, ...]
-    """Side of the windows of each stage, in tokens. A stage's first block still uses those of the stage before."""
+    """Side of the windows of each stage in tokens. The first block of a stage uses the windows of the stage before."""
     background: tuple[int, int]
-    """Rows and columns of the learned position embedding that is stretched over the image."""
+    """Rows and columns of the learned position embedding, which is stretched over the image."""
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -72,21 +74,21 @@ class HieraConfig:
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
-        """Last block of each stage."""
+        """Index of the last block of each stage."""
         return tuple(end - 1 for end in accumulate(self.stages))
 
     @property
     def stride(self) -> int:
-        """Pixels of the image that a token of the last stage stands for, along a side."""
+        """Side of a token of the last stage in pixels of the image."""
         return PATCH_STRIDE << (len(self.stages) - 1)
 
     def blocks(self) -> Iterator[BlockPlan]:
-        """All blocks in order."""
+        """Yield the sizes of all blocks in order."""
         index = 0
         for stage, count in enumerate(self.stages):
             after, heads = self.width << stage, self.heads << stage
-            for place in range(count):
-                pools = stage > 0 and place == 0
+            for number in range(count):
+                pools = stage > 0 and number == 0
                 window = 0 if index in self.global_blocks else self.windows[stage - pools]
                 yield BlockPlan(after >> pools, after, heads, window, pools)
                 index += 1
@@ -99,20 +101,20 @@ HIERA_LARGE = HieraConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8), (7
 
 
 class HieraPatchEmbed(nn.Module):
-    """Overlapping patches of 7 x 7 pixels, 4 apart."""
+    """Projection of overlapping patches of 7 x 7 pixels, 4 apart, to tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, width, kernel_size=7, stride=PATCH_STRIDE, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, H / 4, W / 4, C)."""
+        """Map (B, 3, H, W) to (B, H / 4, W / 4, C)."""
         tokens: Tensor = self.proj(x.contiguous(memory_format=torch.channels_last))
         return tokens.permute(0, 2, 3, 1)
 
 
 class WindowAttention(nn.Module):
-    """Attention within each window; queries may be pooled 2 x 2. The output projection is the caller's to apply."""
+    """Attention within each window, with queries that may be pooled 2 x 2. The caller applies the output projection."""
 
     def __init__(self, plan: BlockPlan) -> None:
         super().__init__()
@@ -121,7 +123,7 @@ class WindowAttention(nn.Module):
         self.proj = Linear(plan.after, plan.after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, h, w, before) -> (N, h, w, after), half as high and wide if it pools."""
+        """Map (N, h, w, before) to (N, h, w, after), or to (N, h / 2, w / 2, after) with pooling."""
         qkv: Tensor = self.qkv(x)
         query, key, value = qkv.chunk(3, dim=-1)
         if self.pools:
@@ -130,20 +132,20 @@ class WindowAttention(nn.Module):
         return mixed.transpose(1, 2).reshape(query.shape)
 
     def _by_head(self, x: Tensor) -> Tensor:
-        """(N, h, w, C) -> (N, heads, h * w, C / heads)."""
+        """Divide channels by heads: (N, h, w, C) -> (N, heads, h * w, C / heads)."""
         count, height, width, channels = x.shape
         return x.reshape(count, height * width, self.heads, channels // self.heads).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU between them; the hidden one is four times as wide."""
+    """Two linear layers with a GELU between them. The inner layer has four times the width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList([Linear(width, 4 * width, gelu=True), Linear(4 * width, width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
+        """Map (..., C) to (..., C)."""
         for layer in self.layers:
             x = layer(x)
         return x
@@ -163,7 +165,7 @@ class HieraBlock(nn.Module):
             self.proj = Linear(plan.before, plan.after)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens in any order (N, h, w, before) of images with `grid` tokens -> (N, h, w, after).
+        """Map tokens (N, h, w, before), in any order, of images with `grid` tokens to (N, h, w, after).
 
         The result is in the order of this block's windows if they divide the grid. A block that pools returns tokens
         of half the grid.
@@ -180,12 +182,13 @@ class HieraBlock(nn.Module):
         return mixed
 
     def _mix(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attention for tokens in window order, in rows, or, over the whole image, in any order."""
+        """Compute attention for tokens in window order or row by row; over the whole image, in any order."""
         if not self.window:
             return self._attend(x.reshape(-1, grid[0] * grid[1], 1, x.shape[-1])).reshape(x.shape)
         if x.shape[1:3] == (self.window, self.window):
             return self._attend(x)
-        # Padding comes after the normalisation, and padded tokens are attended to: their keys and values are the bias.
+        # As in the reference, padding follows the normalisation and takes part in attention. Its keys and values are
+        # the bias.
         rows, columns = (-size % self.window for size in grid)
         padded = functional.pad(x, (0, 0, 0, columns, 0, rows))
         mixed = self._attend(split(padded, self.window))
@@ -195,7 +198,7 @@ class HieraBlock(nn.Module):
 
 
 class Hiera(nn.Module):
-    """The trunk: images to one map for each stage."""
+    """Trunk from images to one map for each stage."""
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
@@ -206,16 +209,21 @@ class Hiera(nn.Module):
         self.blocks = nn.ModuleList(HieraBlock(plan) for plan in config.blocks())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) -> (B, C, H / 4, W / 4), (B, 2 C, H / 8, W / 8) ..., channels last in memory.
+        """Map (B, 3, H, W) to (B, C, H / 4, W / 4), (B, 2 C, H / 8, W / 8) ..., channels last in memory.
 
         Raises:
-            ModelError: sides that the last stage's tokens or the first stage's windows do not divide.
+            ModelError: tokens of the last stage, or windows of the first stage, do not divide the sides.
         """
         unit = max(self.config.stride, PATCH_STRIDE * self.config.windows[0])
         if x.shape[2] % unit or x.shape[3] % unit:
             raise ModelError(
-                f"input of the image encoder: {x.shape[2]} x {x.shape[3]} pixels, multiples of {unit} wanted. "
-                "Scale or pad the image first."
+                f"the input does not fit the image encoder: found {x.shape[2]} x {x.shape[3]} pixels, "
+                f"expected multiples of {unit}.",
+                remedy="Scale or pad the image first.",
+                code="encoder-input-size",
+                height=x.shape[2],
+                width=x.shape[3],
+                unit=unit,
             )
         x = self.patch_embed(x)
         grid = (x.shape[1], x.shape[2])
@@ -230,12 +238,10 @@ class Hiera(nn.Module):
         return tuple(stages)
 
     def _place(self, x: Tensor) -> Tensor:
-        """Add the position embeddings (B, H, W, C) -> (N, window, window, C).
-
-        The stretched background is made anew for every image: as two small products it costs less than 1 % of the
-        encoder, and nothing has to be remembered that could outlive a change of weights, size or type.
-        """
+        """Add the position embeddings, in window order: (B, H, W, C) -> (N, window, window, C)."""
         height, width = x.shape[1:3]
+        # The background is stretched again for every image. The two small products take less than 1 % of the encoder's
+        # time, and a cache could outlive a change of weights, size or type.
         rows, columns = (
             _cubic(before, after, x.device).to(x.dtype)
             for before, after in zip(self.config.background, (height, width), strict=True)
@@ -246,7 +252,7 @@ class Hiera(nn.Module):
 
 
 class HieraEncoder(nn.Module):
-    """An image encoder of SAM 2: trunk and neck."""
+    """Image encoder of SAM 2: trunk and neck."""
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
@@ -254,14 +260,14 @@ class HieraEncoder(nn.Module):
         self.neck = FpnNeck(config.channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised images (B, 3, 1024, 1024) -> (B, 256, 256, 256), (B, 256, 128, 128), (B, 256, 64, 64).
+        """Map images (B, 3, 1024, 1024) to (B, 256, 256, 256), (B, 256, 128, 128) and (B, 256, 64, 64).
 
-        Maps lie channels last in memory. On CPUs images go one by one: a batch gains nothing there, and so its
-        composition cannot change a byte of the result.
+        The images are normalised. The maps lie channels last in memory.
 
         Raises:
-            ModelError: sides that are no multiples of 32.
+            ModelError: the sides are no multiples of 32.
         """
+        # On CPUs a batch saves no time. One by one, no byte of a result depends on the other images.
         if len(x) > 1 and x.device.type == "cpu":
             first, second, third = zip(*map(self, x.split(1)), strict=True)
             return torch.cat(first), torch.cat(second), torch.cat(third)
@@ -270,13 +276,13 @@ class HieraEncoder(nn.Module):
 
 
 def pool(x: Tensor) -> Tensor:
-    """The largest of 2 x 2 tokens, (N, h, w, C) -> (N, h / 2, w / 2, C); h and w are even."""
+    """Take the maximum of 2 x 2 tokens: (N, h, w, C) -> (N, h / 2, w / 2, C), for even h and w."""
     x = torch.maximum(x[:, 0::2], x[:, 1::2])
     return torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
 
 
 def split(x: Tensor, window: int) -> Tensor:
-    """Rows of tokens into window order, (B, H, W, C) -> (N, window, window, C); `window` divides H and W."""
+    """Bring tokens into window order: (B, H, W, C) -> (N, window, window, C). `window` divides H and W."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // window, window, width // window, window, channels)
     return x.transpose(2, 3).reshape(-1, window, window, channels)
@@ -290,7 +296,7 @@ def join(x: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def arrange(x: Tensor, grid: tuple[int, int], window: int) -> Tensor:
-    """Tokens in any order (N, h, w, C) into the order of windows that divide the grid, otherwise in rows."""
+    """Bring tokens (N, h, w, C) into the order of windows, or, if the windows do not divide the grid, row by row."""
     divides = grid[0] % window == 0 and grid[1] % window == 0
     if x.shape[1:3] == ((window, window) if divides else grid):
         return x
@@ -298,6 +304,6 @@ def arrange(x: Tensor, grid: tuple[int, int], window: int) -> Tensor:
 
 
 def _cubic(before: int, after: int, device: torch.device) -> Tensor:
-    """(after, before) weights of bicubic interpolation along one axis."""
+    """Return the weights (after, before) of bicubic interpolation along one axis."""
     identity = torch.eye(before, device=device)[None, None]
     return functional.interpolate(identity, size=(after, before), mode="bicubic")[0, 0]

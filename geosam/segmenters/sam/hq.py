@@ -1,8 +1,8 @@
-"""What HQ-SAM adds to the mask decoder: one more token, and features of early layers for sharper edges.
+"""The additions of HQ-SAM to the mask decoder: one more token, and features of early layers for sharper edges.
 
-Follows segment_anything_hq/modeling/mask_decoder_hq.py. Its second 3 x 3 convolution gives 32 channels of which only
-the product with the token's 32 weights is used; here the weights go into the convolution, which is left with a single
-channel.
+Reference: segment_anything_hq/modeling/mask_decoder_hq.py. Its second 3 x 3 convolution has 32 channels, and only their
+product with the 32 weights of the token is used. Here the weights are multiplied into the convolution, which then has
+one channel.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
     from geosam.segmenters.sam.features import ImageFeatures
 
-#: Rows of logits that go through the convolution together on a CPU: what they become stays in its cache.
+#: Rows of logits that are convolved together on a CPU, so that their result stays in cache.
 _STRIPE = 32
 
 
 def hq_modules(width: int, early_width: int) -> dict[str, nn.Module]:
-    """The modules, by their official names, for early features of `early_width` channels."""
+    """Build the modules, by their official names.
+
+    Args:
+        width: channels of the image embedding.
+        early_width: channels of the early features.
+    """
     half, narrow = width // 4, width // 8
     return {
         "hf_token": nn.Embedding(1, width),
@@ -48,39 +53,40 @@ def hq_modules(width: int, early_width: int) -> dict[str, nn.Module]:
 
 
 def hq_features(decoder: nn.Module, features: ImageFeatures) -> Tensor:
-    """(C / 8, 4h, 4w) sum of what is made of the image embedding and of early features; depends on the tile only."""
+    """Return the sum (C / 8, 4h, 4w) of upscaled image embedding and early features, which depends on the tile only."""
     late: Tensor = decoder.get_submodule("embedding_encoder")(features.image)
     early: Tensor = decoder.get_submodule("compress_vit_feat")(features.early[0])
     return (late + early)[0]
 
 
 def hq_logits(decoder: nn.Module, tokens: Tensor, fine: Tensor, tile: Tensor) -> Tensor:
-    """(B, 4h, 4w) logits of the HQ token's masks.
+    """Return the logits (B, 4h, 4w) of the masks of the HQ token.
 
     Args:
-        decoder: has the modules of `hq_modules`.
-        tokens: (B, C) the HQ tokens after the transformer.
+        decoder: decoder with the modules of `hq_modules`.
+        tokens: (B, C) HQ tokens after the transformer.
         fine: (B, 16 * h * w, C / 8) upscaled images in nested order.
         tile: (C / 8, 4h, 4w) from `hq_features`.
     """
-    return torch.stack([_of_prompt(decoder, *own, tile) for own in zip(tokens, fine, strict=True)])
+    return torch.stack([_prompt_logits(decoder, *prompt, tile) for prompt in zip(tokens, fine, strict=True)])
 
 
-def _of_prompt(decoder: nn.Module, token: Tensor, fine: Tensor, tile: Tensor) -> Tensor:
+def _prompt_logits(decoder: nn.Module, token: Tensor, fine: Tensor, tile: Tensor) -> Tensor:
+    """Return the logits (4h, 4w) of one prompt."""
     height, width = tile.shape[1:]
     widen, norm, _, narrow = decoder.get_submodule("embedding_maskfeature").children()
     weights: Tensor = decoder.get_submodule("hf_mlp")(token[None])[0]
     kernel, bias = narrow.get_parameter("weight"), narrow.get_parameter("bias")
-    # What a pixel gives to each of its nine neighbours; `fold` puts it there and sums up.
+    # The contribution of a pixel to each of its nine neighbours. `fold` adds the contributions in their places.
     taps = torch.einsum("o,ochw->hwc", weights, kernel).flip(0, 1).flatten(0, 1)
     padded = functional.pad(four_fold_channels(fine, height // 4, width // 4), (0, 0, 0, 0, 1, 1))
-    # With the channels last in memory, and in this order of steps torch sees it, the convolution moves nothing.
+    # With channels last in memory, and with the steps in this order, torch convolves without copying.
     maps = padded[None].permute(0, 3, 1, 2)
     rows = _STRIPE if fine.device.type == "cpu" else height
-    gifts = []
+    contributions = []
     for top in range(0, height, rows):
         stripe = maps[:, :, top : top + rows + 2]
         wide = functional.conv2d(stripe, widen.get_parameter("weight"), widen.get_parameter("bias"), padding=(0, 1))
-        gifts.append(linear(taps, functional.gelu(norm(wide))[0].permute(1, 2, 0).flatten(0, 1)))
-    masks = functional.fold(torch.cat(gifts, dim=1)[None], (height, width), 3, padding=1)[0, 0]
+        contributions.append(linear(taps, functional.gelu(norm(wide))[0].permute(1, 2, 0).flatten(0, 1)))
+    masks = functional.fold(torch.cat(contributions, dim=1)[None], (height, width), 3, padding=1)[0, 0]
     return masks + torch.einsum("o,ohw->hw", weights, tile) + weights @ bias

@@ -1,13 +1,12 @@
-"""Checkpoints with the tensor names of Hugging Face Transformers, renamed to those of the authors' checkpoints.
+"""Tensors of Hugging Face Transformers under the names of the authors' checkpoints.
 
     SamModel, SamHQModel       -> segment_anything, segment_anything_hq   (image_encoder.blocks..., mask_decoder...)
     Sam2Model, Sam2VideoModel  -> sam2                                    (image_encoder.trunk..., sam_mask_decoder...)
 
-Each row of the tables reads Transformers' name: the authors' name. No value and no layout changes; only the point
-embeddings of SAM 2, one matrix in Transformers, are cut into rows. So the renaming loses nothing and could be turned
-around, for whatever a file holds. `SamModel`, `SamHQModel` and `Sam2VideoModel` hold everything. `Sam2Model` is the
-image half of a `Sam2VideoModel`: the tensors of `MEMORY_PREFIXES` are gone. Images do not need them (`no_mem_embed`,
-which they do need, it holds); following an object through a video is what is lost.
+Each row of the tables reads Transformers' name: the authors' name. No value and no layout changes, except that the
+point embeddings of SAM 2, one matrix in Transformers, become rows. `SamModel`, `SamHQModel` and `Sam2VideoModel`
+contain all tensors of the authors. `Sam2Model` is the image half of a `Sam2VideoModel`, without the tensors of
+`MEMORY_PREFIXES`. Images need none of them; `no_mem_embed`, which images need, is there.
 
 Sources: transformers/models/{sam,sam_hq,sam2,sam2_video}/modeling_*.py for one side, segment_anything/modeling,
 segment_anything_hq/modeling and sam2/modeling for the other.
@@ -27,8 +26,8 @@ from geosam.errors import CheckpointMismatch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: How the authors' names begin of all that a `Sam2VideoModel` holds and a `Sam2Model` does not. Of SAM 2.0 neither
-#: holds `no_obj_embed_spatial` and `obj_ptr_tpos_proj`, and nor do the authors' checkpoints: these came with 2.1.
+#: Prefixes, in the authors' names, of the tensors that a `Sam2VideoModel` has and a `Sam2Model` lacks. For SAM 2.0
+#: nobody has `no_obj_embed_spatial` and `obj_ptr_tpos_proj`: they came with 2.1.
 MEMORY_PREFIXES: Final = (
     "mask_downsample.",
     "maskmem_tpos_enc",
@@ -41,7 +40,7 @@ MEMORY_PREFIXES: Final = (
     "obj_ptr_tpos_proj.",
 )
 
-#: What the blanks of the tables stand for.
+#: Patterns of the blanks in the tables.
 _BLANKS: Final = {
     "i": r"\d+",
     "axis": "[hw]",
@@ -53,18 +52,18 @@ _BLANKS: Final = {
 
 
 def _below(theirs: str, authors: str, *tables: Mapping[str, str]) -> dict[str, str]:
-    """The rows of the tables, with something put in front of the names on either side."""
+    """Return the rows of the tables with a prefix for the names on each side."""
     return {theirs + name: authors + official for table in tables for name, official in table.items()}
 
 
 def _mlp(theirs: str, authors: str) -> dict[str, str]:
-    """The rows of a perceptron of three layers."""
+    """Return the rows of a perceptron with three layers."""
     layers = {"proj_in": 0, "layers.0": 1, "proj_out": 2}
     return {f"{theirs}.{name}.{{kind}}": f"{authors}.layers.{number}.{{kind}}" for name, number in layers.items()}
 
 
 def _sequence(authors: str, modules: Mapping[str, int]) -> dict[str, str]:
-    """The rows of modules with names here and numbers there, where activations are counted as well."""
+    """Return the rows of modules that have numbers in the authors' sequence, where activations count too."""
     return {f"{name}.{{kind}}": f"{authors}.{number}.{{kind}}" for name, number in modules.items()}
 
 
@@ -117,7 +116,7 @@ _MASK_DECODER: Final = {
     **_mlp("iou_prediction_head", "iou_prediction_head"),
 }
 
-#: What only the mask decoders of SAM and HQ-SAM have, or call so.
+#: Rows of the mask decoders of SAM and HQ-SAM only.
 _FIRST_DECODER: Final = {
     "transformer.layers.{i}.{attention}.out_proj.{kind}": "transformer.layers.{i}.{attention}.out_proj.{kind}",
     "transformer.layers.{i}.mlp.lin{i}.{kind}": "transformer.layers.{i}.mlp.lin{i}.{kind}",
@@ -129,7 +128,7 @@ _FIRST_DECODER: Final = {
     **_sequence("embedding_maskfeature", {"mask_conv1": 0, "mask_norm": 1, "mask_conv2": 3}),
 }
 
-#: Likewise SAM 2.
+#: Rows of the mask decoder of SAM 2 only.
 _SECOND_DECODER: Final = {
     "transformer.layers.{i}.{attention}.o_proj.{kind}": "transformer.layers.{i}.{attention}.out_proj.{kind}",
     "transformer.layers.{i}.mlp.proj_in.{kind}": "transformer.layers.{i}.mlp.layers.0.{kind}",
@@ -140,7 +139,7 @@ _SECOND_DECODER: Final = {
     "conv_s{i}.{kind}": "conv_s{i}.{kind}",
 }
 
-#: What SAM 2 remembers a video with. `no_memory_embedding` is added to every image that has no past.
+#: Rows of the memory of SAM 2. `no_memory_embedding` is added to every image without earlier frames.
 _MEMORY: Final = {
     "no_memory_embedding": "no_mem_embed",
     "no_memory_positional_encoding": "no_mem_pos_enc",
@@ -184,10 +183,10 @@ _MEMORY: Final = {
 
 
 def _shared(prefix: str) -> dict[str, str]:
-    """The rows that all models have; the prefix is what SAM 2 puts in front of the encoder's and decoder's names."""
+    """Return the rows of all models. The prefix is that of SAM 2 for the names of encoder and decoder."""
     encoder, decoder = f"{prefix}prompt_encoder.", f"{prefix}mask_decoder."
     return {
-        # The frequencies of positions are one matrix, which a file holds under this name, the encoder's, or both.
+        # The frequencies of positions are one matrix. A file has it under this name, the encoder's, or both.
         "shared_image_embedding.positional_embedding": f"{encoder}pe_layer.positional_encoding_gaussian_matrix",
         **_below("prompt_encoder.", encoder, _PROMPT_ENCODER),
         **_below("mask_decoder.", decoder, _MASK_DECODER),
@@ -208,60 +207,71 @@ _SECOND: Final = {
     **_below("mask_decoder.", "sam_mask_decoder.", _SECOND_DECODER),
     **_MEMORY,
 }
-#: What tells SAM 2 from SAM.
+#: Prefix that distinguishes SAM 2 from SAM.
 _HIERA_PREFIX: Final = "vision_encoder.backbone."
-#: (4, 256), of which the authors of SAM 2 keep every row as a tensor of its own.
+#: Point embeddings (4, 256). In the authors' checkpoints of SAM 2 each row is a separate tensor.
 _POINTS: Final = "prompt_encoder.point_embed.weight"
 
 
 def official_names(state: Mapping[str, Tensor], source: str = "in memory") -> dict[str, Tensor]:
-    """The tensors of a checkpoint in Transformers' names, under the names of the authors' checkpoints.
+    """Rename the tensors of a checkpoint of Transformers as in the authors' checkpoints.
 
-    The tensors are passed on, not copied: the point embeddings of SAM 2 are views.
+    The tensors are not copied. The point embeddings of SAM 2 are views.
 
     Args:
-        state: Name -> tensor, of all that a saved SamModel, SamHQModel, Sam2Model or Sam2VideoModel holds.
-        source: Where they come from, for messages.
+        state: tensors by name, of a saved SamModel, SamHQModel, Sam2Model or Sam2VideoModel.
+        source: name of the checkpoint, for messages.
 
     Returns:
-        Name -> tensor: what the authors' classes load strictly, but for `MEMORY_PREFIXES` if it is a Sam2Model.
+        Tensors by name, which the authors' classes load strictly; of a Sam2Model without `MEMORY_PREFIXES`.
 
     Raises:
-        CheckpointMismatch: a tensor has a name that none of these models knows, or two that have to be equal differ.
+        CheckpointMismatch: a tensor has an unknown name, or two tensors that must be equal differ.
     """
     second = any(name.startswith(_HIERA_PREFIX) for name in state)
     official: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if second and name == _POINTS:
-            rows = torch.atleast_2d(tensor)  # a tensor without rows is left to whoever compares shapes
+            rows = torch.atleast_2d(tensor)  # a wrong shape is refused later, with all shapes
             for i in range(len(rows)):
                 official[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = rows[i : i + 1]
             continue
         renamed = _renamed(name, source, second=second)
         if renamed in official and not torch.equal(official[renamed], tensor):
             raise CheckpointMismatch(
-                f"the checkpoint contradicts itself: {source}: {name} found to differ, equality wanted with the "
-                f"other tensor for {renamed}. Save the model again with Transformers, or use the authors' checkpoint."
+                f"the checkpoint contradicts itself: {source}: found two different tensors for {renamed}, one of them "
+                f"{name}, expected equal ones.",
+                remedy="Save the model again with Transformers, or use the authors' checkpoint.",
+                code="tensors-differ",
+                source=source,
+                tensor=name,
             )
         official[renamed] = tensor
     return official
 
 
 def _renamed(name: str, source: str, *, second: bool) -> str:
-    """The authors' name of one tensor of SAM 2 (`second`) or of SAM."""
+    """Return the authors' name of one tensor of SAM 2 (`second`) or of SAM.
+
+    Raises:
+        CheckpointMismatch: the name is unknown.
+    """
     for pattern, template in _rules(second=second):
-        if found := pattern.fullmatch(name):
-            return template.format(*found.groups())
+        if match := pattern.fullmatch(name):
+            return template.format(*match.groups())
     models = "Sam2Model or Sam2VideoModel" if second else "SamModel or SamHQModel"
     raise CheckpointMismatch(
-        f"a tensor has an unknown name: {source}: {name!r} found, only those of Transformers' {models} wanted. "
-        "Save the bare model (no wrapper, no adapters), or use the authors' checkpoint."
+        f"a tensor has an unknown name: {source}: found {name!r}, expected the names of Transformers' {models}.",
+        remedy="Save the bare model (no wrapper, no adapters), or use the authors' checkpoint.",
+        code="tensor-name-unknown",
+        source=source,
+        tensor=name,
     )
 
 
 @cache
 def _rules(*, second: bool) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """A table as patterns of Transformers' names and templates of the authors', blanks in the same order."""
+    """Return a table as patterns of Transformers' names and templates of the authors', with blanks in one order."""
     rules = []
     for theirs, authors in (_SECOND if second else _FIRST).items():
         pieces = re.split(r"\{(\w+)\}", theirs)

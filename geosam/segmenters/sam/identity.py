@@ -1,4 +1,4 @@
-"""Which official model a checkpoint belongs to, told from the names and shapes of its tensors."""
+"""The official model of a checkpoint, recognised by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Identity(NamedTuple):
-    """The model that a checkpoint belongs to."""
+    """The official model of a checkpoint, and the naming scheme of its tensors."""
 
     variant: str
-    """Its name in the registry, such as `sam_vit_b` or `sam2.1_hiera_tiny`."""
+    """Name of the model in the registry, such as `sam_vit_b` or `sam2.1_hiera_tiny`."""
     layout: Literal["official", "huggingface"]
-    """Whether the tensors have the authors' names or those of Hugging Face Transformers."""
+    """Naming scheme: the authors' names, or the names of Hugging Face Transformers."""
 
 
 class _Layout(NamedTuple):
-    """The tensor names that tell the models apart, in one naming scheme."""
+    """Names of the tensors that distinguish the models, in one naming scheme."""
 
     name: Literal["official", "huggingface"]
     vit_positions: str
-    """(1, 64, 64, width)."""
+    """Position embedding (1, 64, 64, width) of the ViT encoders."""
     vit_blocks: str
     hq_token: str
     hiera_patches: str
-    """(width, 3, 7, 7)."""
+    """Patch embedding (width, 3, 7, 7) of the Hiera encoders."""
     hiera_blocks: str
     tracking: str
-    """In any SAM 2 checkpoint that can follow objects through a video, as all official ones can."""
+    """Tensor of every SAM 2 checkpoint with a memory, as all official ones have."""
     no_object: str
-    """SAM 2.1 only."""
+    """Tensor of SAM 2.1 only."""
 
 
 _OFFICIAL: Final = _Layout(
@@ -54,9 +54,9 @@ _HUGGINGFACE: Final = _Layout(
     tracking="memory_temporal_positional_encoding",
     no_object="occlusion_spatial_embedding_parameter",
 )
-#: First convolution of TinyViT, which Transformers does not have.
+#: First convolution of TinyViT. Transformers has no TinyViT.
 _TINY_PATCHES: Final = "image_encoder.patch_embed.seq.0.c.weight"
-#: HQ-SAM 2, which geosam does not have: a SAM 2 with one more output token.
+#: Token of HQ-SAM 2, which geosam does not support: a SAM 2 with one more output token.
 _HQ2_TOKEN: Final = "sam_mask_decoder.hf_token.weight"  # noqa: S105 - no secret
 
 #: (width, depth) of the encoder -> size.
@@ -65,14 +65,14 @@ _HIERA: Final = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (1
 
 
 def identify(names_and_shapes: Shapes) -> Identity | None:
-    """The model that tensors of these names and shapes belong to; None if it is none that geosam knows.
+    """Return the model to which tensors of these names and shapes belong, None for other models.
 
-    Only what tells the models apart is looked at, so that a checkpoint with a tensor too many or too few is still
-    called by its name. An image-only SAM 2 from Transformers has no tensor that differs between 2.0 and 2.1: it is
-    called 2.1, and computes the same under either name.
+    A checkpoint with a tensor too many or too few is recognised too: only the tensors that distinguish models count. An
+    image-only SAM 2 from Transformers has no tensor that differs between 2.0 and 2.1. It is identified as 2.1, and
+    computes the same under either name.
 
     Args:
-        names_and_shapes: Tensor name -> shape, without prefixes such as `module.`.
+        names_and_shapes: shapes by tensor name, without prefixes such as `module.`.
     """
     for layout in (_OFFICIAL, _HUGGINGFACE):
         variant = _vit(names_and_shapes, layout) or _hiera(names_and_shapes, layout)
@@ -84,6 +84,7 @@ def identify(names_and_shapes: Shapes) -> Identity | None:
 
 
 def _vit(tensors: Shapes, layout: _Layout) -> str | None:
+    """Return the name of a SAM or HQ-SAM, None for other models."""
     size = _VIT.get((_width(tensors, layout.vit_positions, -1), _depth(tensors, layout.vit_blocks)))
     if size is None:
         return None
@@ -91,19 +92,20 @@ def _vit(tensors: Shapes, layout: _Layout) -> str | None:
 
 
 def _hiera(tensors: Shapes, layout: _Layout) -> str | None:
+    """Return the name of a SAM 2 or 2.1, None for other models."""
     size = _HIERA.get((_width(tensors, layout.hiera_patches, 0), _depth(tensors, layout.hiera_blocks)))
     if size is None or _HQ2_TOKEN in tensors:
         return None
-    first = layout.tracking in tensors and layout.no_object not in tensors
-    return f"sam2_hiera_{size}" if first else f"sam2.1_hiera_{size}"
+    is_sam2_0 = layout.tracking in tensors and layout.no_object not in tensors
+    return f"sam2_hiera_{size}" if is_sam2_0 else f"sam2.1_hiera_{size}"
 
 
 def _width(tensors: Shapes, name: str, axis: int) -> int:
-    """Length of one axis of a tensor of four axes; 0 if there is no such tensor."""
+    """Return the length of one axis of a tensor with four axes, 0 without such a tensor."""
     shape = tensors.get(name, ())
     return shape[axis] if len(shape) == 4 else 0
 
 
 def _depth(tensors: Shapes, prefix: str) -> int:
-    """Number of blocks: of different numbers behind the prefix."""
+    """Count the blocks, which are the different numbers behind the prefix."""
     return len({name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)})

@@ -1,4 +1,4 @@
-"""Layers that the whole SAM family shares."""
+"""Layers that all networks of the SAM family share."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Map (B, C, H, W) to (B, C, H, W)."""
         last = functional.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
         return last.permute(0, 3, 1, 2)
 
 
 class Mlp(nn.Module):
-    """Linear layers with an activation between them; parameters are named `layers.N`."""
+    """Linear layers with an activation between them. Parameters are named `layers.N`."""
 
     def __init__(self, widths: tuple[int, ...], activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Mlp(nn.Module):
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., widths[0]) -> (..., widths[-1])."""
+        """Map (..., widths[0]) to (..., widths[-1])."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         out: Tensor = self.layers[-1](x)

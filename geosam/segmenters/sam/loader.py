@@ -1,4 +1,4 @@
-"""From a checkpoint to a segmenter with a network of the SAM family."""
+"""Loading of segmenters with a network of the SAM family from checkpoints."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Mask decoder of the whole SAM family: prompts and the features of a tile -> masks of low resolution.
+"""The mask decoder of the SAM family: from prompts and the features of a tile to low-resolution masks.
 
-Follows segment_anything/modeling/mask_decoder.py, sam2/modeling/sam/mask_decoder.py and
-segment_anything_hq/modeling/mask_decoder_hq.py, with the work that does not depend on prompts done once for a tile
-(`prepare`), the predicted IoU known before a mask is made, and masks made only if they are chosen (`decode`).
+Reference: segment_anything/modeling/mask_decoder.py, sam2/modeling/sam/mask_decoder.py and
+segment_anything_hq/modeling/mask_decoder_hq.py. The order of the work differs: `prepare` does the part that needs no
+prompt once for a tile, and `decode` predicts the IoU first and makes only the masks that are chosen.
 
-Prompts go through in micro-batches. On a CPU these are single prompts: the 4 MB of an image stay in its cache, and what
-comes out for a prompt cannot depend on the prompts beside it, to the byte. Other devices are kept busy by many at once,
-and may round differently in a batch of another size.
+Prompts are decoded in micro-batches. On a CPU a micro-batch is one prompt: the 4 MB of an image stay in cache, and no
+byte of a mask depends on the other prompts. Other devices need many prompts at once, and may round differently in a
+batch of another size.
 """
 
 from __future__ import annotations
@@ -32,36 +32,40 @@ if TYPE_CHECKING:
     from geosam.segmenters.sam.features import ImageFeatures
     from geosam.segmenters.sam.prompt_encoder import PromptEncoder
 
-    #: Which masks are wanted: predicted IoU (n, 4) and object logits (n,) or None, in float32, -> (n, 4) bool.
+    #: Choice of masks: predicted IoU (n, 4) and object logits (n,) or None, both float32, -> (n, 4) bool.
     Choose = Callable[[Tensor, Tensor | None], Tensor]
 
-#: Masks of a prompt: column 0 for prompts that leave no doubt, then three from part to whole.
+#: Masks of a prompt: column 0 for unambiguous prompts, then three from part to group.
 COLUMNS = 4
-#: Prompts that go through the decoder together: one on CPUs, which is the fastest in float32 (four would take 15 % less
-#: time in bfloat16, see benchmarks/decoder.py); elsewhere what the official mask generator takes.
+#: Size of micro-batches. One prompt is fastest on CPUs in float32; in bfloat16 four would take 15 % less time (see
+#: benchmarks/decoder.py). Elsewhere it is the size of the official mask generator.
 _ON_CPU, _ELSEWHERE = 1, 64
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """What differs between the decoders of the family."""
+    """Sizes and options of one decoder of the family."""
 
     width: int = 256
     """Channels of tokens and of the image embedding."""
     depth: int = 2
-    """Two-way blocks."""
+    """Number of two-way blocks."""
     heads: int = 8
+    """Attention heads."""
     inner_width: int = 128
-    """Of attention between tokens and image."""
+    """Channels of the attention between tokens and image."""
     mlp_width: int = 2048
+    """Inner channels of the perceptrons of the transformer."""
     iou_depth: int = 3
     """Linear layers of the head that predicts IoU."""
     iou_width: int = 256
+    """Inner channels of that head."""
     iou_sigmoid: bool = False
+    """True if a sigmoid follows that head."""
     object_score: Literal["none", "linear", "mlp"] = "none"
-    """How it is told whether there is an object at all."""
+    """Kind of the head that predicts the presence of an object."""
     high_res: bool = False
-    """Whether the encoder's finer levels are added while masks are upscaled."""
+    """True if the finer levels of the encoder are added while masks are upscaled."""
     early_width: int | None = None
     """Channels of the early features that HQ-SAM adds; None for all others."""
 
@@ -73,12 +77,12 @@ SAM2 = DecoderConfig(iou_sigmoid=True, object_score="mlp", high_res=True)
 
 
 def hq_sam(early_width: int) -> DecoderConfig:
-    """HQ-SAM over an encoder whose early features have that many channels: 768, 1024, 1280, or 160 for TinyViT."""
+    """Return the configuration of HQ-SAM for early features of 768, 1024, 1280, or (TinyViT) 160 channels."""
     return DecoderConfig(early_width=early_width)
 
 
 class MaskDecoder(nn.Module):
-    """The decoder's parameters under SAM 2's names, and its steps; `prepare` and `decode` put them together."""
+    """Parameters of the decoder under SAM 2's names, and its steps. `prepare` and `decode` combine the steps."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -106,18 +110,18 @@ class MaskDecoder(nn.Module):
 
     @property
     def _iou_index(self) -> int:
-        """Where the IoU token stands; mask tokens follow, then HQ-SAM's."""
+        """Index of the IoU token. The mask tokens follow, then the token of HQ-SAM."""
         return int(self.config.object_score != "none")
 
     def output_tokens(self) -> Tensor:
-        """(S, C) the tokens that go before those of a prompt."""
+        """Return the tokens (S, C) in front of the tokens of a prompt."""
         before = [self.obj_score_token] if self._iou_index else []
         after = [] if self.config.early_width is None else [self.get_submodule("hf_token")]
         tokens = (*before, self.iou_token, self.mask_tokens, *after)
         return torch.cat([token.get_parameter("weight") for token in tokens])
 
     def scores(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, T, C) after the transformer -> predicted IoU (B, 4), object logits (B,) or None; float32."""
+        """Predict from tokens (B, T, C) after the transformer: IoU (B, 4), and object logits (B,) or None; float32."""
         iou = self.iou_prediction_head(tokens[:, self._iou_index]).float()
         if self.config.iou_sigmoid:
             iou = iou.sigmoid()
@@ -126,20 +130,20 @@ class MaskDecoder(nn.Module):
         return iou, self.pred_obj_score_head(tokens[:, 0]).float()[:, 0]
 
     def logits(self, tokens: Tensor, image: Tensor, chosen: Tensor, context: TileContext) -> Tensor:
-        """(R, 4h, 4w) float32 logits of the chosen masks, by prompt, then by column.
+        """Return logits (R, 4h, 4w), float32, of the chosen masks, by prompt, then by column.
 
         Args:
             tokens: (B, T, C) after the transformer.
             image: (B, N, C) after the transformer.
             chosen: (B, 4) bool.
-            context: of the tile.
+            context: state of the tile.
         """
-        columns = [[column for column, wanted in enumerate(row) if wanted] for row in chosen.tolist()]
-        asked = [row for row, own in enumerate(columns) if own]
-        if not asked:
+        columns = [[column for column, is_chosen in enumerate(row) if is_chosen] for row in chosen.tolist()]
+        rows = [row for row, own in enumerate(columns) if own]
+        if not rows:
             return image.new_empty(0, *(4 * side for side in context.size_hw), dtype=torch.float32)
-        if len(asked) < len(columns):
-            tokens, image, columns = tokens[asked], image[asked], [columns[row] for row in asked]
+        if len(rows) < len(columns):
+            tokens, image, columns = tokens[rows], image[rows], [columns[row] for row in rows]
         weights, used = self._weights(tokens, columns)
         planes, fine = [], []
         for block in context.upscaling.blocks(image):
@@ -153,20 +157,20 @@ class MaskDecoder(nn.Module):
         return logits.float()
 
     def _weights(self, tokens: Tensor, columns: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """What masks weigh the upscaled image with.
+        """Compute the weights of masks over the channels of the upscaled image.
 
         Args:
             tokens: (B, T, C) after the transformer.
-            columns: of the masks of each prompt, r of them at most.
+            columns: chosen columns of each prompt, at most r.
 
         Returns:
-            (B, r, C / 8) weights, and (B, r) which of them are of masks.
+            Weights (B, r, C / 8), and True (B, r) for weights of a mask.
         """
         most = max(map(len, columns))
         weights = tokens.new_zeros(len(columns), most, self.config.width // 8)
         for column, mlp in enumerate(self.output_hypernetworks_mlps):
             rows = [row for row, own in enumerate(columns) if column in own]
-            if rows:
+            if rows:  # an MLP runs for the chosen masks only
                 slots = [columns[row].index(column) for row in rows]
                 weights[rows, slots] = mlp(tokens[rows, self._iou_index + 1 + column])
         used = [[slot < len(own) for slot in range(most)] for own in columns]
@@ -174,42 +178,42 @@ class MaskDecoder(nn.Module):
 
 
 class TileContext(NamedTuple):
-    """What the decoder knows of a tile before there are prompts, N = h * w pixels of its embedding."""
+    """State of the decoder for one tile, which needs no prompt. The embedding has N = h * w pixels."""
 
     image: Tensor
-    """(1, N, C) the image embedding."""
+    """(1, N, C) image embedding."""
     size_hw: tuple[int, int]
-    """h, w."""
-    known: tuple[Projected, ...]
-    """For the transformer's layers; the first for prompts without a mask."""
+    """(height, width) of the embedding, h and w."""
+    projected: tuple[Projected, ...]
+    """Projections for the layers of the transformer. The first one is for prompts without a mask."""
     upscaling: Upscaling
-    """With SAM 2's finer levels."""
+    """Upscaling, with SAM 2's finer levels."""
     hq: Tensor | None
-    """HQ-SAM: (C / 8, 4h, 4w) early and late features together."""
+    """HQ-SAM only: (C / 8, 4h, 4w) sum of early and late features."""
 
 
 class Decoded(NamedTuple):
     """R chosen masks, ordered by prompt, then by column."""
 
     prompt: Tensor
-    """(R,) row in the prompts."""
+    """(R,) row of the prompt."""
     column: Tensor
-    """(R,) 0 the single mask, 1 .. 3 the others."""
+    """(R,) 0 for the single mask, 1 .. 3 for the others."""
     iou: Tensor
     """(R,) predicted IoU, float32."""
     object_logit: Tensor | None
-    """(R,) SAM 2: whether there is an object at all, float32. Its image predictor leaves masks as they are if not."""
+    """(R,) SAM 2 only: logit of the presence of an object, float32. Its predictor keeps masks if it is low, too."""
     logits: Tensor
     """(R, 4h, 4w) float32, positive inside."""
 
     def rows(self, keep: Tensor) -> Decoded:
-        """The rows that a mask (R,) keeps."""
+        """Return the rows that a mask (R,) keeps."""
         objects = None if self.object_logit is None else self.object_logit[keep]
         return Decoded(self.prompt[keep], self.column[keep], self.iou[keep], objects, self.logits[keep])
 
     @classmethod
     def joined(cls, parts: list[Decoded]) -> Decoded:
-        """The rows of all parts, of which there is at least one."""
+        """Join the rows of one or more parts."""
         if len(parts) == 1:
             return parts[0]
         prompts, columns, ious, objects, logits = zip(*parts, strict=True)
@@ -224,9 +228,10 @@ class Decoded(NamedTuple):
 
 @torch.inference_mode()
 def prepare(prompt_encoder: PromptEncoder, decoder: MaskDecoder, features: ImageFeatures) -> TileContext:
-    """What `decode` needs of a tile (a batch of one).
+    """Compute the state of the decoder for one tile (B = 1).
 
-    For a tile of 1024 x 1024 pixels 16 MB in float32 (SAM 2: 28, HQ-SAM: 24), half of it in half precision.
+    For a tile of 1024 x 1024 pixels it takes 16 MB in float32 (SAM 2: 28, HQ-SAM: 24), and half of that in half
+    precision.
     """
     _, _, height, width = features.image.shape
     image = features.image.flatten(2).transpose(1, 2).contiguous()
@@ -235,7 +240,7 @@ def prepare(prompt_encoder: PromptEncoder, decoder: MaskDecoder, features: Image
     return TileContext(
         image=image,
         size_hw=(height, width),
-        known=(first, *decoder.transformer.place(positions)),
+        projected=(first, *decoder.transformer.place(positions)),
         upscaling=Upscaling.of(decoder.output_upscaling, features.high_res, height, width),
         hq=None if decoder.config.early_width is None else hq_features(decoder, features),
     )
@@ -251,18 +256,18 @@ def decode(
     *,
     micro_batch: int | None = None,
 ) -> Decoded:
-    """The masks that `choose` wants.
+    """Decode prompts, and return the masks that `choose` selects.
 
-    HQ-SAM adds the mask of its own token to every chosen one, as its predictor does unless told `hq_token_only`. (It
-    shows only the best of the three masks: choose that one.)
+    HQ-SAM adds the mask of its token to every chosen mask, as its predictor does without `hq_token_only`. Its predictor
+    shows only the best of the three masks.
 
     Args:
-        prompt_encoder: its embeddings.
-        decoder: its parameters.
-        context: of the tile, from `prepare`.
-        prompts: on the same device.
-        choose: told the scores of a micro-batch, says which masks are to be made; the cheaper the fewer prompts.
-        micro_batch: how many prompts go together; None for what is best on the device.
+        prompt_encoder: encoder of the prompts.
+        decoder: mask decoder.
+        context: state of the tile, from `prepare`.
+        prompts: prompts on the same device.
+        choose: selects masks by the scores of a micro-batch. Fewer prompts with a mask take less time.
+        micro_batch: number of prompts that are decoded together; None for the best number on the device.
     """
     best = _ON_CPU if context.image.device.type == "cpu" else _ELSEWHERE
     size = micro_batch or best
@@ -279,15 +284,17 @@ def decode(
 def _decode_together(
     prompt_encoder: PromptEncoder, decoder: MaskDecoder, context: TileContext, prompts: PromptTensors, choose: Choose
 ) -> Decoded:
-    """One micro-batch."""
+    """Decode one micro-batch."""
     own = prompt_encoder.tokens(prompts.points, prompts.labels)
     kinds = torch.cat([decoder.output_tokens().expand(len(own), -1, -1), own], dim=1)
     if prompts.masks is None:
-        tokens, image = decoder.transformer(kinds, context.image, context.known, prompt_encoder.no_mask_embed.weight[0])
+        tokens, image = decoder.transformer(
+            kinds, context.image, context.projected, prompt_encoder.no_mask_embed.weight[0]
+        )
     else:
         image = context.image + prompt_encoder.mask_embeddings(prompts.masks)
         first = decoder.transformer.project(image, prompt_encoder.grid(*context.size_hw))
-        tokens, image = decoder.transformer(kinds, image, (first, *context.known[1:]))
+        tokens, image = decoder.transformer(kinds, image, (first, *context.projected[1:]))
     iou, object_logit = decoder.scores(tokens)
     chosen = choose(iou, object_logit)
     prompt, column = chosen.nonzero(as_tuple=True)
@@ -301,14 +308,14 @@ def _decode_together(
 
 
 def dynamic_columns(decoded: Decoded, delta: float = 0.05, threshold: float = 0.98) -> Decoded:
-    """One mask a prompt, as SAM 2 has it: the single mask if it is stable, else the best of the other three.
+    """Return one mask for each prompt: the single mask if it is stable, otherwise the best of the other three.
 
-    Stable means that raising the cut by `delta` leaves `threshold` of what lowering it gives; see
+    Stability is the number of pixels above `delta` divided by the number above -`delta`; see
     `_dynamic_multimask_via_stability` in sam2/modeling/sam/mask_decoder.py.
 
     Args:
-        decoded: for each of its prompts at least column 0, and the column of 1 .. 3 with the highest predicted IoU.
-        delta: distance of the two cuts from 0.
+        decoded: masks with column 0, and the column of 1 .. 3 with the highest predicted IoU, for each prompt.
+        delta: distance of the two thresholds from 0.
         threshold: least stability.
     """
     prompts, place = decoded.prompt.unique(return_inverse=True)

@@ -1,9 +1,9 @@
-"""The memory of SAM 2 and 2.1: what links the frames of a video or of a time series of images.
+"""The memory of SAM 2 and 2.1, which links the frames of a video or of a time series of images.
 
-`MemoryEncoder` writes a frame and the mask found in it to a memory map of 64 channels. `MemoryAttention` lets the next
-frame's embedding read memory maps and object pointers (the decoder's output tokens) of other frames. `Memory` holds
-both and every other tensor of an official checkpoint that belongs to neither image encoder, prompt encoder nor decoder.
-A single image needs only `Memory.without_memory`.
+`MemoryEncoder` writes a frame and its mask to a memory map of 64 channels. With `MemoryAttention`, the embedding of the
+next frame reads memory maps and object pointers (output tokens of the decoder) of other frames. `Memory` holds both,
+and all other tensors of an official checkpoint that belong to no encoder and no decoder. A single image needs only
+`Memory.without_memory`.
 
 Reference: sam2/modeling/sam2_base.py, memory_attention.py, memory_encoder.py, position_encoding.py, and RoPEAttention
 in sam/transformer.py.
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 WIDTH = 256
 #: Channels of a memory map.
 MEMORY_WIDTH = 64
-#: Memory maps that differ in their temporal position: six frames before the present one, and any prompted frame.
+#: Temporal positions of memory maps: six frames before the present one, and prompted frames.
 SLOTS = 7
-LAYERS = 4
-HIDDEN = 2048
-#: Mask probabilities 0 to 1 are stretched to -10 to 10 for the memory encoder.
+#: Layers of the memory attention, and inner channels of their feed-forward.
+LAYERS, HIDDEN = 4, 2048
+#: The memory encoder reads mask probabilities, 0 to 1, as -10 to 10.
 MASK_SCALE, MASK_SHIFT = 20.0, -10.0
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """What SAM 2.1 added."""
+    """Additions of SAM 2.1."""
 
     pointer_positions: bool
-    """Object pointers carry their distance in time (`obj_ptr_tpos_proj`)."""
+    """True if object pointers carry their distance in time (`obj_ptr_tpos_proj`)."""
     absence: bool
-    """Memory maps are marked where the object is hidden (`no_obj_embed_spatial`)."""
+    """True if memory maps carry a mark where the object is hidden (`no_obj_embed_spatial`)."""
 
 
 SAM2_0 = MemoryConfig(pointer_positions=False, absence=False)
@@ -58,13 +58,13 @@ class Turns(NamedTuple):
     """Rotations of pairs of channels, one for each token of a grid."""
 
     cos: Tensor
-    """(N, C / 2)."""
+    """(N, C / 2) cosines."""
     sin: Tensor
-    """(N, C / 2)."""
+    """(N, C / 2) sines."""
 
 
 def axial_turns(height: int, width: int, channels: int, device: torch.device | None = None) -> Turns:
-    """Rotary positions of a grid of tokens, in rows; the first half of the pairs turns with x, the second with y."""
+    """Return rotary positions of a grid of tokens, row by row. Half of the pairs turn with x, then half with y."""
     steps = 10000.0 ** -(torch.arange(0, channels, 4, dtype=torch.float32, device=device) / channels)
     rows, columns = (torch.arange(size, dtype=torch.float32, device=device) for size in (height, width))
     x, y = columns.repeat(height), rows.repeat_interleave(width)
@@ -73,7 +73,7 @@ def axial_turns(height: int, width: int, channels: int, device: torch.device | N
 
 
 def rotate(x: Tensor, turns: Turns) -> Tensor:
-    """Turn tokens (B, K N, C) that stand on the same grid of N tokens K times; calculates in float32."""
+    """Rotate tokens (B, K * N, C) that cover the same grid of N tokens K times. The arithmetic is float32."""
     pairs = x.float().unflatten(1, (-1, len(turns.cos))).unflatten(-1, (-1, 2))
     a, b = pairs.unbind(-1)
     turned = torch.stack([a * turns.cos - b * turns.sin, a * turns.sin + b * turns.cos], dim=-1)
@@ -81,7 +81,7 @@ def rotate(x: Tensor, turns: Turns) -> Tensor:
 
 
 class RotaryAttention(nn.Module):
-    """Attention of one head in which positions turn queries and keys."""
+    """Attention with one head. Positions rotate queries and keys."""
 
     def __init__(self, key_width: int) -> None:
         super().__init__()
@@ -91,17 +91,20 @@ class RotaryAttention(nn.Module):
         self.out_proj = Linear(WIDTH, WIDTH)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, turns: Turns, pointers: int = 0) -> Tensor:
-        """(B, N, 256), (B, K, C), (B, K, C) -> (B, N, 256); the last `pointers` keys have no place on the grid."""
+        """Compute attention of queries (B, N, 256) to keys and values (B, K, C): (B, N, 256).
+
+        The last `pointers` keys have no place on the grid, and are not rotated.
+        """
         query, key, value = self.q_proj(query), self.k_proj(key), self.v_proj(value)
-        maps, rest = key.split([key.shape[1] - pointers, pointers], dim=1)
-        key = torch.cat([rotate(maps, turns), rest], dim=1)
+        maps, tokens = key.split([key.shape[1] - pointers, pointers], dim=1)
+        key = torch.cat([rotate(maps, turns), tokens], dim=1)
         read = attention(rotate(query, turns)[:, None], key[:, None], value[:, None])
         out: Tensor = self.out_proj(read[:, 0])
         return out
 
 
 class MemoryAttentionLayer(nn.Module):
-    """The image attends to itself, then to the memory; then a feed-forward with a ReLU."""
+    """Attention of the image to itself, then to the memory, then a feed-forward with a ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +117,7 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(WIDTH)
 
     def forward(self, image: Tensor, keys: Tensor, values: Tensor, turns: Turns, pointers: int) -> Tensor:
-        """Image tokens (B, N, 256), memory with and without its positions (B, K, 64) -> (B, N, 256)."""
+        """Map image tokens (B, N, 256) to (B, N, 256). `keys` (B, K, 64) are the memory `values` with positions."""
         normed = self.norm1(image)
         image = image + self.self_attn(normed, normed, normed, turns)
         image = image + self.cross_attn_image(self.norm2(image), keys, values, turns, pointers)
@@ -123,7 +126,7 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class MemoryAttention(nn.Module):
-    """Reads memory into an image embedding."""
+    """Attention of an image embedding to the memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,17 +137,17 @@ class MemoryAttention(nn.Module):
         """Condition an image embedding on memory.
 
         Args:
-            image: (B, 256, H, W) the embedding.
-            memory: (B, K, 64) memory maps of H x W tokens in rows, one after the other, then tokens of pointers.
-            positions: (B or 1, K, 64) the encoding of their positions in space and time.
-            pointers: how many of the K tokens, the last ones, belong to pointers.
+            image: (B, 256, H, W) embedding.
+            memory: (B, K, 64) memory maps of H x W tokens, row by row, one after the other, then tokens of pointers.
+            positions: (B or 1, K, 64) encoding of their positions in space and time.
+            pointers: number of the last tokens of K that belong to pointers.
 
         Returns:
             (B, 256, H, W).
         """
         height, width = image.shape[2:]
-        places = sine_positions(WIDTH, height, width, image.device).to(image.dtype)
-        tokens = (image + 0.1 * places).flatten(2).transpose(1, 2)
+        grid = sine_positions(WIDTH, height, width, image.device).to(image.dtype)
+        tokens = (image + 0.1 * grid).flatten(2).transpose(1, 2)
         turns = axial_turns(height, width, WIDTH, image.device)
         keys = memory + positions
         for layer in self.layers:
@@ -154,7 +157,7 @@ class MemoryAttention(nn.Module):
 
 
 class MaskDownsampler(nn.Module):
-    """Masks to 1/16 of their size and 256 channels, by four convolutions with stride 2."""
+    """Four convolutions with stride 2, from masks to 256 channels at 1/16 of the size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,13 +169,13 @@ class MaskDownsampler(nn.Module):
         self.encoder.append(PointwiseConv2d(WIDTH, WIDTH))
 
     def forward(self, masks: Tensor) -> Tensor:
-        """(B, 1, 16 H, 16 W) -> (B, 256, H, W)."""
+        """Map (B, 1, 16 H, 16 W) to (B, 256, H, W)."""
         out: Tensor = self.encoder(masks)
         return out
 
 
 class FuserBlock(nn.Module):
-    """A ConvNeXt block: depthwise convolution, then a feed-forward, scaled by channel, beside a shortcut."""
+    """ConvNeXt block: depthwise convolution, then a feed-forward that is scaled by channel, beside a shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,28 +186,28 @@ class FuserBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((WIDTH,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 256, H, W) -> (B, 256, H, W)."""
+        """Map (B, 256, H, W) to (B, 256, H, W)."""
         tokens = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
         scaled: Tensor = self.gamma * self.pwconv2(self.pwconv1(tokens))
         return x + scaled.permute(0, 3, 1, 2)
 
 
 class Fuser(nn.Module):
-    """Two blocks, one after the other."""
+    """Two ConvNeXt blocks, one after the other."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList([FuserBlock(), FuserBlock()])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 256, H, W) -> (B, 256, H, W)."""
+        """Map (B, 256, H, W) to (B, 256, H, W)."""
         for layer in self.layers:
             x = layer(x)
         return x
 
 
 class MemoryEncoder(nn.Module):
-    """Writes an image embedding and a mask to a memory map."""
+    """Encoder from an image embedding and a mask to a memory map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,28 +217,28 @@ class MemoryEncoder(nn.Module):
         self.out_proj = PointwiseConv2d(WIDTH, MEMORY_WIDTH)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Embedding (B, 256, H, W), masks from -10 to 10 (B, 1, 16 H, 16 W) -> memory map (B, 64, H, W)."""
+        """Map an embedding (B, 256, H, W) and masks (B, 1, 16 H, 16 W), -10 to 10, to a memory map (B, 64, H, W)."""
         out: Tensor = self.out_proj(self.fuser(self.pix_feat_proj(image) + self.mask_downsampler(masks)))
         return out
 
 
 class StillImage(nn.Module):
-    """What a SAM 2 that never sees a second frame needs in place of its memory: a token that says so."""
+    """The part of the memory that a single image needs: the embedding "no memory"."""
 
     def __init__(self) -> None:
         super().__init__()
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, WIDTH))
 
     def without_memory(self, image: Tensor) -> Tensor:
-        """The embedding of a single image or first frame, as the decoder expects it: (B, 256, H, W) -> the same."""
+        """Return the embedding (B, 256, H, W) of a single image or first frame, as the decoder expects it."""
         return image + self.no_mem_embed.view(1, WIDTH, 1, 1)
 
 
 class Memory(StillImage):
-    """All tensors of SAM 2 beside image encoder, prompt encoder and decoder, and the steps they are for.
+    """All tensors of SAM 2 outside of image encoder, prompt encoder and decoder, and the steps that use them.
 
-    `no_mem_pos_enc` and `mask_downsample` are part of every checkpoint. The released models do not use the first; the
-    second turns a mask that is given instead of clicks into input of the prompt encoder (B, 1, 4 H, 4 W).
+    Every checkpoint has `no_mem_pos_enc` and `mask_downsample`. The released models do not use the first one. The
+    second one turns a mask in place of clicks into the mask input (B, 1, 4 H, 4 W) of the prompt encoder.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -254,22 +257,22 @@ class Memory(StillImage):
             self.obj_ptr_tpos_proj = Linear(WIDTH, MEMORY_WIDTH)
 
     def with_memory(self, image: Tensor, maps: Sequence[tuple[int, Tensor]], pointers: Tensor, reach: Tensor) -> Tensor:
-        """The embedding of a frame, conditioned on what other frames showed.
+        """Return the embedding of a frame, conditioned on other frames.
 
         Args:
-            image: (B, 256, H, W) the embedding as it left the image encoder.
-            maps: memory maps (B, 64, H, W), each with its slot: 0 for the frame just before, 5 for the sixth before,
-                6 for a frame with prompts, wherever it lies.
-            pointers: (P, B, 256) object pointers, P from 0.
-            reach: (P) how many frames back each lies, divided by the largest number possible.
+            image: (B, 256, H, W) embedding from the image encoder.
+            maps: memory maps (B, 64, H, W), each with its slot: 0 for the frame before, 5 for the sixth frame before, 6
+                for any frame with prompts.
+            pointers: (P, B, 256) object pointers; P may be 0.
+            reach: (P) distance of each pointer in frames, divided by the largest possible distance.
 
         Returns:
             (B, 256, H, W).
         """
         height, width = image.shape[2:]
-        places = sine_positions(MEMORY_WIDTH, height, width, image.device).to(image.dtype).flatten(2).transpose(1, 2)
-        parts = [remembered.flatten(2).transpose(1, 2) for _, remembered in maps]
-        positions = [places + self.maskmem_tpos_enc[slot] for slot, _ in maps]
+        grid = sine_positions(MEMORY_WIDTH, height, width, image.device).to(image.dtype).flatten(2).transpose(1, 2)
+        parts = [memory_map.flatten(2).transpose(1, 2) for _, memory_map in maps]
+        positions = [grid + self.maskmem_tpos_enc[slot] for slot, _ in maps]
         pieces = WIDTH // MEMORY_WIDTH  # a pointer is as wide as four tokens of memory
         tokens = pointers.transpose(0, 1).reshape(len(image), -1, MEMORY_WIDTH)
         encoded = self._pointer_positions(reach).to(image.dtype).repeat_interleave(pieces, dim=0)[None]
@@ -278,7 +281,7 @@ class Memory(StillImage):
         return out
 
     def _pointer_positions(self, reach: Tensor) -> Tensor:
-        """(P) -> (P, 64)."""
+        """Encode the distances (P) of pointers: (P, 64)."""
         if not self.config.pointer_positions:
             return reach.new_zeros(len(reach), MEMORY_WIDTH)
         half = WIDTH // 2
@@ -289,24 +292,24 @@ class Memory(StillImage):
         return out
 
     def remember(self, image: Tensor, logits: Tensor, present: Tensor, *, binary: bool = False) -> Tensor:
-        """The memory map of a frame.
+        """Return the memory map of a frame.
 
         Args:
-            image: (B, 256, H, W) the embedding as it left the image encoder.
+            image: (B, 256, H, W) embedding from the image encoder.
             logits: (B, 1, 16 H, 16 W) mask logits.
-            present: (B, 1) bool, whether the object is to be seen in the frame.
-            binary: remember the mask itself, not its probabilities; for masks that follow from clicks.
+            present: (B, 1) bool, True if the object is visible in the frame.
+            binary: store the mask itself, not its probabilities. This is for masks from clicks.
 
         Returns:
             (B, 64, H, W).
         """
         masks = (logits > 0).to(image.dtype) if binary else logits.sigmoid().to(image.dtype)
-        remembered: Tensor = self.memory_encoder(image, masks * MASK_SCALE + MASK_SHIFT)
+        memory_map: Tensor = self.memory_encoder(image, masks * MASK_SCALE + MASK_SHIFT)
         if self.config.absence:
             absent = ~present[:, :, None, None]
-            remembered = remembered + absent * self.no_obj_embed_spatial[:, :, None, None]
-        return remembered
+            memory_map = memory_map + absent * self.no_obj_embed_spatial[:, :, None, None]
+        return memory_map
 
     def pointer(self, token: Tensor, present: Tensor) -> Tensor:
-        """The pointer of an object: the decoder's output token (B, 256), present (B, 1) bool -> (B, 256)."""
+        """Return the pointer (B, 256) of an object from its output token (B, 256) and `present` (B, 1) bool."""
         return torch.where(present, self.obj_ptr_proj(token), self.no_obj_ptr)

@@ -20,35 +20,40 @@ if TYPE_CHECKING:
 
 
 class Lateral(nn.Module):
-    """The projection of one stage; it exists for the name of its parameters, `conv`."""
+    """Projection of one stage. The class gives its parameters their official name, `conv`."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.conv = PointwiseConv2d(before, after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, before, H, W) -> (B, after, H, W)."""
+        """Map (B, before, H, W) to (B, after, H, W)."""
         out: Tensor = self.conv(x)
         return out
 
 
 class FpnNeck(nn.Module):
-    """Four stages to three maps of equal width; the coarsest stage only adds to the third.
+    """Feature pyramid: four stages to three maps of equal width. The coarsest stage is added to the third map.
 
     The two fine maps are projections of their stages alone (sam2's `fpn_top_down_levels: [2, 3]`), and the coarsest
-    map is not handed on (`scalp: 1`). `convs` are stored from coarse to fine.
+    map is dropped (`scalp: 1`). `convs` are stored from coarse to fine.
     """
 
     def __init__(self, channels: Sequence[int], width: int = 256) -> None:
-        """Channels of the stages from fine to coarse; width of the maps."""
+        """Build the projections.
+
+        Args:
+            channels: channels of the stages, from fine to coarse.
+            width: channels of the maps.
+        """
         super().__init__()
         self.convs = nn.ModuleList(Lateral(before, width) for before in reversed(channels))
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Stages (B, C, H, W) from fine to coarse, each half the size of the one before -> maps (B, width, H, W)."""
+        """Map stages (B, C, H, W), from fine to coarse, each half the size of the one before, to (B, width, H, W)."""
         coarsest, third, second, first = (conv(x) for conv, x in zip(self.convs, reversed(stages), strict=True))
         batch, width, height, columns = coarsest.shape
-        # nearest upsampling by 2 is a broadcast: no upsampled map is ever made
+        # Nearest upsampling by 2 is a broadcast, so no upsampled map is made.
         cells = third.permute(0, 2, 3, 1).reshape(batch, height, 2, columns, 2, width)
         cells = cells + coarsest.permute(0, 2, 3, 1)[:, :, None, :, None]
         third = cells.reshape(batch, 2 * height, 2 * columns, width).permute(0, 3, 1, 2)
@@ -56,7 +61,7 @@ class FpnNeck(nn.Module):
 
 
 def sine_positions(channels: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Sines and cosines of the row (first half of the channels) and the column; only memory needs them.
+    """Return sines and cosines of the row (first half of the channels) and of the column. Only memory needs them.
 
     Returns:
         (1, channels, height, width) float32. `channels` is a multiple of 4.
@@ -71,7 +76,7 @@ def sine_positions(channels: int, height: int, width: int, device: torch.device 
 
 
 def _waves(size: int, divisor: Tensor) -> Tensor:
-    """(size, C) sines in even and cosines in odd channels, of positions that run over the circle once."""
-    place = torch.arange(1, size + 1, dtype=torch.float32, device=divisor.device)
-    angle = (place / (size + 1e-6) * (2 * math.pi))[:, None] / divisor
+    """Return sines in even and cosines in odd channels (size, C) of positions that go around the circle once."""
+    position = torch.arange(1, size + 1, dtype=torch.float32, device=divisor.device)
+    angle = (position / (size + 1e-6) * (2 * math.pi))[:, None] / divisor
     return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)

@@ -1,7 +1,7 @@
-"""Prompts as tokens and dense maps: points, box corners and masks, the same for the whole SAM family.
+"""The prompt encoder of the SAM family: points, box corners and masks as tokens and dense maps.
 
-Follows segment_anything/modeling/prompt_encoder.py; sam2/modeling/sam/prompt_encoder.py has the same tensors and the
-same arithmetic, and lets box corners come as points with labels 2 and 3, which is the only way here.
+Reference: segment_anything/modeling/prompt_encoder.py. sam2/modeling/sam/prompt_encoder.py has the same tensors and
+arithmetic, and also accepts box corners as points with labels 2 and 3. Here this is the only way.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _MASK_WIDTHS = (4, 16)
 
 
 class PromptTensors(NamedTuple):
-    """N prompts that look alike to the network: K points each, and all of them with a mask or none."""
+    """N prompts of one form: K points each, and either all with a mask or all without."""
 
     points: Tensor
-    """(N, K, 2) x, y in index coordinates (the centre of the first pixel is 0) of the model's input frame."""
+    """(N, K, 2) x, y in index coordinates of the network's input; the centre of the first pixel is 0."""
     labels: Tensor
-    """(N, K) integers: 0 exclude, 1 include, 2 and 3 first and last corner of a box, -1 padding.
+    """(N, K) integers: 0 excludes, 1 includes, 2 and 3 are the first and last corner of a box, -1 is padding.
 
-    The official predictor of SAM adds one padding point to points without a box, SAM 2's to every prompt with points or
-    a box. A padding point takes part in attention, so it must not be used to make rows equally long.
+    The official predictor of SAM adds one padding point to points without a box. SAM 2's predictor adds one to every
+    prompt with points or a box. A padding point takes part in attention, so rows must not be padded to one length.
     """
     masks: Tensor | None = None
-    """(N, 1, 256, 256) low-resolution logits."""
+    """(N, 1, 256, 256) low-resolution logits; None without masks."""
 
 
 class RandomPositions(nn.Module):
-    """Random Fourier features of positions; the frequencies are part of a checkpoint.
+    """Random Fourier features of positions. The frequencies are part of a checkpoint.
 
-    They stay float32 whatever the module is converted to: rounded, they would place points somewhere else.
+    The frequencies stay float32 when the module is converted. Rounded frequencies would move points.
     """
 
     def __init__(self, width: int) -> None:
@@ -58,16 +58,16 @@ class RandomPositions(nn.Module):
         return self
 
     def forward(self, xy: Tensor) -> Tensor:
-        """(..., 2) float32 positions, of which 0 .. 1 is the frame, -> (..., width) float32."""
+        """Map positions (..., 2), 0 .. 1 within the frame, to features (..., width). Both are float32."""
         x, y = (2 * xy - 1)[..., None].unbind(dim=-2)
-        # Not as a matrix product, whose rounding may depend on how many positions and threads there are.
+        # A matrix product would not do: its rounding may depend on the number of positions and threads.
         along_x, along_y = self.positional_encoding_gaussian_matrix
         angles = 2 * math.pi * (x * along_x + y * along_y)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 class PromptEncoder(nn.Module):
-    """Prompts of a square frame -> tokens and dense embeddings; parameters are named as the official ones."""
+    """Encoder of prompts in a square frame. Parameters have the official names."""
 
     def __init__(self, width: int = 256, frame: int = 1024) -> None:
         super().__init__()
@@ -85,16 +85,16 @@ class PromptEncoder(nn.Module):
 
     @property
     def mask_size(self) -> int:
-        """Side of the masks it takes, which is that of the decoder's low-resolution logits."""
+        """Side of mask inputs, which is the side of the decoder's low-resolution logits."""
         return self.frame // 4
 
     @property
     def dtype(self) -> torch.dtype:
-        """What embeddings come in; positions are computed in float32 nevertheless."""
+        """Type of the embeddings. Positions are computed in float32 for every type."""
         return self.no_mask_embed.weight.dtype
 
     def tokens(self, points: Tensor, labels: Tensor) -> Tensor:
-        """(N, K, 2), (N, K) as in `PromptTensors` -> (N, K, C)."""
+        """Encode points (N, K, 2) with labels (N, K), both as in `PromptTensors`: (N, K, C)."""
         embeddings = (self.not_a_point_embed, *self.point_embeddings)
         kinds = torch.cat([embedding.get_parameter("weight") for embedding in embeddings]).float()
         positions = self.pe_layer((points.float() + 0.5) / self.frame)
@@ -102,12 +102,12 @@ class PromptEncoder(nn.Module):
         return (positions + kinds[labels.long() + 1]).to(self.dtype)
 
     def mask_embeddings(self, masks: Tensor) -> Tensor:
-        """(N, 1, 4h, 4w) low-resolution logits -> (N, h * w, C)."""
+        """Encode low-resolution logits (N, 1, 4h, 4w): (N, h * w, C)."""
         dense: Tensor = self.mask_downscaling(masks.to(self.dtype))
         return dense.flatten(2).transpose(1, 2)
 
     def grid(self, height: int, width: int) -> Tensor:
-        """(h * w, C) the positions of an image embedding's pixels, row by row."""
+        """Return the positions (h * w, C) of the pixels of an image embedding, row by row."""
         device = self.no_mask_embed.weight.device
         y, x = ((torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side for side in (height, width))
         xy = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)

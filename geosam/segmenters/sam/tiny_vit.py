@@ -1,8 +1,7 @@
-"""The image encoder of MobileSAM: TinyViT-5M, a stage of convolutions and three of windowed attention.
+"""The image encoder of MobileSAM: TinyViT-5M, with a stage of convolutions and three stages of windowed attention.
 
-Names of parameters and results are those of MobileSAM's `modeling/tiny_vit_sam.py`, which segment_anything_hq carries
-too. Batch norms are folded into the convolutions before them whenever these run: the weights are small and pictures
-large, so that this costs nothing, and no state has to follow the parameters.
+Reference: `modeling/tiny_vit_sam.py` of MobileSAM, also in segment_anything_hq, with the same names of parameters and
+the same results.
 """
 
 from __future__ import annotations
@@ -26,37 +25,37 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Classes of the data set that TinyViT was trained on; checkpoints hold the layer that tells them apart.
+#: Classes of the data set that TinyViT was trained with. Checkpoints contain the layer that classifies.
 CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class TinyViTConfig:
-    """The numbers of MobileSAM's image encoder."""
+    """Sizes of MobileSAM's image encoder."""
 
     widths: tuple[int, int, int, int]
     """Channels of the four stages."""
     depths: tuple[int, int, int, int]
-    """Blocks of each stage."""
+    """Number of blocks of each stage."""
     heads: tuple[int, int, int]
-    """Attention heads of the last three stages; the first has none."""
+    """Attention heads of the last three stages. The first stage has none."""
     windows: tuple[int, int, int]
-    """Tokens per side of the windows of the last three stages."""
+    """Side of the windows of the last three stages in tokens."""
     strides: tuple[int, int, int] = (2, 2, 1)
-    """By how much the map shrinks after each of the first three stages."""
+    """Factor by which the map shrinks after each of the first three stages."""
     out_channels: int = 256
     """Channels of the embedding."""
     keep_early: bool = False
-    """Return the output of the first stage of attention too, for the decoder of HQ-SAM."""
+    """True to return the output of the first stage of attention too, for the decoder of HQ-SAM."""
 
 
 TINY_VIT = TinyViTConfig(widths=(64, 128, 160, 320), depths=(2, 2, 6, 2), heads=(4, 5, 10), windows=(7, 14, 7))
 
 
 class TinyViT(nn.Module):
-    """MobileSAM's image encoder.
+    """Image encoder of MobileSAM.
 
-    `norm_head` and `head` classify; no image encoder uses them, but they are in every checkpoint.
+    `norm_head` and `head` classify. The encoder does not use them, but every checkpoint contains them.
     """
 
     def __init__(self, config: TinyViTConfig) -> None:
@@ -70,16 +69,14 @@ class TinyViT(nn.Module):
         self.neck = neck(last, config.out_channels)
 
     def forward(self, x: Tensor) -> ImageFeatures:
-        """Encode normalised images.
-
-        On CPU images are encoded one after the other, so that the bytes of a result do not depend on the batch.
+        """Encode normalised images, on a CPU one after the other.
 
         Args:
-            x: (B, 3, H, W), multiples of 16.
+            x: (B, 3, H, W); H and W are multiples of 16.
 
         Returns:
-            `image` (B, out_channels, H / 16, W / 16) and, if the configuration asks, `early` with one
-            (B, widths[2], H / 16, W / 16). The memory order is channels last.
+            `image` (B, out_channels, H / 16, W / 16), and with `keep_early` one `early` map
+            (B, widths[2], H / 16, W / 16). The maps lie channels last in memory.
         """
         return one_by_one(self._encode, x)
 
@@ -95,7 +92,9 @@ class TinyViT(nn.Module):
 class TinyViTConvNorm(nn.Module):
     """A convolution and the batch norm after it, computed as one convolution.
 
-    Parameters stay float32 whatever the module is converted to: what is folded has to be rounded once only.
+    The norm is folded in every call. Weights are small and pictures large, so this costs nothing, and there is no
+    second copy of the parameters. Parameters stay float32 when the module is converted, so that folded weights are
+    rounded once.
     """
 
     def __init__(self, before: int, after: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
@@ -110,21 +109,21 @@ class TinyViTConvNorm(nn.Module):
         return super()._apply(moved, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
     def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
+        """Map (B, H, W, before) to (B, H / stride, W / stride, after)."""
         weight, bias = (value.to(x.dtype) for value in self._folded())
         if self.c.kernel_size == (1, 1):
             return linear(x, weight.flatten(1), bias, gelu=gelu)
         return convolve(x, weight, bias, stride=self.c.stride[0], groups=self.c.groups, gelu=gelu)
 
     def _folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias, float32."""
+        """Return weight and bias of the folded convolution, float32."""
         norm = self.bn
         scale = norm.weight * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
         return self.c.weight * scale[:, None, None, None], norm.bias - norm.get_buffer("running_mean") * scale
 
 
 class TinyViTPatchEmbed(nn.Module):
-    """Two convolutions that make a token of 4 x 4 pixels."""
+    """Two convolutions that turn 4 x 4 pixels into a token."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -133,13 +132,13 @@ class TinyViTPatchEmbed(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, 3) -> (B, H / 4, W / 4, width)."""
+        """Map (B, H, W, 3) to (B, H / 4, W / 4, width)."""
         out: Tensor = self.seq["2"](self.seq["0"](x, gelu=True))
         return out
 
 
 class Bottleneck(nn.Module):
-    """MBConv: widen four times, look at the neighbours, narrow; added to its input."""
+    """MBConv: widening to four times, a depthwise convolution, narrowing, and a shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -148,13 +147,13 @@ class Bottleneck(nn.Module):
         self.conv3 = TinyViTConvNorm(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, width) -> (B, H, W, width)."""
+        """Map (B, H, W, width) to (B, H, W, width)."""
         inner = self.conv3(self.conv2(self.conv1(x, gelu=True), gelu=True))
         return functional.gelu(inner + x)
 
 
 class PatchMerging(nn.Module):
-    """Changes the width between stages and shrinks the map."""
+    """Convolutions between stages, which change the width and shrink the map."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -163,13 +162,13 @@ class PatchMerging(nn.Module):
         self.conv3 = TinyViTConvNorm(after, after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, before) -> (B, H / stride, W / stride, after)."""
+        """Map (B, H, W, before) to (B, H / stride, W / stride, after)."""
         out: Tensor = self.conv3(self.conv2(self.conv1(x, gelu=True), gelu=True))
         return out
 
 
 class ConvStage(nn.Module):
-    """The first stage."""
+    """First stage: convolutions only."""
 
     def __init__(self, config: TinyViTConfig) -> None:
         super().__init__()
@@ -177,7 +176,7 @@ class ConvStage(nn.Module):
         self.downsample = PatchMerging(*config.widths[:2], config.strides[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, widths[0]) -> (B, H / stride, W / stride, widths[1])."""
+        """Map (B, H, W, widths[0]) to (B, H / stride, W / stride, widths[1])."""
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.downsample(x)
@@ -185,7 +184,7 @@ class ConvStage(nn.Module):
 
 
 class AttentionStage(nn.Module):
-    """The stage with this index, one of the last three; the last keeps width and size."""
+    """One of the last three stages: attention in windows. The last stage keeps width and size."""
 
     def __init__(self, config: TinyViTConfig, index: int) -> None:
         super().__init__()
@@ -195,7 +194,7 @@ class AttentionStage(nn.Module):
         self.downsample = PatchMerging(*steps[index][0], steps[index][1]) if index < len(steps) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, widths[index]) -> (B, H / stride, W / stride, widths[index + 1]); the last keeps both."""
+        """Map (B, H, W, widths[index]) to (B, H / stride, W / stride, widths[index + 1]); the last stage keeps both."""
         for block in self.blocks:
             x = block(x)
         out: Tensor = x if self.downsample is None else self.downsample(x)
@@ -203,7 +202,7 @@ class AttentionStage(nn.Module):
 
 
 class TinyViTBlock(nn.Module):
-    """Attention, a convolution that mixes neighbours, a two-layer perceptron."""
+    """Attention, a depthwise convolution, and a two-layer perceptron."""
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
@@ -212,14 +211,14 @@ class TinyViTBlock(nn.Module):
         self.local_conv = TinyViTConvNorm(width, width, 3, groups=width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, width) -> (B, H, W, width)."""
+        """Map (B, H, W, width) to (B, H, W, width)."""
         x = self.local_conv(x + self.attn(x))
         out: Tensor = x + self.mlp(x)
         return out
 
 
 class TinyViTMlp(nn.Module):
-    """Normalises tokens, widens them four times, and back."""
+    """Layer norm, then two linear layers with a GELU between them. The inner layer has four times the width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -228,7 +227,7 @@ class TinyViTMlp(nn.Module):
         self.fc2 = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width)."""
+        """Map (..., width) to (..., width)."""
         out: Tensor = self.fc2(self.fc1(self.norm(x)))
         return out
 
@@ -246,11 +245,11 @@ class TinyViTAttention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, width) -> (B, H, W, width)."""
-        # The reference pads with zeros before the norm, of which norm and projection make this.
+        """Map (B, H, W, width) to (B, H, W, width)."""
+        # The reference pads with zeros before the norm, so padded tokens are the projection of the norm's bias.
         windows = split_windows(self.qkv(self.norm(x)), self.window, self.qkv(self.norm.bias))
         q, k, v = windows.unflatten(2, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4).unbind()
-        # On CPU the kernel takes a more exact bias than its queries are.
+        # On a CPU, the kernel accepts a bias that is more exact than its queries.
         bias = self._bias().to(torch.float32 if x.device.type == "cpu" else x.dtype)
         attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         tokens = join_windows(attended.transpose(1, 2).flatten(2), self.window, *x.shape[1:3])
@@ -258,7 +257,7 @@ class TinyViTAttention(nn.Module):
         return out
 
     def _bias(self) -> Tensor:
-        """(heads, N, N) what is added to the logits, from the value for each pair of distances down and across."""
+        """Return the bias (heads, N, N) of the logits, from one value for each pair of distances down and across."""
         index = torch.arange(self.window, device=self.attention_biases.device)
         distance = (index[:, None] - index).abs()
         biases = self.attention_biases.unflatten(1, (self.window, self.window))

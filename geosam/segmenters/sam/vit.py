@@ -1,7 +1,7 @@
 """The image encoder of SAM and HQ-SAM: a vision transformer with windows and decomposed relative positions.
 
-Names of parameters and results are those of segment_anything/modeling/image_encoder.py. Attention is arranged anew:
-no matrix of all tokens against all tokens is ever held, and padding of windows is not computed.
+Reference: segment_anything/modeling/image_encoder.py, with the same names of parameters and the same results. The order
+of the attention differs: no matrix of all tokens against all tokens is in memory, and padding is not computed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: Rows of queries whose logits are held at once: those of one head, which for a 64 x 64 map are 4 MB and stay in cache,
+#: Rows of queries of one head whose logits are in memory at once. For a 64 x 64 map they are 4 MB and stay in cache.
 CPU_ROWS = 4
-#: and those of all heads, where PyTorch's kernel holds the bias for them: at most 134 MB in half precision.
+#: Rows of queries of all heads for which PyTorch's kernel gets a bias, of at most 134 MB in half precision.
 DEVICE_ROWS = 16
 
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """The numbers in which SAM's image encoders differ, and those they share."""
+    """Sizes of one of SAM's image encoders."""
 
     width: int
     """Channels of a token."""
@@ -41,17 +41,17 @@ class ViTConfig:
     heads: int
     """Attention heads of each block."""
     global_blocks: tuple[int, ...]
-    """Indices, ascending, of the blocks that look at the whole image; the others look at windows."""
+    """Indices, ascending, of the blocks that attend over the whole image. The others attend within windows."""
     image_size: int = 1024
-    """Pixels per side of the input."""
+    """Side of the input in pixels."""
     patch: int = 16
-    """Pixels per side of a token."""
+    """Side of a token in pixels."""
     window: int = 14
-    """Tokens per side of a window."""
+    """Side of a window in tokens."""
     out_channels: int = 256
     """Channels of the embedding."""
     keep_early: bool = False
-    """Return the output of the first global block too, for the decoder of HQ-SAM."""
+    """True to return the output of the first global block too, for the decoder of HQ-SAM."""
 
 
 VIT_B = ViTConfig(width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11))
@@ -60,7 +60,7 @@ VIT_H = ViTConfig(width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31))
 
 
 class ViT(nn.Module):
-    """SAM's image encoder."""
+    """Image encoder of SAM and HQ-SAM."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -75,16 +75,14 @@ class ViT(nn.Module):
         self.neck = neck(config.width, config.out_channels)
 
     def forward(self, x: Tensor) -> ImageFeatures:
-        """Encode normalised images.
-
-        On CPU images are encoded one after the other, so that the bytes of a result do not depend on the batch.
+        """Encode normalised images, on a CPU one after the other.
 
         Args:
             x: (B, 3, image_size, image_size).
 
         Returns:
-            `image` (B, out_channels, G, G) and, if the configuration asks, `early` with one (B, width, G, G), where G
-            is image_size / patch. The memory order is channels last.
+            `image` (B, out_channels, G, G), where G is image_size / patch, and with `keep_early` one `early` map
+            (B, width, G, G). The maps lie channels last in memory.
         """
         return one_by_one(self._encode, x)
 
@@ -99,21 +97,21 @@ class ViT(nn.Module):
 
 
 def one_by_one(encode: Callable[[Tensor], ImageFeatures], x: Tensor) -> ImageFeatures:
-    """Encode a batch, on CPU image by image: the bytes of a result then do not depend on the batch."""
+    """Encode a batch (B, 3, H, W), on a CPU one by one, so that the bytes of a result do not depend on the batch."""
     parts = [encode(image) for image in x.split(1)] if x.device.type == "cpu" else [encode(x)]
     early = zip(*(part.early for part in parts), strict=True)
     return ImageFeatures(torch.cat([part.image for part in parts]), early=tuple(map(torch.cat, early)))
 
 
 class ViTPatchEmbed(nn.Module):
-    """Turns squares of pixels into tokens."""
+    """Projection of squares of pixels to tokens."""
 
     def __init__(self, width: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, H / patch, W / patch, width)."""
+        """Map (B, 3, H, W) to (B, H / patch, W / patch, width)."""
         patch = self.proj.kernel_size[0]
         squares = x.unflatten(3, (-1, patch)).unflatten(2, (-1, patch)).permute(0, 2, 4, 1, 3, 5).flatten(3)
         return linear(squares, self.proj.weight.flatten(1), self.proj.bias)
@@ -130,14 +128,14 @@ class ViTBlock(nn.Module):
         self.mlp = ViTMlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, width) -> (B, H, W, width)."""
+        """Map (B, H, W, width) to (B, H, W, width)."""
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
 
 class ViTMlp(nn.Module):
-    """Widens tokens four times, and back."""
+    """Two linear layers with a GELU between them. The inner layer has four times the width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -145,7 +143,7 @@ class ViTMlp(nn.Module):
         self.lin2 = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width)."""
+        """Map (..., width) to (..., width)."""
         out: Tensor = self.lin2(self.lin1(x))
         return out
 
@@ -164,11 +162,11 @@ class ViTAttention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * self.size - 1, width // heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, width) -> (B, H, W, width)."""
+        """Map (B, H, W, width) to (B, H, W, width)."""
         height, width = x.shape[1:3]
         qkv = self.qkv(x)
         if self.window:
-            # The reference pads with zeros before this layer, of which it makes its bias.
+            # The reference pads with zeros before this layer, so padded tokens are its bias.
             tokens = self._attend(split_windows(qkv, self.window, self.qkv.bias))
             attended = join_windows(tokens, self.window, height, width)
         else:
@@ -177,18 +175,18 @@ class ViTAttention(nn.Module):
         return out
 
     def _attend(self, qkv: Tensor) -> Tensor:
-        """(G, N, 3 * width) groups of the N tokens of a square -> (G, N, width)."""
+        """Compute attention within G squares of N tokens each: (G, N, 3 * width) -> (G, N, width)."""
         q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-        # On CPU all that leads to the logits is float32: it costs the same, and rounding there hurts most.
+        # On a CPU, the logits are float32 throughout: this costs nothing, and their rounding matters most.
         terms = self._relative_terms(q.float() if q.device.type == "cpu" else q)
         attend = by_head if onednn_serves(q) and not self.window else by_rows
         return attend(q, k, v, *terms).flatten(2)
 
     def _relative_terms(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """The parts of the logits that depend on how far down and across of a query a key lies.
+        """Return the parts of the logits that depend on the distance of a key from a query, down and across.
 
-        (G, heads, S * S, D) -> (G, heads, S, S, S) twice, with row and column of the query, then the row or the column
-        of the key.
+        Queries (G, heads, S * S, D) give (G, heads, S, S, S) twice. The axes are row and column of the query, then the
+        row or the column of the key.
         """
         q = q.unflatten(2, (self.size, self.size))
         index = torch.arange(self.size, device=q.device)
@@ -198,19 +196,19 @@ class ViTAttention(nn.Module):
 
 
 def by_rows(q: Tensor, k: Tensor, v: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Attention within squares of S x S tokens, for `DEVICE_ROWS` rows of queries at a time.
+    """Compute attention within squares of S x S tokens, for `DEVICE_ROWS` rows of queries at a time.
 
     Args:
         q: (G, heads, S * S, D) queries.
         k: (G, heads, S * S, D) keys.
         v: (G, heads, S * S, D) values.
-        down: (G, heads, S, S, S) what the logits of a query gain for keys of each row.
-        across: (G, heads, S, S, S) likewise for keys of each column.
+        down: (G, heads, S, S, S) bias of each query for the keys of each row.
+        across: (G, heads, S, S, S) bias of each query for the keys of each column.
 
     Returns:
         (G, S * S, heads, D).
     """
-    # The kernel wants a bias for every pair of query and key, which for whole maps is larger than all else together.
+    # The kernel takes a bias for every pair of query and key. For whole maps it would be larger than everything else.
     parts = []
     steps = (block.split(DEVICE_ROWS, dim=2) for block in (q.unflatten(2, down.shape[2:4]), down, across))
     for queries, rows, columns in zip(*steps, strict=True):
@@ -221,10 +219,8 @@ def by_rows(q: Tensor, k: Tensor, v: Tensor, down: Tensor, across: Tensor) -> Te
 
 
 def by_head(q: Tensor, k: Tensor, v: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """What `by_rows` computes, for CPU and large squares: one head and `CPU_ROWS` rows of queries at a time.
-
-    The logits stay in cache, and the products run in oneDNN, which torch's own attention kernel does not use.
-    """
+    """Compute `by_rows` for CPUs and large squares, for one head and `CPU_ROWS` rows of queries at a time."""
+    # The logits stay in cache, and the products run in oneDNN, which torch's own attention kernel does not use.
     groups, heads, tokens, depth = q.shape
     size = down.shape[-1]
     out = q.new_empty(groups, tokens, heads, depth)
@@ -242,7 +238,7 @@ def by_head(q: Tensor, k: Tensor, v: Tensor, down: Tensor, across: Tensor) -> Te
 
 
 def neck(width: int, out_channels: int) -> nn.Sequential:
-    """What reduces (B, width, H, W) to the embedding (B, out_channels, H, W), channels last; MobileSAM has the same."""
+    """Build the layers from (B, width, H, W) to the embedding (B, out_channels, H, W), for SAM and MobileSAM."""
     return nn.Sequential(
         nn.Conv2d(width, out_channels, kernel_size=1, bias=False),
         LayerNorm2d(out_channels),

@@ -13,7 +13,7 @@ import torch
 
 from geosam.segmenters.lite.encoder import STRIDES
 from geosam.segmenters.lite.prompt_maps import Region
-from geosam.segmenters.lite.prompt_tensors import as_tensors, asked
+from geosam.segmenters.lite.prompt_tensors import as_tensors, clip_to_tile
 from geosam.segmenters.lite.refinement import CELL, cut, shifted
 from geosam.segmenters.lite.segmenter import LiteSegmenter, from_arrays
 from geosam.segmenters.lite.weights import load, save
@@ -76,7 +76,7 @@ class TrainableLite:
         tile_hw = (features[-1].own.shape[2], features[-1].own.shape[3])
         logits_hw = (tile_hw[0] * CELL // STRIDE, tile_hw[1] * CELL // STRIDE)
         valid = valid_pixels(embedding)
-        every = {row: asked(prompts, row, valid, logits_hw) for row in range(len(prompts))}
+        every = {row: clip_to_tile(prompts, row, valid, logits_hw) for row in range(len(prompts))}
         usable = {row: prompt for row, prompt in every.items() if prompt is not None}
         if not usable:
             return []

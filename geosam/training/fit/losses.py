@@ -10,7 +10,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from geosam.segmenters.lite.decoder import LevelAnswer
+    from geosam.segmenters.lite.decoder import RegionMasks
     from geosam.segmenters.lite.encoder import Pyramid
     from geosam.training.data.batch import Batch
 
@@ -55,7 +55,7 @@ class Agreement(NamedTuple):
     """(M,) row of each of these prompts in the batch."""
 
 
-def losses(pyramid: Pyramid, place: Tensor, answer: LevelAnswer, batch: Batch) -> tuple[Losses, Agreement]:
+def losses(pyramid: Pyramid, place: Tensor, answer: RegionMasks, batch: Batch) -> tuple[Losses, Agreement]:
     """Compute the losses of the answers to the prompts of a batch.
 
     Args:
@@ -69,7 +69,7 @@ def losses(pyramid: Pyramid, place: Tensor, answer: LevelAnswer, batch: Batch) -
     return computed, agreement
 
 
-def answer_losses(answer: LevelAnswer, batch: Batch) -> tuple[Tensor, Tensor, Agreement]:
+def answer_losses(answer: RegionMasks, batch: Batch) -> tuple[Tensor, Tensor, Agreement]:
     """Compute the losses that any promptable network has: of its masks and of their expected IoU."""
     target = batch.target[:, None]
     per_mask = torch.where(batch.by_box[:, None], _box_loss(answer.logits, target), mask_loss(answer.logits, target))

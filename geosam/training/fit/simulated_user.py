@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from geosam.segmenters.lite.decoder import LevelAnswer, Prepared
+    from geosam.segmenters.lite.decoder import LevelFeatures, RegionMasks
     from geosam.segmenters.lite.model import LiteModel
     from geosam.training.data.batch import Batch
     from geosam.training.fit.losses import Agreement, Losses
 
     #: Crops (n,) and the prompts in them -> answers.
-    Decode = Callable[[Tensor, Prompts], LevelAnswer]
+    Decode = Callable[[Tensor, Prompts], RegionMasks]
 
 #: Probability of each further corrective click, and the largest number of such clicks.
 _CORRECTED, _MOST_CLICKS = 0.4, 3
@@ -79,7 +79,9 @@ def first_prompts(batch: Batch) -> Prompts:
     return Prompts(batch.points.clone(), batch.labels.clone(), batch.boxes, prior, torch.zeros_like(batch.by_box))
 
 
-def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Prompts) -> tuple[Tensor, LevelAnswer]:
+def decode_prompts(
+    model: LiteModel, features: tuple[LevelFeatures, ...], prompts: Prompts
+) -> tuple[Tensor, RegionMasks]:
     """Decode N prompts over whole crops.
 
     Args:
@@ -98,7 +100,7 @@ def decode_prompts(model: LiteModel, features: tuple[Prepared, ...], prompts: Pr
 
 
 def add_corrections(
-    prompts: Prompts, rows: NDArray[np.intp], answer: LevelAnswer, batch: Batch, rng: np.random.Generator | None
+    prompts: Prompts, rows: NDArray[np.intp], answer: RegionMasks, batch: Batch, rng: np.random.Generator | None
 ) -> None:
     """Add to some prompts, in place, the chosen mask of their answers and a click where the mask is most wrong.
 
@@ -121,6 +123,6 @@ def add_corrections(
             prompts.labels[row, free[0, 0]] = click.label
 
 
-def _features_of(features: tuple[Prepared, ...], crops: Tensor) -> tuple[Prepared, ...]:
+def _features_of(features: tuple[LevelFeatures, ...], crops: Tensor) -> tuple[LevelFeatures, ...]:
     """Select the features of the crops (n,) of n prompts."""
     return tuple(level.of(crops) for level in features)

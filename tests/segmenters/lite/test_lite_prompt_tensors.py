@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from geosam.segmenters.lite.prompt_tensors import as_tensors, asked
+from geosam.segmenters.lite.prompt_tensors import as_tensors, clip_to_tile
 from geosam.segmenters.pixel_prompts import PixelPrompts
 
 HW = (24, 40)
@@ -18,15 +18,15 @@ def see(points=(), labels=(), box=None, mask=None, logits=None):
         (mask,),
         () if logits is None else (logits,),
     )
-    return asked(prompts, 0, VALID, HW)
+    return clip_to_tile(prompts, 0, VALID, HW)
 
 
 def test_points_off_valid_pixels_and_off_the_tile_are_not_seen():
     seen = see([(5, 5), (20, 20), (200, 20), (-1, 3), (149.9, 79.9), (20, 85)], [1, 1, 1, 1, 0, 1])
     assert seen.points.tolist() == [[20, 20], [149.9, 79.9]]
     assert seen.labels.tolist() == [1, 0]
-    assert seen.prior is None
-    assert np.isnan(seen.box_xyxy).all()
+    assert seen.logits is None
+    assert seen.box_xyxy is None
 
 
 def test_what_includes_nothing_that_can_be_seen_is_no_prompt():
@@ -46,21 +46,21 @@ def test_a_drawn_mask_becomes_logits_and_a_box_unless_something_else_includes():
     mask[8:18, 0:32] = True
     alone = see(mask=mask)
     assert alone.box_xyxy.tolist() == [10, 8, 32, 18]
-    assert alone.prior.shape == HW
-    assert alone.prior[2:4, 3:8].tolist() == [[8.0] * 5] * 2
-    assert alone.prior[2, 2] == 0, "half of the cell is valid"
-    assert alone.prior[4, 4] == 0, "half of the cell is drawn"
-    assert alone.prior[6, 4] == -8
-    assert np.isnan(see([(20, 10)], [1], mask=mask).box_xyxy).all()
+    assert alone.logits.shape == HW
+    assert alone.logits[2:4, 3:8].tolist() == [[8.0] * 5] * 2
+    assert alone.logits[2, 2] == 0, "half of the cell is valid"
+    assert alone.logits[4, 4] == 0, "half of the cell is drawn"
+    assert alone.logits[6, 4] == -8
+    assert see([(20, 10)], [1], mask=mask).box_xyxy is None
     assert see([(20, 10)], [0], mask=mask).box_xyxy.tolist() == [10, 8, 32, 18]
 
 
 def test_logits_of_an_answer_are_taken_as_they_are_and_must_fit():
     logits = np.random.default_rng(0).normal(size=HW).astype(np.float32)
-    assert see([(20, 20)], [1], logits=logits).prior is logits
+    assert see([(20, 20)], [1], logits=logits).logits is logits
     box = see([(20, 20)], [0], logits=logits).box_xyxy
     assert (box[2:] - box[:2]).tolist() == [160, 96]
-    with pytest.raises(ValueError, match=r"logits \(24, 40\) of a former answer expected, got \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"found shape \(3, 3\), expected \(24, 40\)"):
         see([(20, 20)], [1], logits=np.zeros((3, 3), np.float32))
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from geosam.segmenters.lite.mask_set import mask_set
 from geosam.segmenters.lite.prompt_maps import Region
-from geosam.segmenters.lite.refinement import Outlined
+from geosam.segmenters.lite.refinement import PromptMasks
 from geosam.segmenters.masks import Granularity
 from geosam.segmenters.segmenter import KeepRule
 
@@ -20,7 +20,7 @@ def answer(*boxes, iou=(0.5, 0.6, 0.7), sure=6.0, region=(2, 1, 4, 6)):
     logits = np.full((3, 4 * height, 4 * width), -sure, np.float32)
     for number, (x0, y0, x1, y1) in enumerate(boxes):
         logits[number, y0:y1, x0:x1] = sure
-    return Outlined(Region(*region), logits, np.array(iou, np.float32), cut=False)
+    return PromptMasks(Region(*region), logits, np.array(iou, np.float32), cut=False)
 
 
 THREE = (5, 3, 9, 9), (1, 1, 20, 15), (2, 2, 12, 12)
@@ -93,7 +93,7 @@ def test_a_rule_leaves_out_worse_masks_and_all_logits():
 
 def test_stability_is_that_of_sam_on_the_enlarged_logits():
     ramp = np.tile(np.linspace(-4, 4, 24, dtype=np.float32), (16, 1))
-    found = Outlined(Region(2, 1, 4, 6), np.stack([ramp] * 3), np.array([0.3, 0.2, 0.1], np.float32), cut=False)
+    found = PromptMasks(Region(2, 1, 4, 6), np.stack([ramp] * 3), np.array([0.3, 0.2, 0.1], np.float32), cut=False)
     (score,) = made(found).stability_score
     whole = np.full((1, 1, *LOGITS_HW), -8, np.float32)
     whole[0, 0, 8:24, 4:28] = ramp

@@ -6,20 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ideal_decoder import IdealDecoder, known_of
 
-from geosam.segmenters.lite.prompt_tensors import Asked
+from geosam.segmenters.clipped_prompt import ClippedPrompt
 from geosam.segmenters.lite.refinement import outlines
 
-NO_BOX = np.full(4, np.nan)
 SIDE = 1024
 
 
 def click(x, y):
-    return Asked(np.array([[x, y]], float), np.ones(1, np.int8), NO_BOX, None)
+    return ClippedPrompt(np.array([[x, y]], float), np.ones(1, np.int8), None, None)
 
 
-def look(objects, *batch, cells=1, worth=None):
+def look(objects, *batch, cells=1, min_iou=None):
     decoder = IdealDecoder()
-    return outlines(decoder, known_of(objects), list(batch), cells=cells, worth=worth), decoder.asked
+    return outlines(decoder, known_of(objects), list(batch), cells=cells, min_iou=min_iou), decoder.asked
 
 
 def drawn(answer, shape_hw, mask=0):
@@ -66,13 +65,13 @@ def test_a_thing_that_winds_through_the_tile_is_followed_to_its_end():
 def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_it_is_worth_it():
     objects = tile((100, 100, 1000, 108))
     wanted = objects == 1
-    assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.5)[0][0], objects.shape), wanted)
-    assert np.array_equal(drawn(look(objects, click(102, 102), worth=0.95)[0][0], objects.shape), wanted)
+    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.5)[0][0], objects.shape), wanted)
+    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.95)[0][0], objects.shape), wanted)
 
 
 def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():
     objects = tile((8, 8, 40, 28), shape_hw=(32, 64))
-    box = Asked(np.zeros((0, 2)), np.zeros(0, np.int8), np.array([8.0, 8, 40, 28]), None)
+    box = ClippedPrompt(np.zeros((0, 2)), np.zeros(0, np.int8), np.array([8.0, 8, 40, 28]), None)
     (answer,), asked = look(objects, box)
     assert np.array_equal(drawn(answer, objects.shape), objects == 1)
     assert asked[0].cells_hw == (2, 4)
@@ -80,7 +79,7 @@ def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():
 
 def test_everything_a_prompt_says_lies_in_what_is_looked_at():
     objects = tile((40, 40, 80, 80))
-    far = Asked(np.array([[60, 60], [1000, 1010]]), np.array([1, 0], np.int8), NO_BOX, None)
+    far = ClippedPrompt(np.array([[60, 60], [1000, 1010]]), np.array([1, 0], np.int8), None, None)
     (answer,), _ = look(objects, far)
     row, col, height, width = answer.region
     assert row <= 60 // 16
@@ -91,7 +90,7 @@ def test_a_prior_counts_as_something_that_was_said():
     objects = tile((40, 40, 80, 80))
     prior = np.full((256, 256), -8, np.float32)
     prior[200, 100] = 8
-    (answer,), _ = look(objects, click(60, 60)._replace(prior=prior))
+    (answer,), _ = look(objects, click(60, 60)._replace(logits=prior))
     row, col, height, width = answer.region
     assert row + height > 50
     assert col + width > 25
@@ -126,9 +125,9 @@ def test_a_mask_that_is_not_followed_to_its_end_says_so():
 
     objects = tile((400, 400, 440, 424))
     batch, known = [click(420, 410)], known_of(objects)
-    (cut,) = outlines(Wider(), known, batch, cells=1, worth=0.95)
+    (cut,) = outlines(Wider(), known, batch, cells=1, min_iou=0.95)
     assert cut.cut
     assert max(cut.region[2:]) < 24
-    (whole,) = outlines(Wider(), known, batch, cells=1, worth=0.85)
+    (whole,) = outlines(Wider(), known, batch, cells=1, min_iou=0.85)
     assert not whole.cut
     assert whole.region == (0, 0, 64, 64)

@@ -107,20 +107,20 @@ def test_a_tensor_too_many_is_named(extra):
 @pytest.mark.fault("C12")
 def test_a_tensor_of_another_shape_is_named_with_both():
     state = weightless("sam_vit_b") | {"mask_decoder.iou_token.weight": torch.zeros(1, 7)}
-    with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight \(1, 7\) found, \(1, 256\) wanted\. "):
+    with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight: found \(1, 7\), expected \(1, 256\)\. "):
         load(VARIANTS["sam_vit_b"], state, "file.pth")
 
 
 def test_a_tensor_of_whole_numbers_is_not_taken_for_another():
     state = weightless("mobile_sam") | {"mask_decoder.iou_token.weight": torch.zeros(1, 256, dtype=torch.int64)}
-    with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight whole numbers found, floating point wanted\. "):
+    with pytest.raises(CheckpointMismatch, match=r"iou_token\.weight: found whole numbers, expected floating point\. "):
         load(VARIANTS["mobile_sam"], state, "file.pth")
 
 
 @pytest.mark.fault("C11")
 def test_the_tensors_of_one_network_do_not_make_another():
     state = weightless("sam_vit_b")
-    with pytest.raises(CheckpointMismatch, match=r"found, \(\S.*\) wanted and \d+ more\. ") as refused:
+    with pytest.raises(CheckpointMismatch, match=r": found \(\S.*\), expected \(\S.*\) and \d+ more\. ") as refused:
         load(VARIANTS["sam_vit_l"], state, "file.pth")
     assert len(str(refused.value)) < 300
 

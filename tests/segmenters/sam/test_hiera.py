@@ -150,7 +150,7 @@ def test_new_weights_size_and_type_are_followed():
 @pytest.mark.parametrize("size", [(250, 256), (256, 48)], ids=str)
 def test_sides_that_windows_do_not_divide_are_refused(size):
     own = HieraEncoder(SMALL["windows 16 and 8 fit"])
-    with pytest.raises(ModelError, match=f"{size[0]} x {size[1]} pixels, multiples of 32 wanted"):
+    with pytest.raises(ModelError, match=f"found {size[0]} x {size[1]} pixels, expected multiples of 32"):
         own(torch.zeros(1, 3, *size))
 
 

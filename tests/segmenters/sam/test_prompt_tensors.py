@@ -177,7 +177,7 @@ def test_an_enlarged_picture_takes_no_masks_whose_pixels_would_be_others():
         prompt(logits=np.ones((LOGITS, LOGITS), np.float32)),
         prompt(mask=drawn((0, 9), (0, 9), (20, 32))),
     ):
-        with pytest.raises(ValueError, match="asked with points and boxes only"):
+        with pytest.raises(ValueError, match="found masks or logits, expected points and boxes only"):
             alone(given_prompt, valid=np.ones((20, 32), bool), scale=2.0)
 
 

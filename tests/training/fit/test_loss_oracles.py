@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_samples import sample
 
-from geosam.segmenters.lite.decoder import LevelAnswer
+from geosam.segmenters.lite.decoder import RegionMasks
 from geosam.training.data.batch import make_batch
 from geosam.training.fit import losses as module
 from geosam.training.fit.losses import (
@@ -162,7 +162,7 @@ def test_a_step_against_the_gradient_makes_a_loss_smaller(loss):
 def answer_of(batch, seed=0):
     count, side = len(batch.picture), batch.target.shape[-1]
     logits = torch.tensor(draws(seed, count, 3, side, side), dtype=torch.float32)
-    return LevelAnswer(
+    return RegionMasks(
         logits.requires_grad_(), torch.tensor(draws(seed + 1, count, 3, low=0, high=1), dtype=torch.float32)
     )
 
@@ -214,7 +214,7 @@ def test_all_parts_of_the_loss_are_finite_at_extreme_logits(batch):
         dense = torch.full_like(batch.dense, -80.0)
 
     answer = answer_of(batch)
-    wild = LevelAnswer(torch.sign(answer.logits) * 1e4, answer.iou)
+    wild = RegionMasks(torch.sign(answer.logits) * 1e4, answer.iou)
     place = torch.full((len(batch.picture), 1, 4, 4), 1e4)
     computed, _ = losses(Flat, place, wild, batch)
     assert all(bool(part.isfinite()) for part in computed)

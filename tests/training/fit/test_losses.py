@@ -3,7 +3,7 @@ import pytest
 import torch
 from small_samples import sample
 
-from geosam.segmenters.lite.decoder import MASKS, LevelAnswer
+from geosam.segmenters.lite.decoder import MASKS, RegionMasks
 from geosam.segmenters.lite.encoder import Pyramid
 from geosam.training.data.batch import make_batch
 from geosam.training.fit.losses import losses, soft_iou
@@ -30,7 +30,7 @@ def batch():
 
 
 def test_a_right_answer_costs_next_to_nothing(batch):
-    answer = LevelAnswer(perfect(batch).expand(-1, MASKS, -1, -1), torch.ones(len(batch.picture), MASKS))
+    answer = RegionMasks(perfect(batch).expand(-1, MASKS, -1, -1), torch.ones(len(batch.picture), MASKS))
     found, agreement = losses(pyramid(batch), places(batch), answer, batch)
     assert found.mask < 1e-2
     assert found.iou < 1e-4
@@ -42,7 +42,7 @@ def test_the_best_of_three_masks_counts_most(batch):
     right, wrong = perfect(batch), -perfect(batch)
     iou = torch.zeros(len(batch.picture), MASKS)
     costs = [
-        losses(pyramid(batch), places(batch), LevelAnswer(torch.cat(masks, dim=1), iou), batch)[0].mask.item()
+        losses(pyramid(batch), places(batch), RegionMasks(torch.cat(masks, dim=1), iou), batch)[0].mask.item()
         for masks in ([right] * 3, [right, wrong, wrong], [wrong] * 3)
     ]
     assert costs[0] < costs[1] < 0.2 * costs[2]
@@ -51,7 +51,7 @@ def test_the_best_of_three_masks_counts_most(batch):
 def test_the_mask_of_highest_expected_iou_is_the_one_that_is_chosen(batch):
     masks = torch.cat([perfect(batch), -perfect(batch), -perfect(batch)], dim=1)
     iou = torch.tensor([[0.1, 0.9, 0.2]]).expand(len(batch.picture), -1)
-    _, agreement = losses(pyramid(batch), places(batch), LevelAnswer(masks, iou), batch)
+    _, agreement = losses(pyramid(batch), places(batch), RegionMasks(masks, iou), batch)
     assert agreement.chosen.max() < 0.01
     assert agreement.best.min() > 0.99
 
@@ -71,7 +71,7 @@ def test_of_an_object_known_by_its_box_only_its_extent_matters():
     diamond[..., 2:4, 2:4] = 0  # one corner cut off: the projections stay the same
     sure = torch.zeros(len(batch.picture), MASKS)
     costs = [
-        losses(pyramid(batch), places(batch), LevelAnswer(12 * (2 * mask - 1).expand(-1, MASKS, -1, -1), sure), batch)[
+        losses(pyramid(batch), places(batch), RegionMasks(12 * (2 * mask - 1).expand(-1, MASKS, -1, -1), sure), batch)[
             0
         ].mask
         for mask in (box, diamond, box.roll(6, dims=3))

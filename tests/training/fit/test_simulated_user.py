@@ -6,7 +6,7 @@ import torch
 from small_lite import small_lite
 from small_samples import sample
 
-from geosam.segmenters.lite.decoder import LevelAnswer
+from geosam.segmenters.lite.decoder import RegionMasks
 from geosam.training.data.batch import STRIDE, make_batch
 from geosam.training.fit import simulated_user as module
 from geosam.training.fit.simulated_user import (
@@ -38,7 +38,7 @@ def answers_with(logits, best=0):
     """A network whose mask `best` has the highest expected IoU."""
     iou = torch.full((len(logits), 3), 0.1)
     iou[:, best] = 0.9
-    return LevelAnswer(logits, iou)
+    return RegionMasks(logits, iou)
 
 
 class Scripted:
