@@ -163,9 +163,9 @@ def test_coverage_is_the_share_of_a_pixel(shape):
     canvas = canvas_of(40)
     fine = 25
     counted = rasterize([shapely.affinity.scale(shape, fine, fine, origin=(0, 0))], (40 * fine, 40 * fine))
-    wanted = counted.reshape(40, fine, 40, fine).mean(axis=(1, 3))
+    expected = counted.reshape(40, fine, 40, fine).mean(axis=(1, 3))
     found = canvas.coverage(canvas.whole(), shape)
-    assert np.abs(found - wanted).max() < 0.3
+    assert np.abs(found - expected).max() < 0.3
     assert found.sum() == pytest.approx(shape.area, rel=0.03)
 
 
