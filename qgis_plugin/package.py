@@ -43,7 +43,7 @@ MAX_BYTES = 25_000_000
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 
-class Unfit(Exception):
+class PackagingError(Exception):
     """A plugin that must not be packed; the message has the reason."""
 
 
@@ -67,12 +67,12 @@ def shipped() -> list[Path]:
     """Return the files of the plugin, sorted, without caches.
 
     Raises:
-        Unfit: A file is of a kind that the plugin has no use for.
+        PackagingError: A file is of a kind that the plugin has no use for.
     """
     files = sorted(path for path in PLUGIN.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     for path in files:
         if path.suffix not in SUFFIXES and path != PLUGIN / LICENSE:
-            raise Unfit(f"{path}: found {path.suffix or 'no extension'}, expected one of {SUFFIXES}")
+            raise PackagingError(f"{path}: found {path.suffix or 'no extension'}, expected one of {SUFFIXES}")
     return files
 
 
@@ -80,29 +80,29 @@ def check() -> None:
     """Check all rules that need no tools of `gate.py`.
 
     Raises:
-        Unfit: A rule of the repository of plugins, or of this one, is broken.
+        PackagingError: A rule of the repository of plugins, or of this one, is broken.
     """
     values = metadata()
     missing = [key for key in REQUIRED_KEYS if not values.get(key, "").strip()]
     if missing:
-        raise Unfit(f"{PLUGIN / 'metadata.txt'}: {', '.join(missing)} missing")
+        raise PackagingError(f"{PLUGIN / 'metadata.txt'}: {', '.join(missing)} missing")
     if not (PLUGIN / values["icon"]).is_file():
-        raise Unfit(f"{PLUGIN / 'metadata.txt'}: icon={values['icon']}: there is no such file")
+        raise PackagingError(f"{PLUGIN / 'metadata.txt'}: icon={values['icon']}: there is no such file")
     for name in (LICENSE, "__init__.py"):
         if not (PLUGIN / name).is_file():
-            raise Unfit(f"{PLUGIN / name} is missing")
+            raise PackagingError(f"{PLUGIN / name} is missing")
     if PLUGIN.name != PLUGIN.name.lower() or not PLUGIN.name.isidentifier():
-        raise Unfit(f"the folder's name: found {PLUGIN.name}, expected a lowercase identifier")
+        raise PackagingError(f"the folder's name: found {PLUGIN.name}, expected a lowercase identifier")
     for source, copy in SHARED.items():
         if copy.read_bytes() != source.read_bytes():
-            raise Unfit(f"{copy} differs from {source}. Run `make plugin-copies`")
+            raise PackagingError(f"{copy} differs from {source}. Run `make plugin-copies`")
 
 
 def compiled_translations(folder: Path) -> list[Path]:
     """Compile the `.ts` files with Qt's `lrelease`; without it, print a note and return no files.
 
     Raises:
-        Unfit: `lrelease` refuses a file.
+        PackagingError: `lrelease` refuses a file.
     """
     sources = sorted((PLUGIN / "i18n").glob("*.ts"))
     lrelease = shutil.which("lrelease")
@@ -113,7 +113,7 @@ def compiled_translations(folder: Path) -> list[Path]:
     for source, result in zip(sources, results):
         command = [lrelease, "-silent", "-nounfinished", str(source), "-qm", str(result)]
         if subprocess.run(command, check=False).returncode != 0:
-            raise Unfit(f"{source}: lrelease refused it")
+            raise PackagingError(f"{source}: lrelease refused it")
     return results
 
 
@@ -121,7 +121,7 @@ def build(folder: Path) -> Path:
     """Write the zip into a folder, and return its path.
 
     Raises:
-        Unfit: See `check`; or the zip is too large.
+        PackagingError: See `check`; or the zip is too large.
     """
     check()
     target = folder / f"{PLUGIN.name}-{metadata()['version']}.zip"
@@ -137,7 +137,7 @@ def build(folder: Path) -> Path:
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, members[name].read_bytes())
     if target.stat().st_size >= MAX_BYTES:
-        raise Unfit(f"{target}: found {target.stat().st_size} bytes, expected fewer than {MAX_BYTES}")
+        raise PackagingError(f"{target}: found {target.stat().st_size} bytes, expected fewer than {MAX_BYTES}")
     return target
 
 
@@ -151,8 +151,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         target = build(Path(arguments[1]))
-    except Unfit as unfit:
-        sys.stderr.write(f"error: {unfit}\n")
+    except PackagingError as error:
+        sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{target} ({target.stat().st_size / 1e3:.0f} kB)\n")
     values = metadata()

@@ -29,7 +29,7 @@ class FakeClient(QObject):
         super().__init__()
         self.is_running = True
         self.model = None
-        self.asked = []
+        self.requests = []
         self.cancelled = []
 
     def scene(self, path, options, on_ready, on_error):
@@ -40,8 +40,8 @@ class FakeClient(QObject):
         self.forgotten = path
 
     def request(self, method, params, on_result, on_error, stream=""):
-        self.asked.append((method, params, on_result, on_error, stream))
-        return len(self.asked)
+        self.requests.append((method, params, on_result, on_error, stream))
+        return len(self.requests)
 
     def cancel(self, request_id):
         self.cancelled.append(request_id)
@@ -51,7 +51,7 @@ class FakeClient(QObject):
         """Requests in short: (stream, look, number of steps)."""
         return [
             (stream, params["look"], len(params["draft"]["steps"]))
-            for method, params, _, _, stream in self.asked
+            for method, params, _, _, stream in self.requests
             if method == "segment"
         ]
 
@@ -70,7 +70,7 @@ class FakeClient(QObject):
         self._of(number)[3](WorkerFailure(code, message, data))
 
     def _of(self, number):
-        return self.asked[number - 1 if number > 0 else number]
+        return self.requests[number - 1 if number > 0 else number]
 
 
 class Mouse:
@@ -152,8 +152,8 @@ def workbench(client, canvas, raster, output=None, model="threshold"):
     """A workbench whose tool is active; it is unloaded in the end, and the project emptied."""
     DockSettings().model = model
     bench = Workbench(client, canvas, canvas.window())
-    bench.said = []
-    bench.message.connect(lambda text, _failed: bench.said.append(text))
+    bench.messages = []
+    bench.message.connect(lambda text, _failed: bench.messages.append(text))
     bench.dock.raster.setLayer(raster)
     bench.dock.output.setLayer(output)
     canvas.setMapTool(bench.tool)

@@ -226,7 +226,7 @@ def test_an_object_wider_than_three_windows_arrives_whole(client, map_canvas, sc
         assert same(feature.geometry(), polygon(scene.outline("road")), 1e-12)
         assert feature["n_tiles"] > 3
         assert feature["truncated"] is False
-        assert not bench.said
+        assert not bench.messages
 
 
 @pytest.mark.fault("F08")

@@ -59,6 +59,7 @@ def test_the_report_of_a_dead_worker_has_its_output(fake, wait, monkeypatch):
 
 
 def test_the_report_names_the_dropped_variables(fake, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("PROJ_LIB", "/opt/qgis/proj")
     monkeypatch.setenv("PYTHONHOME", "/opt/qgis")
     assert "does not get\n  PYTHONHOME\n  PROJ_LIB\n" in diagnose(fake(), None).report

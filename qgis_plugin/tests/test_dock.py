@@ -32,7 +32,7 @@ def desk(qgis_app, map_canvas, scene):
 
 
 def segments(desk):
-    return [params for method, params, *_ in desk.client.asked if method == "segment"]
+    return [params for method, params, *_ in desk.client.requests if method == "segment"]
 
 
 def test_requests_have_the_chosen_raster_model_and_tolerance(desk, scene):
@@ -72,7 +72,7 @@ def test_a_too_small_object_is_a_message_and_stays_the_present_one(desk, scene):
     desk.mouse.click(scene.spot("roof"), scene.authid)
     desk.client.answer(-1)
     desk.mouse.key(Qt.Key.Key_Return)
-    assert "expected at least 250 m²" in desk.said[-1]
+    assert "expected at least 250 m²" in desk.messages[-1]
     assert desk.output.featureCount() == 0
     assert desk.session.draft.steps
     desk.dock.min_area_m2.setValue(50.0)
@@ -97,7 +97,7 @@ def test_an_object_whose_layer_was_removed_comes_back(desk, scene):
     desk.mouse.key(Qt.Key.Key_Return)
     QgsProject.instance().removeMapLayer(desk.output.id())
     desk.client.answer(-1)
-    assert "output layer was removed" in desk.said[-1]
+    assert "output layer was removed" in desk.messages[-1]
     assert len(desk.session.draft.steps) == 1
 
 
@@ -114,10 +114,10 @@ def test_requests_follow_the_chosen_raster_and_end_with_a_removed_one(desk, scen
     QgsProject.instance().removeMapLayers([other.id(), desk.raster.id()])
     assert desk.dock.raster_layer is None
     assert not desk.session.draft.steps
-    count = len(desk.client.asked)
+    count = len(desk.client.requests)
     desk.mouse.click(scene.spot("roof"), scene.authid)
-    assert len(desk.client.asked) == count
-    assert "Choose a raster layer" in desk.said[-1]
+    assert len(desk.client.requests) == count
+    assert "Choose a raster layer" in desk.messages[-1]
 
 
 def test_a_layer_whose_crs_is_not_its_files_is_refused_until_it_is_set_back(desk, scene):
@@ -127,7 +127,7 @@ def test_a_layer_whose_crs_is_not_its_files_is_refused_until_it_is_set_back(desk
     assert "EPSG:32633" in desk.dock.notice.text()
     desk.mouse.click(scene.spot("roof"), scene.authid)
     assert segments(desk) == []
-    assert desk.said[-1] == desk.dock.notice.text()
+    assert desk.messages[-1] == desk.dock.notice.text()
     desk.raster.setCrs(right)
     assert desk.dock.notice.text() == ""
     desk.mouse.click(scene.spot("roof"), scene.authid)
@@ -154,9 +154,9 @@ def test_the_exported_view_becomes_the_chosen_raster_layer(desk, scene_file, map
     assert extent.contains(desk.raster.extent())
     assert resolution_m == pytest.approx(map_canvas.mapUnitsPerPixel() * 0.6593, rel=0.01)
     failed("")
-    assert desk.said == []
+    assert desk.messages == []
     failed("The server has delivered nothing.")
-    assert desk.said == ["The server has delivered nothing."]
+    assert desk.messages == ["The server has delivered nothing."]
     ready(RasterSource(scene_file("mercator").path))
     assert desk.session.source == RasterSource(scene_file("mercator").path)
     assert desk.dock.raster_layer.name() == "scene, view"
@@ -181,7 +181,7 @@ def test_the_panel_shows_the_state_of_the_worker(desk, scene):
 
 def test_the_view_is_embedded_after_it_has_stopped_moving(desk, map_canvas, wait):
     def prefetched():
-        return [params["bounds"] for method, params, *_ in desk.client.asked if method == "prefetch"]
+        return [params["bounds"] for method, params, *_ in desk.client.requests if method == "prefetch"]
 
     wait(prefetched)
     before = len(prefetched())
@@ -194,6 +194,6 @@ def test_the_view_is_embedded_after_it_has_stopped_moving(desk, map_canvas, wait
 
 
 def test_after_a_restart_the_view_is_embedded_again(desk, wait):
-    count = len(desk.client.asked)
+    count = len(desk.client.requests)
     desk.client.started.emit({"models": MODELS})
-    wait(lambda: [method for method, *_ in desk.client.asked[count:]] == ["prefetch"])
+    wait(lambda: [method for method, *_ in desk.client.requests[count:]] == ["prefetch"])

@@ -21,9 +21,9 @@ class Desk:
 
     def __init__(self):
         self.client = FakeClient()
-        self.delivered, self.said, self.refusal = [], [], ""
+        self.delivered, self.messages, self.refusal = [], [], ""
         self.session = DraftSession(self.client, self.deliver)
-        self.session.failed.connect(self.said.append)
+        self.session.failed.connect(self.messages.append)
         self.session.set_source(RasterSource("scene.tif"))
         self.session.set_options(ObjectOptions("threshold"))
 
@@ -47,18 +47,18 @@ def test_a_changed_file_is_opened_again_and_its_object_requested_once_more(desk)
     changed = {"type": "UnreadableScene", "exit_code": 3}
     desk.client.fail(1, protocol.REFUSED, "changed while reading: scene.tif", changed)
     assert desk.client.forgotten == "scene.tif"
-    assert (desk.said, desk.session.state, len(desk.client.asked)) == ([], AnswerState.ASKING, 2)
+    assert (desk.messages, desk.session.state, len(desk.client.requests)) == ([], AnswerState.WAITING, 2)
     desk.client.fail(2, protocol.REFUSED, "no such file: scene.tif", changed)
-    assert (desk.said, desk.session.state) == (["no such file: scene.tif"], AnswerState.FAILED)
-    assert len(desk.client.asked) == 2
+    assert (desk.messages, desk.session.state) == (["no such file: scene.tif"], AnswerState.FAILED)
+    assert len(desk.client.requests) == 2
 
 
 def test_a_click_requests_the_first_window_and_more_only_for_a_larger_object(desk):
     desk.click(1, 2)
     assert [look for _, look, _ in desk.client.looks] == ["window"]
-    assert desk.session.state is AnswerState.ASKING
+    assert desk.session.state is AnswerState.WAITING
     desk.client.answer(1, SQUARE, complete=False)
-    assert desk.session.state is AnswerState.ASKING  # shown, and more is to come
+    assert desk.session.state is AnswerState.WAITING  # shown, and more is to come
     assert desk.session.answer.geometry.area() == 100
     assert [look for _, look, _ in desk.client.looks] == ["window", "whole"]
     desk.client.answer(2, BAR)
@@ -67,7 +67,7 @@ def test_a_click_requests_the_first_window_and_more_only_for_a_larger_object(des
     desk.click(1, 3)
     desk.client.answer(3, SQUARE, complete=True)
     assert desk.session.state is AnswerState.SHOWN
-    assert len(desk.client.asked) == 3
+    assert len(desk.client.requests) == 3
 
 
 def test_an_answer_to_an_earlier_draft_changes_nothing(desk):
@@ -120,7 +120,7 @@ def test_an_accepted_object_keeps_its_raster_and_its_model(desk):
     desk.session.set_source(RasterSource("other.tif"))
     desk.session.set_options(ObjectOptions("regions"))
     desk.client.answer(1, SQUARE, complete=False)
-    whole = desk.client.asked[-1][1]
+    whole = desk.client.requests[-1][1]
     assert (whole["look"], whole["scene"], whole["model"]["name"]) == ("whole", "scene.tif", "threshold")
     desk.session.set_source(None)
     desk.client.answer(-1, BAR)
@@ -144,11 +144,11 @@ def test_a_request_to_a_busy_worker_is_repeated(desk, wait):
     desk.click(1, 2)
     desk.session.accept("output")
     desk.client.fail(1, protocol.BUSY, "too much")
-    assert desk.said == []
-    wait(lambda: len(desk.client.asked) == 2)
+    assert desk.messages == []
+    wait(lambda: len(desk.client.requests) == 2)
     desk.client.answer(2, complete=False)
     desk.client.fail(3, protocol.BUSY, "too much")
-    wait(lambda: len(desk.client.asked) == 4)
+    wait(lambda: len(desk.client.requests) == 4)
     assert desk.client.looks[-1][1] == "whole"
     desk.client.answer(4)
     assert desk.delivered == [(1, 100.0, None)]
@@ -158,7 +158,7 @@ def test_a_request_to_a_busy_worker_is_repeated(desk, wait):
 def test_a_dead_worker_is_a_message_the_draft_is_kept_and_the_next_click_works(desk):
     desk.click(1, 2)
     desk.client.fail(1)
-    assert desk.said == ["The worker crashed."]
+    assert desk.messages == ["The worker crashed."]
     assert desk.session.state is AnswerState.FAILED
     assert len(desk.session.draft.steps) == 1
     desk.click(3, 4)
@@ -196,7 +196,7 @@ def test_an_object_that_the_layer_refuses_stays_on_the_table(desk):
     desk.click(1, 2)
     desk.client.answer(1)
     desk.session.accept("output")
-    assert desk.said == ["too small"]
+    assert desk.messages == ["too small"]
     assert len(desk.session.draft.steps) == 1
     desk.refusal = ""
     desk.session.accept("output")
@@ -206,21 +206,21 @@ def test_an_object_that_the_layer_refuses_stays_on_the_table(desk):
 def test_what_the_worker_no_longer_wants_to_hear_is_no_failure(desk):
     desk.click(1, 2)
     desk.client.fail(1, protocol.SUPERSEDED, "superseded")
-    assert desk.said == []
-    assert desk.session.state is AnswerState.ASKING
+    assert desk.messages == []
+    assert desk.session.state is AnswerState.WAITING
 
 
 def test_another_model_or_raster_gets_the_same_draft(desk):
     desk.click(1, 2)
     desk.client.answer(1)
     desk.session.set_options(ObjectOptions("regions", simplify_m=0.5))
-    assert desk.client.asked[-1][1]["model"] == {"name": "regions"}
-    assert desk.client.asked[-1][1]["simplify_m"] == 0.5
+    assert desk.client.requests[-1][1]["model"] == {"name": "regions"}
+    assert desk.client.requests[-1][1]["simplify_m"] == 0.5
     desk.session.set_source(RasterSource("other.tif"))
-    assert desk.client.asked[-1][1]["scene"] == "other.tif"
+    assert desk.client.requests[-1][1]["scene"] == "other.tif"
     assert desk.client.cancelled == [2]
     desk.client.answer(2, BAR)
-    assert desk.session.state is AnswerState.ASKING
+    assert desk.session.state is AnswerState.WAITING
 
 
 def test_without_a_raster_there_are_no_requests_and_a_click_is_a_message(desk):
@@ -228,16 +228,16 @@ def test_without_a_raster_there_are_no_requests_and_a_click_is_a_message(desk):
     desk.session.set_source(None)
     assert not desk.session.draft.steps
     desk.click(1, 2)
-    assert "raster layer" in desk.said[-1]
+    assert "raster layer" in desk.messages[-1]
     desk.session.set_source(UnusableLayer("It comes from a service.", exportable=True))
     desk.click(1, 2)
-    assert desk.said[-1] == "It comes from a service."
-    assert len(desk.client.asked) == 1
+    assert desk.messages[-1] == "It comes from a service."
+    assert len(desk.client.requests) == 1
 
 
 def test_excluding_alone_asks_nothing(desk):
     desk.click(1, 2, label=0)
-    assert desk.client.asked == []
+    assert desk.client.requests == []
     assert len(desk.session.draft.steps) == 1
     desk.session.accept("output")
     assert desk.session.draft.steps
@@ -265,7 +265,7 @@ def test_a_place_that_a_crs_does_not_have_is_a_message(desk):
     desk.click(500000, 5400000)
     desk.session.add_point(QgsPointXY(15.0, 95.0), QgsCoordinateReferenceSystem("EPSG:4326"), 1)
     assert len(desk.session.draft.steps) == 1
-    assert "but none in EPSG:" in desk.said[-1]
+    assert "but none in EPSG:" in desk.messages[-1]
 
 
 def test_a_continued_draft_can_be_undone_step_by_step_and_keeps_its_feature(desk):
@@ -287,7 +287,7 @@ def test_the_level_of_detail_holds_for_the_objects_to_come(desk):
     desk.session.set_granularity("part")
     assert not desk.session.undo()  # nothing was said yet
     desk.click(1, 2)
-    assert desk.client.asked[-1][1]["draft"]["granularity"] == "part"
+    assert desk.client.requests[-1][1]["draft"]["granularity"] == "part"
     desk.client.answer(-1)
     desk.session.accept("output")
     assert desk.session.draft.granularity == "part"
@@ -297,7 +297,7 @@ def test_an_answer_without_an_object_is_a_message_and_no_delivery(desk):
     desk.click(1, 2)
     desk.client.answer(1, "")
     desk.session.accept("output")
-    assert "No object was found" in desk.said[-1]
+    assert "No object was found" in desk.messages[-1]
     assert desk.delivered == []
     assert desk.session.draft.steps
 
@@ -311,12 +311,12 @@ def test_a_thousand_clicks_lose_and_reorder_nothing_whatever_the_order_of_answer
             desk.click(number, 1)
         desk.session.accept("output")
     latest = {
-        params["draft"]["steps"][0]["rings"][0][0][0]: n for n, (_, params, *_) in enumerate(desk.client.asked, 1)
+        params["draft"]["steps"][0]["rings"][0][0][0]: n for n, (_, params, *_) in enumerate(desk.client.requests, 1)
     }
     assert len(latest) == 1000
     numbers = list(latest.values())
     order.shuffle(numbers)
     for number in numbers:
-        x = desk.client.asked[number - 1][1]["draft"]["steps"][0]["rings"][0][0][0]
+        x = desk.client.requests[number - 1][1]["draft"]["steps"][0]["rings"][0][0][0]
         desk.client.answer(number, f"POLYGON ((0 0, 0 1, {x + 1} 1, {x + 1} 0, 0 0))")
     assert [area for _, area, _ in desk.delivered] == list(range(1, 1001))

@@ -19,10 +19,10 @@ WINDOW = [[0, 0], [0, 1024], [1024, 1024], [1024, 0]]
 
 class Desk:
     def __init__(self):
-        self.client, self.said, self.seen = FakeClient(), [], []
+        self.client, self.messages, self.seen = FakeClient(), [], []
         self.session = DraftSession(self.client, lambda *answer: None)
         self.preview = HoverPreview(self.client, self.session)
-        self.session.failed.connect(self.said.append)
+        self.session.failed.connect(self.messages.append)
         self.session.set_source(RasterSource("scene.tif"))
         self.session.set_options(ObjectOptions("threshold"))
         self.preview.changed.connect(lambda: self.seen.append(self.ghost_x()))
@@ -36,7 +36,9 @@ class Desk:
 
     def hovers(self):
         return [
-            params["draft"]["steps"][-1]["rings"][0][0][0] for _, params, _, _, s in self.client.asked if s == "hover"
+            params["draft"]["steps"][-1]["rings"][0][0][0]
+            for _, params, _, _, s in self.client.requests
+            if s == "hover"
         ]
 
 
@@ -49,7 +51,7 @@ def test_one_hover_is_on_its_way_at_a_time_and_the_newest_place_is_next(desk):
     for x in range(1, 6):
         desk.hover(x)
     assert desk.hovers() == [1]
-    assert desk.client.asked[0][1]["look"] == "known"
+    assert desk.client.requests[0][1]["look"] == "known"
     desk.client.answer(1)
     assert desk.hovers() == [1, 5]
     assert desk.ghost_x() == 1
@@ -66,7 +68,7 @@ def test_a_ghost_that_comes_after_a_click_is_dropped(desk):
     assert desk.preview.answer is None
     desk.hover(2)
     assert desk.hovers() == [1, 2]
-    assert len(desk.client.asked[-1][1]["draft"]["steps"]) == 2  # what another click would give
+    assert len(desk.client.requests[-1][1]["draft"]["steps"]) == 2  # what another click would give
 
 
 def test_a_ghost_that_comes_after_the_cursor_left_is_dropped(desk):
@@ -83,7 +85,7 @@ def test_a_preview_is_silent_after_a_failure_and_continues(desk):
     desk.hover(1)
     desk.hover(2)
     desk.client.fail(1)
-    assert desk.said == []
+    assert desk.messages == []
     assert desk.preview.answer is None
     assert desk.hovers() == [1, 2]
     desk.client.answer(-1)
@@ -114,7 +116,7 @@ def test_windows_of_other_scenes_are_none_of_ours(desk):
 def test_hovering_starts_no_worker(desk):
     desk.client.is_running = False
     desk.hover(1)
-    assert desk.client.asked == []
+    assert desk.client.requests == []
 
 
 def test_the_windows_and_previews_of_a_dead_worker_disappear(desk):
@@ -128,12 +130,12 @@ def test_the_windows_and_previews_of_a_dead_worker_disappear(desk):
 
 def test_the_view_is_embedded_ahead_in_a_stream_of_its_own(desk):
     desk.preview.look_ahead(QgsRectangle(1, 2, 3, 4), QgsCoordinateReferenceSystem("EPSG:3857"))
-    method, params, _, on_error, stream = desk.client.asked[-1]
+    method, params, _, on_error, stream = desk.client.requests[-1]
     assert (method, stream) == ("prefetch", "prefetch")
     assert params["bounds"] == [1, 2, 3, 4]
     assert params["crs"] == "EPSG:3857"
     on_error(None)
-    assert desk.said == []
+    assert desk.messages == []
 
 
 def test_only_the_same_draft_keeps_the_previewed_answer(desk):
@@ -147,7 +149,7 @@ def test_only_the_same_draft_keeps_the_previewed_answer(desk):
     desk.session.add_point(QgsPointXY(1, 0), QgsCoordinateReferenceSystem(UTM), 1)
     desk.session.show_preview(bands)
     assert desk.session.answer is bands
-    assert desk.session.state is AnswerState.ASKING
+    assert desk.session.state is AnswerState.WAITING
 
 
 # On the canvas

@@ -157,7 +157,7 @@ def test_hovering_shows_a_preview_of_a_known_window_and_a_click_keeps_it(desk, w
     foreseen = desk.preview.answer
     desk.mouse.click(desk.scene.spot("roof"), desk.scene.authid)
     assert desk.session.answer is foreseen  # at once
-    assert desk.session.state is AnswerState.ASKING
+    assert desk.session.state is AnswerState.WAITING
     assert desk.preview.answer is None
     assert desk.tool.bands.hover.asGeometry().isEmpty()
     wait(lambda: shown(desk))

@@ -52,26 +52,26 @@ def test_the_zip_holds_the_plugin_and_nothing_else(plugin_zip):
 
 def test_a_plugin_with_stale_copies_is_refused(broken):
     (broken / "draft.py").write_text("# another one\n")
-    with pytest.raises(package.Unfit, match=r"draft\.py differs .*make plugin-copies"):
+    with pytest.raises(package.PackagingError, match=r"draft\.py differs .*make plugin-copies"):
         package.check()
 
 
 def test_a_plugin_without_one_of_the_nine_keys_is_refused(broken):
     metadata = broken / "metadata.txt"
     metadata.write_text(metadata.read_text(encoding="utf-8").replace("tracker=", "trucker="), encoding="utf-8")
-    with pytest.raises(package.Unfit, match="tracker missing"):
+    with pytest.raises(package.PackagingError, match="tracker missing"):
         package.check()
 
 
 def test_a_plugin_without_its_licence_is_refused(broken):
     (broken / "LICENSE").unlink()
-    with pytest.raises(package.Unfit, match="LICENSE is missing"):
+    with pytest.raises(package.PackagingError, match="LICENSE is missing"):
         package.check()
 
 
 def test_a_file_of_an_unknown_kind_is_refused(broken, tmp_path):
     (broken / "engine" / "model.bin").write_bytes(b"\0")
-    with pytest.raises(package.Unfit, match=r"model\.bin"):
+    with pytest.raises(package.PackagingError, match=r"model\.bin"):
         package.build(tmp_path)
 
 

@@ -70,7 +70,7 @@ def test_the_selected_polygon_is_continued_and_esc_leaves_it_unchanged(desk):
     add(desk, "roof")
     (before,) = desk.output.getFeatures()
     desk.continue_selected()
-    assert "Select one polygon" in desk.said[-1]
+    assert "Select one polygon" in desk.messages[-1]
     desk.output.selectByIds([before.id()])
     desk.continue_selected()
     assert desk.session.revised is not None
@@ -97,7 +97,7 @@ def test_a_polygon_without_clicks_continues_from_its_outline(desk):
 
 def test_alt_and_a_click_beside_all_polygons_is_a_message(desk):
     desk.mouse.click(desk.scene.spot("ground"), desk.scene.authid, modifier=Qt.KeyboardModifier.AltModifier)
-    assert "no polygon of objects here" in desk.said[-1]
+    assert "no polygon of objects here" in desk.messages[-1]
     assert not desk.session.draft.steps
 
 
@@ -156,7 +156,7 @@ def test_a_deleted_recent_object_continues_as_a_new_one(desk):
     desk.continue_recent(recent)
     assert desk.session.draft == recent.answer.draft
     assert desk.session.revised is None
-    assert "not in its layer" in desk.said[-1]
+    assert "not in its layer" in desk.messages[-1]
 
 
 def test_objects_of_a_removed_layer_are_forgotten(desk):
@@ -183,7 +183,7 @@ def test_saved_prompts_replay_on_the_command_line_to_the_same_polygons(desk, tmp
     prompts, out = tmp_path / "my prompts.gpkg", tmp_path / "replayed.gpkg"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(prompts), ""))
     desk.save_prompts()
-    desk.wait(lambda: any("prompts of 2 objects" in text for text in desk.said))
+    desk.wait(lambda: any("prompts of 2 objects" in text for text in desk.messages))
     told = ["segment", desk.scene.path, "--prompts", str(prompts), "-o", str(out), "--model", "threshold", "--quiet"]
     subprocess.run([library_python(), "-m", "geosam", *told], check=True, timeout=240)
     replayed = list(QgsVectorLayer(str(out), "replayed", "ogr").getFeatures())
@@ -196,7 +196,7 @@ def test_saved_prompts_replay_on_the_command_line_to_the_same_polygons(desk, tmp
 
 def test_without_prompts_there_is_nothing_to_save(desk):
     desk.save_prompts()
-    assert "no polygons with prompts" in desk.said[-1]
+    assert "no polygons with prompts" in desk.messages[-1]
 
 
 def test_a_damaged_field_is_no_draft(qgis_app):

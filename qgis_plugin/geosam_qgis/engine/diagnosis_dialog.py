@@ -62,7 +62,7 @@ class DiagnosisDialog(QDialog):
         layout.addLayout(row)
         layout.addWidget(closing)
         self._client.stopped.connect(self._ended)
-        self._ask()
+        self._request_status()
 
     def use(self, path: str) -> None:
         """Use the worker at a path from now on; empty to search for one."""
@@ -78,9 +78,9 @@ class DiagnosisDialog(QDialog):
         """Start the worker again, even after many deaths."""
         self._client.stop()
         self._client.reset()
-        self._ask()
+        self._request_status()
 
-    def _ask(self) -> None:
+    def _request_status(self) -> None:
         self._show(None)
         self._client.request("status", {}, self._show, self._failed)
 

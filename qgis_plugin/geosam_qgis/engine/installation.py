@@ -19,7 +19,14 @@ from qgis.PyQt.QtCore import QObject, QUrl, pyqtSignal
 from geosam_qgis.engine.environment import installer_environment
 from geosam_qgis.engine.install_steps import InstallStep, Program, Removal, StepOutcome, WorkerTrial
 from geosam_qgis.engine.interpreters import OLDEST, TOO_NEW, Candidate, candidates, read_answer
-from geosam_qgis.engine.locations import CURRENT, WorkerCommand, command_of, environments, interpreter_in
+from geosam_qgis.engine.locations import (
+    CURRENT,
+    WorkerCommand,
+    command_of,
+    environments,
+    interpreter_in,
+    own_environment,
+)
 from geosam_qgis.texts import tr
 
 #: Name of the library in the package index.
@@ -137,7 +144,7 @@ class Installation(QObject):
 
     def _sweep(self) -> Work:
         """Remove all environments except the one in use."""
-        current = _current(self._root)
+        current = Path(own_environment()).name
         for folder in sorted(self._root.glob("env-*")):
             if folder.name != current:
                 outcome = yield Removal(folder)
@@ -215,14 +222,6 @@ def _torch_index(gpu: bool) -> str:  # noqa: FBT001 - a field of the plan
 def _next_folder(root: Path) -> Path:
     numbers = [int(folder.name[4:]) for folder in root.glob("env-*") if folder.name[4:].isdigit()]
     return root / f"env-{max(numbers, default=0) + 1}"
-
-
-def _current(root: Path) -> str:
-    """Return the name of the folder in use, or an empty text."""
-    try:
-        return (root / CURRENT).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
 
 
 def _activate(folder: Path) -> None:

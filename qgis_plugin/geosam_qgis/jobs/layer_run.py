@@ -94,10 +94,10 @@ class LayerRun(QObject):
         job, source = self._job, source_of(self._job.layer)
         if isinstance(source, RasterSource):
             resolution = {"resolution": job.resolution_m} if job.resolution_m else {}
-            self._ask(RasterSource(source.path, {**source.options, **resolution}), job.extent)
+            self._request_run(RasterSource(source.path, {**source.options, **resolution}), job.extent)
         elif source.exportable and job.resolution_m:
             extent = job.extent or job.layer.extent()
-            ready = partial(self._ask, extent=None)
+            ready = partial(self._request_run, extent=None)
             self._picture = self._pictures.take(job.layer, extent, job.resolution_m, ready, self._fail)
         else:
             text = tr("{} Enter a resolution for its picture.") if source.exportable else "{}"
@@ -119,7 +119,7 @@ class LayerRun(QObject):
             self._stream.stop()
         self._leave()
 
-    def _ask(self, source: RasterSource, extent: QgsRectangle | None) -> None:
+    def _request_run(self, source: RasterSource, extent: QgsRectangle | None) -> None:
         if self._ended:
             return
         window = None

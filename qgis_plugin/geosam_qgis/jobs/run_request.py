@@ -15,7 +15,7 @@ POLYGONS = ("box", "mask")
 #: Values of the option `device`.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: Suggested models; the user can enter any other name or file.
+#: Suggested models, the default of the plugin first; the user can enter any other name or file.
 MODELS = (
     "geosam_lite",
     "regions",

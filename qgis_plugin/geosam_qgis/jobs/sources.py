@@ -60,9 +60,8 @@ def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
 def _path_of(uri: str) -> str | None:
     """Return the file or web address of a data source of GDAL; None for any other source."""
     parts = QgsProviderRegistry.instance().decodeUri("gdal", uri)
-    is_inside = (
-        parts.get("vsiPrefix") or _WEB
-    ) != _WEB  # an archive; newer versions of QGIS give web addresses a prefix, too
+    # the prefix of an archive; newer versions of QGIS give web addresses a prefix, too
+    is_inside = (parts.get("vsiPrefix") or _WEB) != _WEB
     if is_inside or parts.get("layerName") or parts.get("openOptions"):
         return None
     path = str(parts.get("path") or "")

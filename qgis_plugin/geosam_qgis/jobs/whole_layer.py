@@ -54,7 +54,9 @@ class WholeLayer(QObject):
             return None
         layer_name = shown_layer(QgsProject.instance(), job.out)
         if layer_name:
-            self._tell(tr("The layer {} shows this file. Remove the layer, or choose another file.").format(layer_name))
+            self._show_message(
+                tr("The layer {} shows this file. Remove the layer, or choose another file.").format(layer_name)
+            )
             return None
         self._run = LayerRun(job, self._pictures, self)
         self._run.ended.connect(self._finish)
@@ -72,7 +74,7 @@ class WholeLayer(QObject):
     def _refuses(self) -> bool:
         """Return True, with a message, if another run goes on."""
         if self._run is not None:
-            self._tell(
+            self._show_message(
                 tr("Another layer is being segmented. Wait until it is done, or cancel it in the list of tasks.")
             )
         return self._run is not None
@@ -81,10 +83,10 @@ class WholeLayer(QObject):
         run, self._run = self._run, None
         if run is not None:
             run.deleteLater()
-        self._tell(outcome.text, _LEVELS[outcome.state])
+        self._show_message(outcome.text, _LEVELS[outcome.state])
         self.ended.emit(outcome)
 
-    def _tell(self, text: str, level: Qgis.MessageLevel = Qgis.MessageLevel.Warning) -> None:
+    def _show_message(self, text: str, level: Qgis.MessageLevel = Qgis.MessageLevel.Warning) -> None:
         self._iface.messageBar().pushMessage("geosam", text, level, 0 if level == Qgis.MessageLevel.Critical else 15)
 
     def _close_dialog(self) -> None:

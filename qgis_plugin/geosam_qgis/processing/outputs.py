@@ -64,9 +64,8 @@ def to_sink(
         QgsProcessingException: the output cannot be made or written.
     """
     layer = QgsVectorLayer(path, Path(path).stem, "ogr")
-    columns = [
-        index for index in range(len(layer.fields())) if layer.fields()[index].name() != "fid"
-    ]  # the sink numbers features
+    # without `fid`: the sink numbers features itself
+    columns = [index for index in range(len(layer.fields())) if layer.fields()[index].name() != "fid"]
     fields = QgsFields()
     for index in columns:
         fields.append(layer.fields()[index])

@@ -24,20 +24,18 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from geosam_qgis.draft import GRANULARITIES
+from geosam_qgis.jobs.run_request import MODELS
 from geosam_qgis.settings import Number, Text
 from geosam_qgis.texts import granularity_text, tr
 
 if TYPE_CHECKING:
     from geosam_qgis.tool.recent_objects import RecentObject
 
-#: Model in the package of the library, for the list before the worker has sent its own.
-DEFAULT_MODEL = "geosam_lite"
-
 
 class DockSettings:
     """Stored values of the panel."""
 
-    model = Text("model", DEFAULT_MODEL)
+    model = Text("model", MODELS[0])
     simplify_m = Number("simplify_m", 0.0)
     min_area_m2 = Number("min_area_m2", 0.0)
 

@@ -56,7 +56,7 @@ class DraftSession(QObject):
         self._options = ObjectOptions()
         self._granularity = "auto"
         self._count = 0
-        self._leaving: list[DraftedObject] = []
+        self._accepted: list[DraftedObject] = []
         self._returned: list[DraftedObject] = []
         self._item = self._new_item()
 
@@ -81,9 +81,9 @@ class DraftSession(QObject):
         return self._item.revised
 
     @property
-    def leaving(self) -> int:
+    def accepted_count(self) -> int:
         """Number of accepted objects that wait for their answers."""
-        return len(self._leaving)
+        return len(self._accepted)
 
     @property
     def source(self) -> RasterSource | UnusableLayer | None:
@@ -103,7 +103,7 @@ class DraftSession(QObject):
             return
         self._source = source
         if isinstance(source, RasterSource):
-            self._ask(self._item)
+            self._request_object(self._item)
         else:
             self.clear()
         self.restarted.emit()
@@ -112,7 +112,7 @@ class DraftSession(QObject):
         """Use other options from now on, also for the present draft."""
         if options != self._options:
             self._options = options
-            self._ask(self._item)
+            self._request_object(self._item)
             self.restarted.emit()
 
     def set_granularity(self, granularity: str) -> None:
@@ -168,26 +168,26 @@ class DraftSession(QObject):
 
     def show_preview(self, answer: WorkerAnswer) -> None:
         """Show the preview of the last click until the complete answer is there."""
-        if answer.draft == self.draft and self._item.state is AnswerState.ASKING:
+        if answer.draft == self.draft and self._item.state is AnswerState.WAITING:
             self._item.answer = answer
             self.changed.emit()
 
     def accept(self, layer_id: str) -> None:
         """Deliver the present object to a layer, now or as soon as its answer is there, and begin the next one."""
         item = self._item
-        if not item.draft.selects or not self._can_ask():
+        if not item.draft.selects or not self._can_request():
             return
         item.layer_id = layer_id
-        self._leaving.append(item)
+        self._accepted.append(item)
         self._begin(self._returned.pop(0) if self._returned else self._new_item())
-        if item.state not in (AnswerState.ASKING, AnswerState.SHOWN):
-            self._ask(item)
+        if item.state not in (AnswerState.WAITING, AnswerState.SHOWN):
+            self._request_object(item)
         self._deliver_complete()
 
     def unload(self) -> None:
         """Send no more requests."""
         self._source = None
-        for item in (self._item, *self._leaving):
+        for item in (self._item, *self._accepted):
             self._withdraw(item)
 
     # Objects
@@ -198,16 +198,16 @@ class DraftSession(QObject):
 
     def _begin(self, item: DraftedObject) -> None:
         """Make another object the present one."""
-        if self._item not in self._leaving:
+        if self._item not in self._accepted:
             self._withdraw(self._item)
         self._item = item
-        self._ask(item)
+        self._request_object(item)
         self.restarted.emit()
 
     def _deliver_complete(self) -> None:
         """Deliver accepted objects in their order, up to the first one without an answer."""
-        while self._leaving and self._leaving[0].state is AnswerState.SHOWN:
-            item = self._leaving.pop(0)
+        while self._accepted and self._accepted[0].state is AnswerState.SHOWN:
+            item = self._accepted.pop(0)
             if not self._delivered(item):
                 self._return(item)
             self.changed.emit()
@@ -243,7 +243,7 @@ class DraftSession(QObject):
         return draft, [(point.x(), point.y()) for point in projected]
 
     def _add_step(self, changed_draft: Callable[[], Draft]) -> None:
-        if not self._can_ask():
+        if not self._can_request():
             return
         try:
             self._change(changed_draft())
@@ -256,13 +256,13 @@ class DraftSession(QObject):
 
     def _follow(self, moved: bool) -> bool:  # noqa: FBT001 - the result of a step in History
         if moved:
-            self._ask(self._item)
+            self._request_object(self._item)
             self.restarted.emit()
         return moved
 
     # Requests and answers
 
-    def _can_ask(self) -> bool:
+    def _can_request(self) -> bool:
         """Return True if there is a raster and a model; else tell the user what is missing."""
         if isinstance(self._source, RasterSource) and self._options.model:
             return True
@@ -270,17 +270,17 @@ class DraftSession(QObject):
         self.failed.emit(unusable or tr("Choose a raster layer and a model."))
         return False
 
-    def _ask(self, item: DraftedObject, look: str = "window") -> None:
+    def _request_object(self, item: DraftedObject, look: str = "window") -> None:
         """Request the object of a draft: its first window, and then all windows it needs."""
         self._withdraw(item)
-        if item not in self._leaving or item.basis is None:  # an accepted object keeps its raster and its options
+        if item not in self._accepted or item.basis is None:  # an accepted object keeps its raster and its options
             item.basis = self._source, self._options
         (source, options), draft, serial = item.basis, item.draft, item.serial
         if not (draft.selects and isinstance(source, RasterSource) and options.model):
             item.state, item.answer = AnswerState.IDLE, None
             self.changed.emit()
             return
-        item.state = AnswerState.ASKING
+        item.state = AnswerState.WAITING
 
         def failed(failure: WorkerFailure) -> None:
             self._failed(item, serial, look, failure)
@@ -310,10 +310,10 @@ class DraftSession(QObject):
             return
         item.request, item.answer, item.reopened = None, answer, False
         if look == "window" and not answer.complete:
-            self._ask(item, "whole")
+            self._request_object(item, "whole")
             return
         item.state = AnswerState.SHOWN
-        if item in self._leaving:
+        if item in self._accepted:
             self._deliver_complete()
         else:
             self.changed.emit()
@@ -323,18 +323,18 @@ class DraftSession(QObject):
             return
         item.request = None
         if failure.code == protocol.BUSY:
-            QTimer.singleShot(PATIENCE_MS, lambda: self._ask(item, look) if serial == item.serial else None)
+            QTimer.singleShot(PATIENCE_MS, lambda: self._request_object(item, look) if serial == item.serial else None)
             return
         if isinstance(self._source, RasterSource):
             self._client.forget_scene(self._source.path)  # the next request opens the file again
         if (failure.data or {}).get("type") == "UnreadableScene" and not item.reopened:
             item.reopened = True  # QGIS writes statistics beside the file, which changes the scene
-            self._ask(item, look)
+            self._request_object(item, look)
             return
         item.state = AnswerState.FAILED
         self.failed.emit(failure.message)
-        if item in self._leaving:
-            self._leaving.remove(item)
+        if item in self._accepted:
+            self._accepted.remove(item)
             self._return(item)
             self._deliver_complete()
         else:

@@ -19,12 +19,12 @@ class AnswerState(Enum):
 
     IDLE = "idle"
     """No request is needed."""
-    ASKING = "asking"
+    WAITING = "waiting"
     """The answer, or the rest of it, is on its way."""
     SHOWN = "shown"
     """The complete answer is there."""
     FAILED = "failed"
-    """There is no answer, and a message said why."""
+    """There is no answer; a message has shown the reason."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,18 @@ class DraftedObject:
 
     def __init__(self, number: int, draft: Draft, revised: FeatureReference | None) -> None:
         self.stream = f"object {number}"
+        """Stream of the requests: a newer request of the object ends the older one."""
         self.history = History(draft)
+        """The drafts, for undo and redo."""
         self.revised = revised
+        """Feature that the object changes; None for a new feature."""
         self.state = AnswerState.IDLE
         self.answer: WorkerAnswer | None = None
+        """Newest answer, complete or not."""
         self.serial = 0
         """Number of the newest request; answers to older ones are ignored."""
         self.request: int | None = None
+        """Id of the request that waits for its answer."""
         self.reopened = False
         """True if the scene was opened again since the last answer."""
         self.layer_id = ""

@@ -73,7 +73,7 @@ class HoverPreview(QObject):
         except ProjectionError:
             self.leave()
         else:
-            self._ask()
+            self._request_preview()
 
     def leave(self) -> None:
         """Drop the preview: the cursor is elsewhere, or a click would give another answer."""
@@ -106,7 +106,7 @@ class HoverPreview(QObject):
         self._client.notified.disconnect(self._notified)
         self._client.stopped.disconnect(self._forget)
 
-    def _ask(self) -> None:
+    def _request_preview(self) -> None:
         draft, source, options = self._draft, self._session.source, self._session.options
         if not isinstance(source, RasterSource) or not options.model or not self._client.is_running:
             return
@@ -116,7 +116,7 @@ class HoverPreview(QObject):
 
         def failed(_failure: WorkerFailure | None = None) -> None:
             self._is_waiting = False
-            self._ask()
+            self._request_preview()
 
         def ready(info: dict[str, Any]) -> None:
             if serial != self._serial:
@@ -138,7 +138,7 @@ class HoverPreview(QObject):
         if serial == self._serial:
             self._answer = answer if answer.geometry is not None else None
             self.changed.emit()
-        self._ask()
+        self._request_preview()
 
     def _notified(self, method: str, params: dict[str, Any]) -> None:
         if method == "loading":
@@ -156,7 +156,7 @@ class HoverPreview(QObject):
         else:
             self._windows.pop(str(window), None)
             self._requested = None  # the model has seen one more window, so the same place may have an answer now
-            self._ask()
+            self._request_preview()
 
     def _forget(self) -> None:
         """Forget everything about a worker that has ended."""

@@ -166,7 +166,7 @@ class SegmentTool(QgsMapTool):
         self._bands.show_answer(session.answer)
         self._redraw_hover()
         self._redraw_window()
-        is_busy = session.state is AnswerState.ASKING
+        is_busy = session.state is AnswerState.WAITING
         self.setCursor(QCursor(Qt.CursorShape.BusyCursor if is_busy else Qt.CursorShape.CrossCursor))
         self.hint_changed.emit(self.hint())
 

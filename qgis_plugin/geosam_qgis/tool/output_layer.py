@@ -64,9 +64,9 @@ def ask_for_layer(raster: QgsRasterLayer, parent: QWidget | None) -> QgsVectorLa
         OutputLayerError: the layer cannot be made.
     """
     title = tr("New layer for objects")
-    unasked = QFileDialog.Option.DontConfirmOverwrite  # an existing file is refused in any case
+    options = QFileDialog.Option.DontConfirmOverwrite  # an existing file is refused in any case
     path, _ = QFileDialog.getSaveFileName(
-        parent, title, str(default_path(raster)), "GeoPackage (*.gpkg)", options=unasked
+        parent, title, str(default_path(raster)), "GeoPackage (*.gpkg)", options=options
     )
     if not path:
         return None

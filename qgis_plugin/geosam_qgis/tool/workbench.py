@@ -290,9 +290,11 @@ class Workbench(QObject):
             text = tr("The worker is starting…")
         elif self.preview.is_loading:
             text = tr("The model is loading…")
-        elif self.session.leaving:
-            text = tr("Segmenting… {count} accepted objects are not finished yet.").format(count=self.session.leaving)
-        elif self.preview.windows or self.session.state is AnswerState.ASKING:
+        elif self.session.accepted_count:
+            text = tr("Segmenting… {count} accepted objects are not finished yet.").format(
+                count=self.session.accepted_count
+            )
+        elif self.preview.windows or self.session.state is AnswerState.WAITING:
             text = tr("Segmenting…")
         else:
             answer = self.session.answer
