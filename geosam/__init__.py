@@ -96,6 +96,7 @@ __all__ = [
     "write_prompts",
 ]
 
+#: Public names by the module that defines them: a table, so that the list of names needs no import.
 _HOMES = {
     "api": ("evaluate", "finetune", "models", "preview", "segment", "session"),
     "errors": ("GeosamError",),

@@ -1,6 +1,7 @@
-"""The door: one function for each thing that people do with geosam.
+"""The Python door: one function for each task.
 
-The command line calls these functions. They are public as ``geosam.segment``, ``geosam.session`` and so on.
+The command line calls these functions. They are public as ``geosam.segment``, ``geosam.session`` and so on. Imports
+stand inside the functions, so that each task loads only the libraries that it needs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from geosam.options import MODEL, defaults
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from geosam.evaluation.compare import Evaluation
+    from geosam.evaluation.scores import Evaluation
     from geosam.objects.click_session import ClickSession
     from geosam.objects.observer import Observer
     from geosam.run.arguments import Arguments
@@ -70,14 +71,14 @@ def segment(
 
     Args:
         scene: path or URL of a raster, an open :class:`Scene`, or an open rasterio dataset.
-        prompts: what to look for; None looks for everything. A path, a GeoDataFrame or GeoSeries, shapely geometries,
+        prompts: the objects to find; None finds everything. A path, a GeoDataFrame or GeoSeries, shapely geometries,
             (x, y) points, one (xmin, ymin, xmax, ymax) box or several, or :class:`Prompt` values.
         model: a name that :func:`models` lists, a file of weights, or a segmenter.
         out: vector file to write; its extension names the format. None keeps the result in memory.
-        progress: True draws a bar; a function is called with (tiles done, tiles in all).
-        observer: hears of progress, windows, finished objects and warnings.
-        executor: runs the tasks; this process or `workers` processes if left out.
-        command: the call as the output's provenance shall record it.
+        progress: True draws a bar; a function is called with (tiles done, total number of tiles).
+        observer: receives progress, windows, finished objects and warnings.
+        executor: runs the tasks; if left out, they run in this process, or in `workers` processes.
+        command: text that the output's provenance records as the call.
         **options: any of these, by name.
 
             - The scene: ``crs, bands, stretch, resolution, window, gcps, assume_pixels, untrusted, sha256,
@@ -94,7 +95,8 @@ def segment(
         A :class:`Result`: ``polygons`` (a GeoDataFrame in the scene's CRS), ``path``, ``summary``, ``picture()``.
 
     Raises:
-        GeosamError: of the class that says who can act: the caller, the owner of a file, the machine.
+        GeosamError: see :mod:`geosam.errors`; the class tells if the caller, the owner of a file or the administrator
+            of the machine can act.
     """
     from geosam.run.arguments import Arguments
     from geosam.run.inputs import opened, watched
@@ -102,7 +104,7 @@ def segment(
 
     groups = ("opening", "model", "prompts", "run", "rules", "cache")
     arguments = Arguments.of("segment", options, *groups, command=command)
-    # Without `out` a file in a temporary folder is read back: so there is one way from objects to rows.
+    # Without `out` a temporary file is written and read back, so that rows are made in one way only.
     with (
         TemporaryDirectory(prefix="geosam-") as folder,
         opened(scene, arguments) as raster,
@@ -116,7 +118,7 @@ def segment(
 
 
 def session(scene: Any, model: str | Path | Segmenter = DEFAULT_MODEL, **options: Any) -> ClickSession:
-    """Find one object after the other by clicks and boxes.
+    """Open a session, which finds one object after another from clicks and boxes.
 
     Examples:
         >>> with geosam.session("scene.tif") as session:
@@ -129,7 +131,10 @@ def session(scene: Any, model: str | Path | Segmenter = DEFAULT_MODEL, **options
         scene: path or URL of a raster, an open :class:`Scene`, or an open rasterio dataset.
         model: a name that :func:`models` lists, a file of weights, or a segmenter.
         **options: options of :func:`open_scene` and of :func:`load_segmenter`; ``cache`` (a folder of embeddings),
-            ``cache_size``.
+            ``cache_size`` (bytes).
+
+    Returns:
+        The session; a context manager, which closes the scene that it opened.
 
     Raises:
         GeosamError: the scene or the model cannot be used.
@@ -166,16 +171,21 @@ def evaluate(
 
     Args:
         predicted: a path, a :class:`Result`, a GeoDataFrame or a :class:`PolygonLayer`.
-        reference: likewise. With a column `class` the scores are given for each class, too.
-        within: polygons inside which the reference is complete, likewise; objects elsewhere are not judged.
-        iou: least IoU of a match, in (0, 1].
-        tolerance_m: greatest distance of outlines that agree, ground metres; by default 2.5 % of the median size.
-        layer: layer of `predicted`, where the file has several.
-        reference_layer: layer of `reference`, likewise.
+        reference: true polygons, in one of the same forms. If they have a column `class`, each class has scores, too.
+        within: polygons inside which the reference is complete, in one of the same forms; objects elsewhere do not
+            count.
+        iou: smallest IoU of a match, in (0, 1].
+        tolerance_m: largest distance of outlines that agree, in ground metres; by default 2.5 % of the size (square
+            root of the area) of the median reference object.
+        layer: layer of `predicted`, if the file has several.
+        reference_layer: layer of `reference`, if the file has several.
+
+    Returns:
+        The scores; printed as sentences, with numbers in its fields.
 
     Raises:
         PromptError: polygons cannot be read.
-        UsageError: a number is out of range, or a value is none of these.
+        UsageError: a number is out of range, or a value has none of these forms.
     """
     from geosam.evaluation.compare import evaluate as compare
 
@@ -207,9 +217,9 @@ def preview(
         scene: path or URL of a raster, an open :class:`Scene`, or an open rasterio dataset.
         polygons: a path, a :class:`Result`, a GeoDataFrame or a :class:`PolygonLayer`, in any CRS.
         out: the picture to write (.png); None writes none.
-        size: longest side in pixels.
-        layer: layer of the vector file, where it has several.
-        overwrite: replace an existing picture.
+        size: longest side in pixels, without the caption.
+        layer: layer of the vector file, if it has several.
+        overwrite: True to replace an existing picture.
         **options: options of :func:`open_scene`.
 
     Returns:
@@ -228,7 +238,7 @@ def preview(
         if out is not None:
             inputs = [Path(raster.path), *([Path(polygons)] if isinstance(polygons, str | Path) else [])]
             check_picture(Path(out), inputs, overwrite=overwrite)
-        picture = draw(raster, _polygons(polygons, layer, "polygons"), max_side=size)
+        picture = draw(raster, _polygons(polygons, layer, "polygons"), size=size)
     if out is not None:
         write_picture(picture, Path(out))
     return picture
@@ -253,13 +263,13 @@ def finetune(
     Args:
         scene: path or URL of a raster, an open :class:`Scene`, or an open rasterio dataset.
         polygons: one polygon for each object: a path, a :class:`Result`, a GeoDataFrame or a :class:`PolygonLayer`.
-        out: the tuned network (.safetensors); the best state so far is always there.
+        out: file for the tuned network (.safetensors); it always holds the best state so far.
         model: the network to begin with: a name that :func:`models` lists, or a file of weights.
-        layer: layer of the vector file, where it has several.
-        progress: True draws a bar; a function is called with (tiles embedded, tiles at most).
+        layer: layer of the vector file, if it has several.
+        progress: True draws a bar; a function is called with (tiles embedded, largest possible number of tiles).
         **options: any of these, by name.
 
-            - Training: ``epochs`` (passes over the polygons at most), ``minutes`` (at most), ``seed``, ``overwrite``.
+            - Training: ``epochs`` (most passes over the polygons), ``minutes`` (longest time), ``seed``, ``overwrite``.
             - The model: ``device``, ``precision`` (of the embeddings; training is done in fp32).
             - The scene: options of :func:`open_scene`.
             - ``cache``: folder of embeddings to use and to fill; a temporary one if left out.
@@ -292,7 +302,7 @@ def finetune(
 
 
 def models() -> Models:
-    """List the models: what they are, their devices, and whether their checkpoints are on this machine.
+    """List the models, with their devices, licences, and the state of their checkpoints on this machine.
 
     Examples:
         >>> geosam.models()
@@ -310,16 +320,17 @@ def _run(scene: Scene, prompts: Any, model: Any, path: Path, *, arguments: Argum
     from geosam.run.inputs import requested, segmenter
     from geosam.run.pipeline import segment_prompts, segment_scene
 
-    found, notes = requested(prompts, scene, arguments)
+    prompt_list, notes = requested(prompts, scene, arguments)
     for note in notes:
         tools["observer"].warning(note)
     network = segmenter(model, arguments)
-    run = arguments.run_options(network.spec, prompted=found is not None)
+    run = arguments.run_options(network.spec, prompted=prompt_list is not None)
     tools["store"] = arguments.store()
-    if found is None:
+    if prompt_list is None:
         return segment_scene(scene, network, path, run, **tools)
     skip_outside = arguments.reading["skip_outside"]
-    summary = segment_prompts(scene, network, found, path, run, skip_outside=skip_outside, **tools)
+    summary = segment_prompts(scene, network, prompt_list, path, run, skip_outside=skip_outside, **tools)
+    # Notes of the reader come first, as the user met them; both may hold the same one.
     return replace(summary, warnings=tuple(dict.fromkeys([*notes, *summary.warnings])))
 
 

@@ -11,10 +11,13 @@
         ResourceError (8)       OutOfMemory(MemoryError)  DiskFull  LockHeld  WorkerDied
         Interrupted (130)       Terminated (143)
 
-Classes are divided by who can act: the caller, the owner of the file, the administrator of the machine.
-A message says *what is wrong: where: found X, expected Y*; a remedy says what to do. Both name parameters of the
-library in backticks (`overlap`), never an option of a program: command line, worker and plugin say the remedy in their
-own words, by the error's code and values.
+The number in parentheses is the exit code; names behind it share it. A name in parentheses is a second base class,
+so that ``except OSError`` works as for other libraries.
+
+The classes tell who can act: the caller, the owner of the file, or the administrator of the machine.
+A message has the form *what is wrong: where: found X, expected Y*, and a remedy tells the user what to do. Both name
+parameters of the library in backticks (`overlap`) and never an option of a program. Command line, worker and plugin
+word the remedy themselves, by the error's code and values.
 """
 
 from __future__ import annotations
@@ -28,24 +31,30 @@ class GeosamError(Exception):
 
     Args:
         message: what is wrong, where, what was found and what is expected; ends with a full stop.
-        remedy: what to do about it, in a sentence.
-        code: name of this very error, ``overlap-out-of-range``; by default the name of its class.
-        values: what the sentences are made of, so that a program can word them itself; plain values.
+        remedy: what the user can do, in a sentence.
+        code: name of this situation, such as ``overlap-out-of-range``; by default the name of the class.
+        values: the values in the sentences, so that a program can word them itself; ready for JSON.
     """
 
     exit_code: ClassVar[int] = 1
+    """Code that the command line exits with."""
     code: str
+    """Name of the situation, in kebab case."""
     message: str
+    """The problem, without the remedy."""
     remedy: str
+    """Advice to the user; empty if there is none."""
     values: dict[str, Any]
+    """Values in the sentences, by name."""
 
     def __init__(self, message: str = "", *, remedy: str = "", code: str = "", **values: Any) -> None:
         super().__init__(f"{message} {remedy}" if remedy else message)
         self.message, self.remedy, self.values = message, remedy, values
+        # "MissingCRS" becomes "missing-crs": the hyphen goes only between a small and a capital letter.
         self.code = code or re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
 
     def __str__(self) -> str:
-        # An OSError would say "[Errno ...]" where it is made with two arguments; ours are made with one.
+        # Classes that are also an OSError would print "[Errno ...]" if they had two arguments.
         return str(self.args[0]) if self.args else ""
 
 
@@ -60,7 +69,7 @@ class UnknownFormat(UsageError):
 
 
 class UnknownModel(UsageError):
-    """No segmenter of that name is registered."""
+    """No model of that name is registered."""
 
 
 class JournalMismatch(UsageError):
@@ -96,11 +105,11 @@ class PromptOutsideScene(PromptError):
 
 
 class CRSMismatch(PromptError):
-    """The coordinates of a prompt do not fit the CRS they claim."""
+    """The coordinates of a prompt or a layer do not fit the CRS that it states, or it states none."""
 
 
 class EmptyPrompt(PromptError):
-    """A prompt says nothing that could select an object."""
+    """A prompt has nothing that could select an object."""
 
 
 class ModelError(GeosamError):
@@ -110,11 +119,11 @@ class ModelError(GeosamError):
 
 
 class DeviceUnavailable(ModelError):
-    """The device asked for does not exist, or the model cannot use it."""
+    """The requested device does not exist, or the model cannot use it."""
 
 
 class DownloadFailed(ModelError, OSError):
-    """A checkpoint cannot be fetched: no network, another answer than wanted, a folder that cannot be written."""
+    """A checkpoint cannot be fetched: no network, an unexpected answer, or a folder that cannot be written."""
 
 
 class CheckpointError(ModelError):
@@ -122,7 +131,7 @@ class CheckpointError(ModelError):
 
 
 class CheckpointNotFound(CheckpointError, OSError):
-    """The checkpoint is not where it is looked for."""
+    """The checkpoint is in none of the places where geosam searches for it."""
 
 
 class UnreadableCheckpoint(CheckpointError, OSError):
@@ -130,7 +139,7 @@ class UnreadableCheckpoint(CheckpointError, OSError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """The checkpoint is sound, but of another model than the one asked for."""
+    """The checkpoint is sound, but belongs to another model than the requested one."""
 
 
 class ExportError(GeosamError):
@@ -140,11 +149,11 @@ class ExportError(GeosamError):
 
 
 class OutputExists(ExportError, FileExistsError):
-    """The output exists and overwriting was not asked for."""
+    """The output exists and `overwrite` is not set."""
 
 
 class PartialResult(GeosamError):
-    """The run finished, but some tiles failed and are missing in the result."""
+    """The run finished, but some tiles failed and are missing from the result."""
 
     exit_code: ClassVar[int] = 7
 

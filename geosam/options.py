@@ -26,7 +26,7 @@ class Option:
     help: str
     """Meaning, in one sentence."""
     default: Any = None
-    """Value that is used if nothing is said; None for nothing."""
+    """Value of an option that is left out; None for no value."""
     choices: tuple[str, ...] = ()
     """All values of a choice, the default first."""
     least: float | None = None
@@ -38,17 +38,17 @@ class Option:
     form: str = ""
     """Form or unit of a value, for a help text: PX, METRES, LAYER."""
     absent: str = ""
-    """Meaning of None, for a help text."""
+    """Meaning of an option that is left out, for a help text."""
     field: str = ""
-    """Name in the function or value of the library that takes it, if that is another one."""
+    """Name of the library's parameter or field, if it differs from `name`."""
 
     @property
     def target(self) -> str:
-        """Name in the function or value of the library that takes it."""
+        """Name of the library's parameter or field."""
         return self.field or self.name
 
     def to_json(self) -> dict[str, Any]:
-        """Return the description as JSON, without what is not set."""
+        """Return the description as plain data for JSON, without empty fields; the default is always there."""
         facts = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
         return {**facts, "default": self.default}
 
@@ -129,7 +129,7 @@ PROMPTS: Final = (
     ),
     Option("skip_outside", "flag", "Leave out prompts outside the scene.", default=False),
 )
-"""How prompts are read: the arguments of :func:`~geosam.prompts.layer.read_prompts` and what follows it."""
+"""The arguments of :func:`~geosam.prompts.layer.read_prompts`, and the options for placing its prompts on a scene."""
 
 TILING: Final = (
     Option("tile_size", "integer", "Side of a tile.", 1024, least=3, form="PX"),
@@ -209,7 +209,7 @@ AUTOMATIC: Final = (
 """Fields of :class:`~geosam.objects.everything.AutomaticRule`."""
 
 RULES: Final = (*KEEP, *AUTOMATIC)
-"""Rules for finding everything; with prompts they have no meaning."""
+"""Options that only a run without prompts takes."""
 
 CACHE: Final = (
     Option(
@@ -273,11 +273,11 @@ GROUPS: Final[Mapping[str, tuple[Option, ...]]] = {
     "preview": PREVIEW,
     "learning": LEARNING,
 }
-"""All options, by the part of geosam that takes them."""
+"""All options by group; functions name the groups that they take."""
 
 
 def pick(options: Iterable[Option], *names: str) -> tuple[Option, ...]:
-    """Return the options of these names."""
+    """Return the options with one of the names, in the order of `options`."""
     return tuple(option for option in options if option.name in names)
 
 
@@ -286,11 +286,11 @@ def defaults(options: Iterable[Option]) -> dict[str, Any]:
     return {option.target: option.default for option in options}
 
 
-def set_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are set: None stands for nothing."""
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None, which stands for an option that is left out."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def values_for(options: Iterable[Option], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are set, by their names in the library; other values are left out."""
+    """Return the values of these options that are not None, by their names in the library."""
     return {option.target: values[option.name] for option in options if values.get(option.name) is not None}

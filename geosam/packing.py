@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Pack named arrays of plain numbers, lightly compressed; equal arrays give equal bytes."""
     header = json.dumps([[name, array.dtype.str, array.shape] for name, array in arrays.items()]).encode()
-    # The header first: it says where each array begins, so that none needs to be copied when it is read.
+    # The header comes first: with its shapes a reader finds each array in place, without a copy.
     body = b"".join([len(header).to_bytes(8, "little"), header, *(array.tobytes() for array in arrays.values())])
     return zlib.compress(body, 1)  # masks shrink a lot; higher levels gain little and take longer
 
@@ -35,7 +35,7 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def join(blocks: Iterable[bytes]) -> bytes:
-    """Join blocks of bytes into one, each after its length."""
+    """Join blocks of bytes into one; the length of a block (8 bytes, little-endian) stands before it."""
     return b"".join(part for block in blocks for part in (len(block).to_bytes(8, "little"), block))
 
 
@@ -51,5 +51,8 @@ def split(data: bytes) -> list[bytes]:
 
 
 def plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the same values in the machine's byte order, row by row, like arrays that went through a file."""
+    """Return the same values in the machine's byte order and row by row, as :func:`unpack` returns arrays.
+
+    So a result does not depend on whether its arrays were stored in between.
+    """
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")

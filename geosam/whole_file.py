@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path, *, synced: bool = False) -> Iterator[Path]:
-    """Give a name to write a file under; at a good end of the block the file replaces `path` at once.
+    """Yield a temporary name to write a file under; when the block succeeds, the file replaces `path` at once.
 
-    If the block fails, `path` stays as it was and what was written is removed. Several processes may write one path:
+    If the block fails, `path` stays as it was and the temporary file is removed. Several processes may write one path:
     the last one wins. (Outputs of users need more: see :class:`geosam.vector.staging.Staging`.)
 
     Args:
         path: the file; its folder exists.
-        synced: True to bring the bytes to the disk first, so that not even a power failure leaves half a file.
+        synced: True to write the bytes to the disk before the rename, so that a power failure cannot leave half a file.
 
     Yields:
-        Name of a file that does not exist yet, beside `path` because a rename cannot leave a file system.
+        Path of a file that does not exist yet, in the same folder, because a rename works only inside a file system.
 
     Raises:
         OSError: the file cannot be renamed.
     """
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        yield draft
+        yield partial
         if synced:
-            with draft.open("rb+") as file:
+            with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-        draft.replace(path)
+        partial.replace(path)
     except BaseException:  # Ctrl-C included
         with suppress(OSError):
-            draft.unlink()
+            partial.unlink()
         raise

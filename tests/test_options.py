@@ -17,9 +17,9 @@ from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
 from geosam.objects.shaping import Shaping
 from geosam.objects.windows import WindowRule
+from geosam.prompts import prompt
 from geosam.prompts.draft import GRANULARITIES
 from geosam.prompts.layer import read_prompts
-from geosam.prompts.prompt import DETAILS
 from geosam.run.options import RunOptions
 from geosam.scene import open_scene
 from geosam.segmenters.compute import Backend, Device, Precision
@@ -87,7 +87,7 @@ def test_choices_are_those_of_the_types_that_the_library_states():
     assert choices["device"] == get_args(Device)
     assert choices["precision"] == get_args(Precision)
     assert choices["backend"] == get_args(Backend)
-    assert choices["granularity"] == DETAILS == GRANULARITIES
+    assert choices["granularity"] == prompt.GRANULARITIES == GRANULARITIES
 
 
 def test_the_default_model_is_the_first_of_the_registry():

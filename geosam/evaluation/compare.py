@@ -1,7 +1,7 @@
 """Comparison of predicted with reference polygons: matches, over- and under-segmentation, outlines.
 
-IoUs are computed in the CRS of the reference. (An affine map does not change them, so no projection is better than
-another for objects of ordinary size.) Areas and lengths are ground metres.
+IoUs are computed in the CRS of the reference, because an affine map does not change them: over the size of an object,
+all projections are nearly affine maps of each other. Areas and lengths are ground metres.
 """
 
 from __future__ import annotations
@@ -19,26 +19,14 @@ from geosam.errors import UsageError
 from geosam.evaluation.outlines import arcs, near_share, to_ground
 from geosam.evaluation.scores import BoundaryScore, ClassScore, Evaluation, ObjectScore, SegmentationScore
 from geosam.geometry.measure import areas_perimeters
-from geosam.vector.polygons import PolygonLayer, polygon_part, read_polygons
+from geosam.vector.polygons import PolygonLayer, polygon_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyproj import CRS
 
-    from geosam._arrays import Floats
+    from geosam._arrays import Floats, Geometries, Indexes, Integers
 
-    Rows = NDArray[np.intp]
-    Geometries = NDArray[np.object_]
-
-__all__ = [
-    "BoundaryScore",
-    "ClassScore",
-    "Evaluation",
-    "ObjectScore",
-    "SegmentationScore",
-    "evaluate",
-    "read_polygons",
-]
 
 #: Default tolerance of outlines, as a share of the size (square root of the area) of the median reference object.
 RELATIVE_TOLERANCE = 0.025
@@ -48,7 +36,7 @@ MIN_TOLERANCE_M = 0.001
 INSIDE_SHARE = 0.5
 #: Rows of a table of pairs or polygons that are computed at once, which bounds the memory.
 _ROWS_AT_ONCE = 20_000
-#: Polygons with more vertices are quartered, at most so many times.
+#: Polygons with more vertices than this are quartered, and the quarters again, at most this many times.
 _MOST_VERTICES, _MOST_QUARTERINGS = 1_000, 32
 
 
@@ -65,26 +53,30 @@ def evaluate(
     Args:
         predicted: polygons of a segmenter; they may overlap.
         reference: true polygons; they may overlap.
-        within: area where the reference is complete. In both layers only objects count that lie inside by at least
-            half, and of these only the part inside; the others are neither matched, missed nor false.
+        within: area where the reference is complete. In both layers, only objects count of which at least half lies
+            inside, and only the part inside is compared. The others are neither matched nor missed nor false.
         iou: smallest IoU of a match, in (0, 1].
         tolerance_m: tolerance of outlines in ground metres; by default 2.5 % of the size (square root of the area) of
             the median reference object.
 
+    Returns:
+        The scores of all objects, of each class of the reference, and of each reference object.
+
     Raises:
         UsageError: `iou` or `tolerance_m` is out of range.
-        CRSMismatch: the layers cannot be brought into one CRS.
+        CRSMismatch: a layer cannot be transformed to the CRS of the reference.
     """
     if not 0 < iou <= 1:
         raise UsageError(
-            f"`iou` is out of range: found {iou:g}, expected more than 0 and at most 1.",
+            f"the least IoU is out of range: `iou`: found {iou:g}, expected more than 0 and at most 1.",
             remedy="Use `iou=0.5`.",
             code="iou-out-of-range",
             iou=iou,
         )
     if tolerance_m is not None and not MIN_TOLERANCE_M <= tolerance_m < math.inf:
         raise UsageError(
-            f"`tolerance_m` is out of range: found {tolerance_m:g} metres, expected at least {MIN_TOLERANCE_M:g}.",
+            f"the tolerance is out of range: `tolerance_m`: found {tolerance_m:g} metres, expected at least "
+            f"{MIN_TOLERANCE_M:g}.",
             remedy="Leave it out for the default.",
             code="tolerance-out-of-range",
             tolerance_m=tolerance_m,
@@ -133,7 +125,7 @@ class _Objects:
     """(N,) polygons."""
     outlines: Geometries
     """(N,) outlines inside the area, without the cut along its border."""
-    ids: NDArray[np.int64]
+    ids: Integers
     """(N,) numbers in the layer."""
     classes: NDArray[np.object_] | None
     """(N,) class names."""
@@ -145,8 +137,8 @@ class _Objects:
 
     def areas_m2(self) -> Floats:
         """Compute the areas (N,) on the ground."""
-        some = np.array_split(self.polygons, 1 + len(self) // _ROWS_AT_ONCE)  # each vertex takes a hundred bytes
-        return np.concatenate([areas_perimeters(polygons, self.crs)[0] for polygons in some])
+        batches = np.array_split(self.polygons, 1 + len(self) // _ROWS_AT_ONCE)  # each vertex takes a hundred bytes
+        return np.concatenate([areas_perimeters(polygons, self.crs)[0] for polygons in batches])
 
     @classmethod
     def of(cls, layer: PolygonLayer, area: Any | None) -> _Objects:
@@ -166,9 +158,9 @@ class _Objects:
 class _Pairs:
     """P pairs of a predicted and a reference object that share area."""
 
-    predicted: Rows
+    predicted: Indexes
     """(P,) rows of the predicted objects."""
-    reference: Rows
+    reference: Indexes
     """(P,) rows of the reference objects."""
     iou: Floats
     """(P,) intersection over union."""
@@ -179,6 +171,7 @@ class _Pairs:
 
 
 def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
+    """Find all pairs of a predicted (N,) and a reference object (M,) that share area."""
     parts, owner = _small_parts(predicted)
     other_parts, other_owner = _small_parts(reference)
     meeting = shapely.STRtree(other_parts).query(parts, predicate="intersects")
@@ -186,6 +179,7 @@ def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
     for start in range(0, len(common), _ROWS_AT_ONCE):
         rows, others = meeting[:, start : start + _ROWS_AT_ONCE]
         common[start : start + len(rows)] = shapely.area(shapely.intersection(parts[rows], other_parts[others]))
+    # One number for each pair of objects; the common areas of its parts are added up.
     keys = owner[meeting[0]] * max(len(reference), 1) + other_owner[meeting[1]]
     keys, inverse = np.unique(keys[common > 0], return_inverse=True)
     common = np.bincount(inverse, weights=common[common > 0], minlength=len(keys))
@@ -195,7 +189,7 @@ def _overlaps(predicted: Geometries, reference: Geometries) -> _Pairs:
     return _Pairs(rows, others, common / (areas + other_areas - common), common / areas, common / other_areas)
 
 
-def _small_parts(polygons: Geometries) -> tuple[Geometries, Rows]:
+def _small_parts(polygons: Geometries) -> tuple[Geometries, Indexes]:
     """Quarter the polygons until no part has many vertices.
 
     Otherwise a background with a hundred thousand holes would be intersected as a whole with every object in it.
@@ -219,7 +213,7 @@ def _small_parts(polygons: Geometries) -> tuple[Geometries, Rows]:
     return parts, owner
 
 
-def _matching(pairs: _Pairs, threshold: float) -> Rows:
+def _matching(pairs: _Pairs, threshold: float) -> Indexes:
     """Find the one-to-one matching of greatest total IoU among pairs that reach the threshold.
 
     Returns:
@@ -227,13 +221,13 @@ def _matching(pairs: _Pairs, threshold: float) -> Rows:
     """
     good = np.flatnonzero(pairs.iou >= threshold)
     predicted, reference = pairs.predicted[good], pairs.reference[good]
-    # Pairs without a rival need no choice; almost all are of this kind, and the assignment costs more than linear time.
+    # Almost all pairs have no rival and need no choice; the time of an assignment is more than linear.
     alone = (np.bincount(predicted)[predicted] == 1) & (np.bincount(reference)[reference] == 1)
     contested = good[~alone]
     return np.sort(np.concatenate([good[alone], contested[_assignment(pairs, contested)]]))
 
 
-def _assignment(pairs: _Pairs, contested: Rows) -> Rows:
+def _assignment(pairs: _Pairs, contested: Indexes) -> Indexes:
     """Choose among contested pairs so that the total IoU is greatest.
 
     Returns:
@@ -251,18 +245,18 @@ def _assignment(pairs: _Pairs, contested: Rows) -> Rows:
     return np.flatnonzero(chosen[rows] == cols)
 
 
-def _best_of_reference(pairs: _Pairs) -> Rows:
-    """Find the pair of best IoU of every reference object; among equals, that of the first predicted object."""
+def _best_of_reference(pairs: _Pairs) -> Indexes:
+    """Return the pair of best IoU of each reference object; of equal ones, that of the first predicted object."""
     order = np.lexsort((pairs.predicted, -pairs.iou, pairs.reference))
     return order[np.unique(pairs.reference[order], return_index=True)[1]]
 
 
-def _segmentation(pairs: _Pairs, best: Rows) -> SegmentationScore:
+def _segmentation(pairs: _Pairs, best: Indexes) -> SegmentationScore:
     over, under = 1 - pairs.of_reference[best], 1 - pairs.of_predicted[best]
     return SegmentationScore(_mean(over), _mean(under), _mean(np.sqrt((over**2 + under**2) / 2)))
 
 
-def _parts(pairs: _Pairs, matches: Rows, predicted: int) -> int:
+def _parts(pairs: _Pairs, matches: Indexes, predicted: int) -> int:
     """Count the unmatched predicted objects that lie by at least half in one reference object."""
     is_part = np.zeros(predicted, bool)
     is_part[pairs.predicted[pairs.of_predicted >= INSIDE_SHARE]] = True
@@ -270,7 +264,7 @@ def _parts(pairs: _Pairs, matches: Rows, predicted: int) -> int:
     return int(is_part.sum())
 
 
-def _by_class(truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Rows) -> dict[str, ClassScore]:
+def _by_class(truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Indexes) -> dict[str, ClassScore]:
     if truth.classes is None:
         return {}
     iou = np.full(len(truth), np.nan)  # NaN: not matched
@@ -290,7 +284,7 @@ def _by_class(truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Rows) -
 
 
 def _by_object(
-    objects: _Objects, truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Rows
+    objects: _Objects, truth: _Objects, best_iou: Floats, pairs: _Pairs, matches: Indexes
 ) -> tuple[ObjectScore, ...]:
     partner = dict(zip(pairs.reference[matches].tolist(), objects.ids[pairs.predicted[matches]].tolist(), strict=True))
     scores = zip(truth.ids.tolist(), best_iou.tolist(), strict=True)

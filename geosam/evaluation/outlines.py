@@ -1,6 +1,6 @@
-"""Share of some outlines that lies near others, in ground metres.
+"""Outlines: the share of a layer's outlines that lies near another layer's outlines, in ground metres.
 
-Outlines are measured at the middles of short pieces. Nothing is buffered, so the memory is bounded.
+Outlines are cut into short pieces, and a piece is near if its middle is. Nothing is buffered, so the memory is bounded.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from geosam._arrays import Floats
 from geosam.geometry.measure import metres_per_unit, reaches_wgs84
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Geometries = NDArray[np.object_]
+    from geosam._arrays import Geometries
 
 ToGround: TypeAlias = Callable[[Floats], Floats]
+"""Function from coordinates (N, 2) of a CRS to ground metres (N, 2)."""
 
-#: Segments of an arc: with short arcs, a tree finds the near ones at once, however long an outline is.
+#: Segments of an arc. Arcs are short, so that a search tree finds the near parts of a long outline directly.
 _SEGMENTS_PER_ARC = 32
-_LINES_AT_ONCE = 10_000
-_PIECES_AT_ONCE = 500_000
+#: Number of lines, and of pieces of lines, that are computed at once, which bounds the memory.
+_LINES_AT_ONCE, _PIECES_AT_ONCE = 10_000, 500_000
 
 
 def to_ground(crs: CRS, around: Geometries) -> ToGround:
@@ -46,7 +45,15 @@ def to_ground(crs: CRS, around: Geometries) -> ToGround:
 
 
 def arcs(outlines: Geometries, ground: ToGround) -> Geometries:
-    """Cut outlines (N,) into lines of at most 32 segments, in ground metres; points among them are left out."""
+    """Cut outlines into short lines.
+
+    Args:
+        outlines: (N,) lines, or collections of lines and points, whose points are left out.
+        ground: function to ground metres.
+
+    Returns:
+        Lines (M,) of at most 32 segments, in ground metres.
+    """
     lines: Geometries = shapely.get_parts(shapely.get_parts(outlines))
     lines = lines[shapely.get_dimensions(lines) == 1]
     batches = range(0, len(lines), _LINES_AT_ONCE)
@@ -56,9 +63,9 @@ def arcs(outlines: Geometries, ground: ToGround) -> Geometries:
 def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
     coords, line = shapely.get_coordinates(lines, return_index=True)
     first = np.flatnonzero(line[1:] == line[:-1])  # a segment leads from vertex first[i] to the next one
-    number = first - np.searchsorted(line, line[first])
+    number = first - np.searchsorted(line, line[first])  # of the segment in its line
     ends_arc = number % _SEGMENTS_PER_ARC == _SEGMENTS_PER_ARC - 1
-    ends_arc |= np.append(np.diff(first) > 1, True)
+    ends_arc |= np.append(np.diff(first) > 1, True)  # the last segment of a line
     arc = np.cumsum(ends_arc) - ends_arc
     vertices, owner = np.append(first, first[ends_arc] + 1), np.append(arc, arc[ends_arc])
     order = np.lexsort((vertices, owner))
@@ -69,7 +76,7 @@ def _arcs(lines: Geometries, ground: ToGround) -> Geometries:
 def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float | None:
     """Compute the share of the length of `lines` that lies within a distance of `others`.
 
-    The error at the end of each near part is at most half the tolerance, and such errors cancel each other.
+    At each end of a near part the length is wrong by at most half the tolerance, too long as often as too short.
 
     Args:
         lines: (N,) lines in metres.
@@ -77,7 +84,7 @@ def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float
         tolerance: the distance in metres.
 
     Returns:
-        The share; None if there is no line.
+        The share, 0 .. 1; None if there is no line.
     """
     tree, near, total = shapely.STRtree(others), 0.0, 0.0
     for middles, lengths in _pieces(lines, tolerance):
@@ -87,11 +94,11 @@ def near_share(lines: Geometries, others: Geometries, tolerance: float) -> float
 
 
 def _pieces(lines: Geometries, longest: float) -> Iterator[tuple[Floats, Floats]]:
-    """Yield middles (K, 2) and lengths (K,) of pieces of the lines, many at a time."""
+    """Yield middles (K, 2) and lengths (K,) of pieces of the lines, a batch at a time."""
     pieces = np.cumsum(shapely.length(lines) / longest + shapely.get_num_coordinates(lines))
     batches = np.unique(pieces // _PIECES_AT_ONCE, return_index=True)[1]
-    for some in np.split(lines, batches[1:]):
-        coords, line = shapely.get_coordinates(shapely.segmentize(some, longest), return_index=True)
+    for batch in np.split(lines, batches[1:]):
+        coords, line = shapely.get_coordinates(shapely.segmentize(batch, longest), return_index=True)
         same = line[1:] == line[:-1]
         here, there = coords[:-1][same], coords[1:][same]
         yield (here + there) / 2, np.hypot(*(there - here).T)

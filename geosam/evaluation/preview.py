@@ -1,7 +1,7 @@
 """Preview: a picture of polygons on their scene.
 
-The scene is read once at the resolution of the picture, so its size does not matter. Polygons are painted band by band
-on an enlarged copy of the picture, which is then reduced, so that outlines are smooth.
+The scene is read once at the resolution of the picture, so the memory does not grow with its size. Polygons are painted
+strip by strip on an enlarged copy of the picture, which is then reduced, so that outlines are smooth.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import shapely
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from geosam.errors import UnknownFormat, UsageError
+from geosam.errors import UnknownFormat
 from geosam.geometry.geobox import SNAP_PX
 from geosam.geometry.measure import ground_sample_distance
+from geosam.scene.views import square_scale
 from geosam.vector.checks import check_existing, check_folder, check_inputs
 from geosam.vector.polygons import PolygonLayer, polygon_part
 from geosam.vector.staging import Staging, failures_reported
@@ -26,12 +27,10 @@ from geosam.vector.staging import Staging, failures_reported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Geometries, Integers
     from geosam.geometry.geobox import GeoBox
     from geosam.scene import Scene
 
-    Geometries = NDArray[np.object_]
     Colour = tuple[int, int, int]
 
 #: Colours that differ for every kind of colour vision (Okabe and Ito 2008), without the lightest and the black.
@@ -40,8 +39,8 @@ COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 #: Subpixels along each side of a pixel.
 _FINE = 3
-#: Rows of the picture that are painted at once.
-_BAND_ROWS = 192
+#: Rows of the picture that are painted at once (a strip).
+_STRIP_ROWS = 192
 #: Polygons closer than this many pixels should differ in colour.
 _NEAR_PX = 4
 #: Opacity of the fill, of 255.
@@ -52,21 +51,20 @@ _LINE, _RIM = 5, 8
 _PASSES = 4
 #: Polygons with more vertices are not compared: they have so many neighbours that no colour is free.
 _MOST_VERTICES = 2_000
-#: Pixels whose sides differ by less than this share are shown as squares.
-_SQUARE = 0.01
-#: Share of the saturation of the scene that is kept, so that the colours of polygons stand out.
-_VIVIDNESS = 0.7
-_NOWHERE: Colour = (52, 54, 58)
+#: Factor for the saturation of the scene, below 1 so that the colours of polygons stand out.
+_SATURATION = 0.7
+#: Colours of invalid pixels, and of the caption: background, text, and second line.
+_INVALID: Colour = (52, 54, 58)
 _PAPER, _INK, _DIM = (24, 26, 30), (238, 240, 242), (150, 156, 164)
 
 
-def preview(scene: Scene, layer: PolygonLayer, *, max_side: int = 1600) -> Image.Image:
+def preview(scene: Scene, layer: PolygonLayer, *, size: int = 1600) -> Image.Image:
     """Draw polygons on the scene's region.
 
     Args:
         scene: the scene, whose stretch the picture shows.
         layer: polygons in any CRS.
-        max_side: longest side of the picture in pixels, without the caption below it.
+        size: longest side of the picture in pixels, without the caption below it.
 
     Returns:
         An RGB image: the picture, and below it names, counts and a scale.
@@ -74,16 +72,9 @@ def preview(scene: Scene, layer: PolygonLayer, *, max_side: int = 1600) -> Image
     Raises:
         CRSMismatch: a polygon has no place in the scene's CRS.
         UnreadableScene: the scene is damaged.
-        UsageError: `max_side` is less than one pixel.
+        UsageError: `size` is less than one pixel.
     """
-    if max_side < 1:
-        raise UsageError(
-            f"`max_side` is out of range: found {max_side}, expected at least one pixel.",
-            remedy="Leave it out.",
-            code="picture-size",
-            max_side=max_side,
-        )
-    picture, grid = _picture(scene, max_side)
+    picture, grid = _picture(scene, size)
     _draw(picture, _in_pixels(layer, grid), layer.ids)
     noun = "polygon" if len(layer) == 1 else "polygons"
     source = Path(layer.source.split(", layer ")[0]).name
@@ -98,9 +89,9 @@ def write_picture(picture: Image.Image, out: Path) -> None:
         DiskFull: no space is left for it.
     """
     with failures_reported(out), Staging(out) as staging:
-        made = staging.folder / out.name
-        picture.save(made, format="PNG")
-        staging.publish([made])
+        staged = staging.folder / out.name
+        picture.save(staged, format="PNG")
+        staging.publish([staged])
 
 
 def check_picture(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
@@ -118,46 +109,42 @@ def check_picture(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None
     """
     if out.suffix.lower() != ".png":
         raise UnknownFormat(
-            f"a preview is a PNG: {out}: found {out.suffix or 'no extension'}, expected .png.",
-            remedy="Rename it.",
+            f"the preview is no PNG: {out}: found {out.suffix or 'no extension'}, expected .png.",
+            remedy="Choose a name that ends with .png.",
             code="preview-not-png",
         )
     check_folder(out)
     check_inputs(out, inputs)
-    check_existing(Path(os.path.realpath(out)), overwrite=overwrite)
+    check_existing(Path(os.path.realpath(out)), overwrite=overwrite)  # a link is followed when the picture is written
 
 
-def _picture(scene: Scene, max_side: int) -> tuple[Image.Image, GeoBox]:
+def _picture(scene: Scene, size: int) -> tuple[Image.Image, GeoBox]:
     """Read the scene's region in muted colours, with pixels that are square on the ground.
 
     Returns:
         The picture, and its grid.
     """
-    (gsd_x, gsd_y), region = scene.gsd_xy, scene.region
-    if abs(gsd_x - gsd_y) < _SQUARE * gsd_x:
-        gsd_y = gsd_x
-    longest = max(region.width * gsd_x, region.height * gsd_y)
-    metres = max(longest / max_side, min(gsd_x, gsd_y))
-    across, down = metres / gsd_x, metres / gsd_y
+    across, down = square_scale(scene, size)
     coarse = scene.zoom(across, down)
     tile = coarse.read(coarse.region)
-    image = ImageEnhance.Color(Image.fromarray(tile.rgb.transpose(1, 2, 0))).enhance(_VIVIDNESS)
-    image.paste(_NOWHERE, mask=Image.fromarray(~tile.valid))
-    times = max(1, int(max_side * metres / longest + SNAP_PX))  # a tiny scene is enlarged, so that its pixels show
+    image = ImageEnhance.Color(Image.fromarray(tile.rgb.transpose(1, 2, 0))).enhance(_SATURATION)
+    image.paste(_INVALID, mask=Image.fromarray(~tile.valid))
+    longest = max(scene.region.width / across, scene.region.height / down)
+    times = max(1, int(size / longest + SNAP_PX))  # a tiny scene is enlarged, so that its pixels can be seen
     grid = tile.geobox.zoom(1 / times, 1 / times)
     return image.resize((grid.width, grid.height), Image.Resampling.NEAREST), grid
 
 
 def _in_pixels(layer: PolygonLayer, grid: GeoBox) -> Geometries:
-    """Transform polygons (N,) to pixels of the picture, without vertices that it cannot show; empty if outside."""
+    """Transform polygons (N,) to pixels of the picture; those outside it become empty, and fine detail is left out."""
     there = shapely.transform(layer.to_crs(grid.crs).polygons, grid.to_pixel)
     frame = shapely.box(-_RIM, -_RIM, grid.width + _RIM, grid.height + _RIM)
     clipped = polygon_part(shapely.intersection(there, frame))
     return np.asarray(shapely.simplify(clipped, 0.5 / _FINE))
 
 
-def _colours(polygons: Geometries, ids: NDArray[np.int64]) -> list[Colour]:
-    """Choose a colour for every polygon: that of its id, or the one that its neighbours use least."""
+def _colours(polygons: Geometries, ids: Integers) -> list[Colour]:
+    """Choose a colour for every polygon: the one that its neighbours use least; among equals its id decides."""
     plain = np.flatnonzero(shapely.get_num_coordinates(polygons) <= _MOST_VERTICES)
     near = shapely.STRtree(polygons[plain]).query(polygons[plain], predicate="dwithin", distance=_NEAR_PX)
     neighbours: list[list[int]] = [[] for _ in polygons]
@@ -174,15 +161,15 @@ def _colours(polygons: Geometries, ids: NDArray[np.int64]) -> list[Colour]:
     return [COLOURS[colour] for colour in chosen]
 
 
-def _draw(picture: Image.Image, polygons: Geometries, ids: NDArray[np.int64]) -> None:
+def _draw(picture: Image.Image, polygons: Geometries, ids: Integers) -> None:
     """Paint the polygons on the picture, the largest first, so that none hides another."""
     visible = ~shapely.is_empty(polygons)
     polygons, ids = polygons[visible], ids[visible]
     colours = _colours(polygons, ids)
     order = np.lexsort((ids, -shapely.area(polygons)))
     ymin, ymax = shapely.bounds(polygons)[order][:, [1, 3]].T
-    for top in range(0, picture.height, _BAND_ROWS):
-        bottom = min(top + _BAND_ROWS, picture.height)
+    for top in range(0, picture.height, _STRIP_ROWS):
+        bottom = min(top + _STRIP_ROWS, picture.height)
         fine = picture.crop((0, top, picture.width, bottom))
         fine = fine.resize((fine.width * _FINE, fine.height * _FINE), Image.Resampling.NEAREST)
         for row in order[(ymin < bottom + _RIM) & (ymax > top - _RIM)]:
@@ -191,7 +178,7 @@ def _draw(picture: Image.Image, polygons: Geometries, ids: NDArray[np.int64]) ->
 
 
 def _paint(fine: Image.Image, polygon: Any, colour: Colour, top: int) -> None:
-    """Paint a polygon on a band of the enlarged picture whose first row is row `top` of the picture."""
+    """Paint a polygon on a strip of the enlarged picture; the strip begins with row `top` of the picture."""
     draw = ImageDraw.Draw(fine, "RGBA")
     rings = [[_points(ring, top) for ring in shapely.get_rings(part)] for part in shapely.get_parts(polygon)]
     for shell, *holes in rings:
@@ -206,7 +193,7 @@ def _paint(fine: Image.Image, polygon: Any, colour: Colour, top: int) -> None:
                 moved = [(x - x0, y - y0) for x, y in ring]
                 ImageDraw.Draw(mask).polygon(moved, fill=0 if number else _FILL)
             fine.paste(colour, (int(x0), int(y0)), mask)
-    dark = tuple(channel // 5 for channel in colour)
+    dark = tuple(channel // 5 for channel in colour)  # a dark rim separates the outline from a ground of its colour
     for shade, width in ((dark, _RIM), (colour, _LINE)):
         for ring in itertools.chain.from_iterable(rings):
             draw.line(ring, fill=shade, width=width, joint="curve")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class SegmentationScore:
     """Over- and under-segmentation after Clinton et al. 2010 (doi:10.14358/PERS.76.3.289).
 
-    These are means over the reference objects x that share area with a predicted object; y is the one of best IoU.
+    Means over the reference objects x that share area with a predicted object; y is the predicted object of best IoU.
     """
 
     over: float | None
@@ -46,13 +46,13 @@ class ClassScore:
     reference: int
     """Number of reference objects of the class that count."""
     matched: int
-    """Number of them with a match."""
+    """Number of reference objects with a match."""
     recall: float
-    """Share of them with a match."""
+    """Share of the reference objects with a match."""
     mean_iou: float
-    """Mean of their best IoU with any predicted object, 0 where none meets them."""
+    """Mean, over the reference objects, of the best IoU with any predicted object; 0 without overlap."""
     mean_iou_matched: float | None
-    """Mean IoU of their matches, None without a match."""
+    """Mean IoU of the matched pairs, None without a match."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ class ObjectScore:
     matched_id: int | None
     """Number of the matched predicted object, None without a match."""
     best_iou: float
-    """Best IoU with any predicted object, 0 where none meets it."""
+    """Best IoU with any predicted object; 0 without overlap."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Agreement of two layers; a number that is undefined (a share or mean of nothing) is None."""
+    """Agreement of two layers. A number that is not defined (a share or mean of no object) is None.
+
+    All objects count, unless an area was given where the reference is complete: then those inside it by at least half.
+    """
 
     predicted: int
     """Number of predicted objects that count."""
@@ -90,15 +93,15 @@ class Evaluation:
     mean_iou_matched: float | None
     """Mean IoU of the matched pairs."""
     mean_iou_reference: float | None
-    """Mean over all reference objects of their best IoU with any predicted object, 0 where none meets them."""
+    """Mean, over all reference objects, of the best IoU with any predicted object; 0 without overlap."""
     segmentation: SegmentationScore
     """Over- and under-segmentation."""
     boundary: BoundaryScore
     """Agreement of the outlines."""
     predicted_area_m2: float
-    """Sum of the areas of the predicted objects that count; an area that two of them share counts twice."""
+    """Sum of the ground areas of the predicted objects that count; an area that two objects share counts twice."""
     reference_area_m2: float
-    """Sum of the areas of the reference objects that count."""
+    """Sum of the ground areas of the reference objects that count."""
     classes: dict[str, ClassScore]
     """Scores by class, if the reference layer has a column `class`."""
     objects: tuple[ObjectScore, ...] = field(repr=False)
@@ -107,7 +110,7 @@ class Evaluation:
     """Repairs and omissions in the layers."""
 
     def to_json(self, *, objects: bool = False) -> dict[str, Any]:
-        """Return plain numbers, strings, lists and dictionaries; with `objects` also the table of reference objects."""
+        """Return the fields as plain data for JSON; `objects` adds the scores by reference object."""
         return {key: value for key, value in asdict(self).items() if objects or key != "objects"}
 
     def lines(self) -> list[str]:
@@ -130,6 +133,7 @@ class Evaluation:
             quality = "" if mean_iou is None else f" (mean IoU {mean_iou:.2f})"
             yield f"{name + ':':{width}}{matched} of {reference} found{quality}"
         yield f"Found means: one polygon has an IoU of at least {self.iou:g} with the reference object."
+        # Low precision is often one object in several pieces, so pieces are counted apart.
         elsewhere = self.predicted - self.matched - self.parts
         yield (
             f"{self.predicted} polygons: {self.matched} are such an object, "

@@ -4,9 +4,9 @@ At every lattice vertex the mixed second difference of the mask ``m`` is taken::
 
     w(x, y) = m[y, x] - m[y - 1, x] - m[y, x - 1] + m[y - 1, x - 1]
 
-It is zero except where the outline turns, so a mask becomes the short list of its corners, without a vertex that a
-tile border or a straight edge would leave. The form is linear: the corners of two disjoint pixel sets added vertex
-by vertex are the corners of their union, and edges that two tiles share cancel. Summing twice gives the mask back.
+It is zero except where the outline turns, so a mask becomes the short list of its corners. No vertex is left on a
+straight edge or a tile border. The form is linear: the corners of two disjoint pixel sets, added vertex by vertex,
+are the corners of their union, and edges that two tiles share cancel. Summing along both axes gives the mask back.
 
 An array of corners is ``(K, 3)`` int32 with columns x, y, w; in canonical order, by (y, x), and without zeros.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Integers
 
 Corners: TypeAlias = NDArray[np.int32]
+"""Corners (K, 3) with columns x, y, w."""
 
 #: Corners of no pixel.
 NO_CORNERS: Corners = np.zeros((0, 3), np.int32)
@@ -83,7 +84,7 @@ def mask_of(corners: Corners, window: Window) -> BoolArray:
 
 
 def bounds(corners: Corners) -> Window:
-    """Return the smallest window around at least one pixel, given by canonical corners."""
+    """Return the smallest window around a set of at least one pixel, given by its canonical corners."""
     x, y = corners[:, 0], corners[:, 1]
     x0, y0 = int(x.min()), int(y[0])
     return Window(x0, y0, int(x.max()) - x0, int(y[-1]) - y0)
@@ -92,7 +93,8 @@ def bounds(corners: Corners) -> Window:
 def area(corners: Corners) -> int:
     """Count the pixels that corners enclose."""
     x, y, weight = corners.astype(np.int64).T
-    # A corner switches the pixels right of and below it; everything far away cancels, and x * y is left.
+    # A corner at (x, y) switches all pixels right of it and below it. Up to a far vertex (X, Y) these are
+    # (X - x) * (Y - y) pixels; all terms with X or Y cancel, because the weights sum to 0 in every row and column.
     return int(np.dot(x * y, weight))
 
 
@@ -113,8 +115,8 @@ class Rings:
 def trace(objects: Sequence[Corners]) -> Rings:
     """Trace the outlines of objects given by their canonical corners.
 
-    Interiors are 4-connected: two rings pass a vertex at which two pixels meet and nothing else. No ring visits a
-    vertex twice, as OGC simple features demand. Shells run clockwise on the screen (y down), holes the other way.
+    Interiors are 4-connected: where two pixels meet only at a vertex, two rings pass it. No ring visits a vertex
+    twice, as OGC simple features demand. Shells run clockwise on the screen (y down), holes counter-clockwise.
     """
     counts = [len(corners) for corners in objects]
     corners = np.concatenate(objects) if objects else NO_CORNERS
@@ -151,7 +153,7 @@ class _Nodes:
 
     @classmethod
     def of(cls, corners: Corners) -> _Nodes:
-        double = np.abs(corners[:, 2]) == 2
+        double = np.abs(corners[:, 2]) == 2  # two pixels that meet diagonally
         upper = np.arange(len(corners)) + np.cumsum(double) - double
         return cls(np.repeat(np.arange(len(corners)), 1 + double), upper, upper + double)
 
@@ -185,9 +187,10 @@ def _column_key(x: NDArray[np.int32], y: NDArray[np.int32], owner: Integers) -> 
 
 
 def _cycles(following: NDArray[np.int32]) -> tuple[Integers, Integers]:
-    """Return the nodes ring by ring, and the start of each ring; rings begin at their first node, and are sorted by it.
+    """Return the nodes (M,) ring by ring, and the start of each ring (R,).
 
-    Pointer jumping (Wyllie 1979): a node knows about the next 2^k nodes after k steps.
+    Rings begin at their first node, and are sorted by it. The method is pointer jumping (Wyllie 1979): after k rounds
+    every node has seen the 2^k nodes that follow it, so a ring of M nodes takes log2(M) rounds and no Python loop.
     """
     count = len(following)
     nodes = np.arange(count, dtype=np.int32)
@@ -198,6 +201,7 @@ def _cycles(following: NDArray[np.int32]) -> tuple[Integers, Integers]:
             break
         first, ahead = earliest, ahead[ahead]
     last = following == first  # the next node would be the ring's first again
+    # `left` counts the steps from a node to the last one of its ring, which points at itself.
     left, ahead = np.where(last, 0, 1).astype(np.int32), np.where(last, nodes, following)
     while (step := left[ahead]).any():
         left, ahead = left + step, ahead[ahead]
@@ -211,7 +215,7 @@ def _cycles(following: NDArray[np.int32]) -> tuple[Integers, Integers]:
 
 
 def _without_touches(vertices: Integers, starts: Integers, weight: NDArray[np.int32]) -> tuple[Integers, Integers]:
-    """Cut rings wherever they come back to a vertex; rings stay sorted by their first vertex."""
+    """Cut rings that pass a vertex twice into rings that do not; rings stay sorted by their first vertex."""
     ring = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(vertices))))
     at_double = np.abs(weight[vertices]) == 2
     passed = np.stack([vertices[at_double], ring[at_double]], axis=1)

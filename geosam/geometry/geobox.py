@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from geosam._arrays import Floats
 
-#: Coordinates closer than this to a pixel edge are taken to lie on it (pixels).
+#: Coordinates closer than this to a pixel edge count as lying on it (pixels), because transforms leave rounding errors.
 SNAP_PX = 1e-6
 
 
@@ -115,7 +115,7 @@ class GeoBox:
     transform: Affine
     """Corner-based pixel (x right, y down) to map coordinates."""
     crs: CRS
-    """The coordinate reference system of the map coordinates."""
+    """Coordinate reference system of the map coordinates, which are always easting or longitude first."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -135,7 +135,7 @@ class GeoBox:
         return same_grid and self.crs == other.crs
 
     def __hash__(self) -> int:
-        return hash((self.width, self.height, self.transform[:6]))
+        return hash((self.width, self.height, self.transform[:6]))  # equal CRSs may have different hashes
 
     @property
     def window(self) -> Window:
@@ -179,7 +179,7 @@ class GeoBox:
         return GeoBox(window.width, window.height, transform, self.crs)
 
     def zoom(self, scale_x: float, scale_y: float) -> GeoBox:
-        """Return a grid of the same origin with pixels `scale` times as large.
+        """Return a grid of the same origin, with pixels `scale_x` times as wide and `scale_y` times as high.
 
         The last column and row may reach beyond the extent.
         """
@@ -195,7 +195,7 @@ class GeoBox:
         """
         xmin, ymin, xmax, ymax = bounds
         corners = self.to_pixel([(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)])
-        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))  # of rotated grids the envelope
+        low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))  # the envelope if the grid is rotated
         col, row = (int(max(0, v)) for v in low)
         col_end, row_end = int(min(high[0], self.width)), int(min(high[1], self.height))
         return Window(col, row, col_end - col, row_end - row) if col_end > col and row_end > row else None
@@ -215,9 +215,15 @@ def map_crs(crs: Any) -> CRS:
     """Return a pyproj CRS for any description of it: text, EPSG number, CRS of pyproj or rasterio.
 
     Raises:
-        CRSError: of pyproj, if PROJ does not know it.
+        pyproj.exceptions.CRSError: PROJ does not know it.
     """
     return CRS.from_user_input(crs)
+
+
+def crs_name(crs: CRS) -> str:
+    """Return the authority's code of a CRS, such as EPSG:32633, or its name if it has no code."""
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else crs.name
 
 
 def _apply(transform: Affine, xy: ArrayLike) -> Floats:

@@ -1,7 +1,8 @@
-"""Ground metres: pixel sizes, areas and lengths on the ellipsoid, whatever the CRS.
+"""Ground metres: pixel sizes, areas and lengths on the ellipsoid, in any CRS.
 
-Coordinates go to WGS84 and from there into two closed forms: the cylindrical equal-area projection for areas and
-the local metric of the ellipsoid for lengths. Both agree with geodesics to 1e-6 for edges below a kilometre.
+Coordinates are transformed to WGS84 and put into two closed formulas: the cylindrical equal-area projection for areas
+and the local metric of the ellipsoid for lengths. Both agree with geodesics to a relative 1e-6 for edges below a
+kilometre.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Floats, Geometries, Indexes
     from geosam.geometry.geobox import GeoBox
 
-#: WGS84 ellipsoid: semi-major axis in metres and squared eccentricity.
+#: WGS84 ellipsoid: semi-major axis in metres, flattening, and squared eccentricity.
 _A = 6378137.0
 _F = 1 / 298.257223563
 _E2 = _F * (2 - _F)
 
-#: Longest edge that the closed forms see, in metres, and in degrees for a geographic CRS. Longer ones are divided,
+#: Longest edge that goes into the formulas, in metres, and in degrees for a geographic CRS. Longer edges are divided,
 #: which also keeps them straight in the CRS in which they were drawn.
 _MAX_EDGE_M = 1000.0
 _MAX_EDGE_DEG = 0.01
 
 
 def reaches_wgs84(crs: CRS) -> bool:
-    """Return True if coordinates of `crs` can be placed on Earth: not for local grids, pixels and other planets."""
+    """Return True if PROJ can transform `crs` to WGS84; for local grids, pixels and other planets it cannot."""
     return _to_wgs84(crs) is not None
 
 
@@ -42,7 +43,7 @@ def ground_sample_distance(geobox: GeoBox) -> tuple[float, float]:
     if transformer is not None:
         cross = geobox.to_map([(x - 0.5, y), (x + 0.5, y), (x, y - 0.5), (x, y + 0.5)])
         lon, lat = transformer.transform(cross[:, 0], cross[:, 1])
-        if np.isfinite([lon, lat]).all():  # else the centre lies outside of the CRS's domain
+        if np.isfinite([lon, lat]).all():  # else the centre lies outside the CRS's domain
             along_x, _, along_y = _edge_lengths(np.asarray(lon), np.asarray(lat)).tolist()
             if along_x > 0 and along_y > 0:
                 return along_x, along_y
@@ -51,10 +52,11 @@ def ground_sample_distance(geobox: GeoBox) -> tuple[float, float]:
 
 
 def metres_per_unit(crs: CRS) -> float:
-    """Return the metres in one unit of the CRS; a degree counts as its length on the equator."""
+    """Return the metres in one unit of the CRS; an angular unit counts as its length on the equator."""
     axes = crs.axis_info
     factor = float(axes[0].unit_conversion_factor) if axes else 1.0
     angular = crs.is_geographic or (bool(axes) and "degree" in axes[0].unit_name)
+    # The factor of an angular unit is in radians. A factor of 0 means that PROJ does not know the unit.
     return (factor * _A if angular else factor) or 1.0
 
 
@@ -69,7 +71,7 @@ def areas_perimeters(polygons: Geometries, crs: CRS) -> tuple[Floats, Floats]:
         crs: their CRS.
 
     Returns:
-        Areas (N,) in square metres without holes, and perimeters (N,) in metres with those of holes.
+        Areas (N,) in square metres, without holes, and perimeters (N,) in metres, of shells and holes.
     """
     transformer, unit = _to_wgs84(crs), metres_per_unit(crs)
     planar = shapely.area(polygons) * unit**2, shapely.length(polygons) * unit
@@ -91,6 +93,8 @@ def areas_perimeters(polygons: Geometries, crs: CRS) -> tuple[Floats, Floats]:
 
 
 def _with_short_edges(polygons: Geometries, longest: float) -> Geometries:
+    """Divide edges that are longer than `longest`, in CRS units."""
+    # Only polygons with a large envelope can have one, and they are rare.
     xmin, ymin, xmax, ymax = shapely.bounds(polygons).T
     large = np.maximum(xmax - xmin, ymax - ymin) > longest
     short = polygons.copy()
@@ -112,7 +116,8 @@ def _ring_measures(lon: Floats, lat: Floats, ring_of: Indexes, count: int) -> tu
     owner = ring_of[1:][inner]
     lengths = _edge_lengths(lon, lat)[inner]
     dlon = _wrapped(np.diff(lon))[inner]
-    # Heights count from the first vertex of the ring: those of a small ring agree in their first seven digits.
+    # Heights count from the first vertex of the ring: heights in a small ring agree in their first seven digits, which
+    # a sum would lose.
     height, first = _equal_area_height(lat), np.searchsorted(ring_of, np.arange(count))
     middle = ((height[1:] + height[:-1]) / 2 - height[first][ring_of[1:]])[inner]
     areas = _summed(owner, middle * dlon, count) * _A
@@ -123,12 +128,12 @@ def _ring_measures(lon: Floats, lat: Floats, ring_of: Indexes, count: int) -> tu
 
 
 def _summed(group: Indexes, values: Floats, count: int) -> Floats:
-    """Add up the values of each group (count,)."""
+    """Return the sum of the values of each group (count,); value i belongs to group `group[i]`."""
     return np.asarray(np.bincount(group, values, count), np.float64)
 
 
 def _wrapped(dlon_deg: Floats) -> Floats:
-    """Return steps in longitude, the short way round, in radians."""
+    """Return steps in longitude along the shorter way, in radians."""
     if (np.abs(dlon_deg) > 180.0).any():  # rare, and the remainder is slow
         dlon_deg = (dlon_deg + 180.0) % 360.0 - 180.0
     return np.asarray(np.deg2rad(dlon_deg))
@@ -142,7 +147,7 @@ def _equal_area_height(lat_deg: Floats) -> Floats:
 
 
 def _edge_lengths(lon: Floats, lat: Floats) -> Floats:
-    """Return the lengths in metres of the steps from each vertex to the next, which must be short."""
+    """Return the lengths (V - 1,) in metres of the steps from each vertex to the next, which must be short."""
     middle = np.deg2rad((lat[1:] + lat[:-1]) / 2)
     w2 = 1 - _E2 * np.sin(middle) ** 2
     north = _A * (1 - _E2) / w2**1.5 * np.deg2rad(np.diff(lat))
@@ -151,13 +156,21 @@ def _edge_lengths(lon: Floats, lat: Floats) -> Floats:
 
 
 def beyond_degrees(crs: CRS, xy: Floats) -> BoolArray:
-    """Test for each of the coordinates (N, 2) if it cannot be longitude and latitude although `crs` is geographic."""
+    """Find coordinates that are too large for a geographic CRS.
+
+    Args:
+        crs: the CRS that the coordinates are said to be in.
+        xy: coordinates (N, 2), longitude first.
+
+    Returns:
+        True (N,) for coordinates that cannot be longitude and latitude; never True if `crs` is not geographic.
+    """
     if not crs.is_geographic:
         return np.zeros(len(xy), bool)
-    turn = _turn(crs)  # not a half turn: scenes across the antimeridian go on beyond 180 degrees
+    turn = full_turn(crs)  # not half of it: scenes across the antimeridian continue beyond 180 degrees
     return np.asarray((np.abs(xy) > (turn, turn / 4 + 1e-9)).any(axis=1))
 
 
-def _turn(crs: CRS) -> float:
+def full_turn(crs: CRS) -> float:
     """Return a full turn in the units of a geographic CRS: 360 degrees, 400 grads."""
     return float(2 * np.pi / crs.axis_info[0].unit_conversion_factor)

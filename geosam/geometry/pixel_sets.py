@@ -23,18 +23,25 @@ def box_around(mask: BoolArray) -> Window | None:
 
 
 def mask_iou(mask: BoolArray, other: BoolArray, *, if_both_empty: float = 0.0) -> float:
-    """Return the intersection over union of two masks of one shape, between 0 and 1."""
+    """Return the intersection over union of two masks (H, W) of one shape, in 0 .. 1.
+
+    Args:
+        mask: a mask.
+        other: the other mask.
+        if_both_empty: result for two masks without a pixel.
+    """
     union = np.count_nonzero(mask | other)
     return float(np.count_nonzero(mask & other) / union) if union else if_both_empty
 
 
 def on_pixels(points_xy: Floats, mask: BoolArray) -> BoolArray:
-    """Test for each of the points (K, 2), in corner-based pixels x, y, if it lies on a pixel of a mask (H, W).
+    """Test which points (K, 2) lie on a pixel of a mask (H, W); return (K,).
 
-    A point on the edge between two pixels lies on the right or lower one. Points outside of the mask lie on none.
+    Points are corner-based pixels x, y. A point on the edge between two pixels belongs to the right or lower one. A
+    point outside the array lies on no pixel.
     """
     height, width = mask.shape
-    # `astype` alone would round -0.5 up to column 0.
+    # `floor` is needed: `astype` alone would turn -0.5 into column 0.
     cols, rows = np.floor(points_xy).astype(np.int64).T
     inside = (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     inside[inside] = mask[rows[inside], cols[inside]]
@@ -57,9 +64,14 @@ def pixels_in_box(box_xyxy: Floats) -> tuple[slice, slice]:
 
 
 def clip_box(box_xyxy: Floats, valid: BoolArray) -> Floats | None:
-    """Return the part (4,) of a box in a window whose valid pixels are (H, W).
+    """Clip a box to its window.
 
-    Return None if the box is missing (NaN) or has no valid pixel in it.
+    Args:
+        box_xyxy: x0, y0, x1, y1 in corner-based pixels of the window; NaN if there is no box.
+        valid: valid pixels (H, W) of the window.
+
+    Returns:
+        The clipped box (4,); None if there is no box, or no valid pixel in it.
     """
     if np.isnan(box_xyxy).any():
         return None

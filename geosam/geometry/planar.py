@@ -1,10 +1,10 @@
 """The `planar` layout: no two objects overlap, and neighbours share their border vertex for vertex.
 
-Work goes block by block over a lattice fixed in scene pixels, so memory is that of one block. In a block the objects
-are painted into a label raster, lowest rank first. The borders between labels are cut at every corner and junction and
-polygonized, background included, so the faces are a coverage by construction and can be simplified together. The rim
-of a block stays as it is, so blocks fit each other, and neither tile grid nor order of objects can show in the result.
-:func:`merge_pieces` puts an object together again.
+The scene is divided into blocks on a lattice fixed in scene pixels, and one block is in memory at a time. In a block
+the objects are painted into a label raster, lowest rank first. The borders between labels are cut at every corner and
+junction and polygonized, background included. So the faces are a coverage by construction and can be simplified
+together. The rim of a block is not simplified, so blocks fit together, and neither the tile grid nor the order of
+objects changes the result. :func:`merge_pieces` joins the pieces of an object.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class PlanarInput:
     """One object that competes for its pixels."""
 
     number: int
-    """Row number, by the first pixels of the objects; the lower one wins a tie."""
+    """Number of the object, ordered by first pixel; at equal scores and areas the lower number gets the pixel."""
     score: float
     """Score; the higher one gets the pixel."""
     area_px: int
-    """Pixels of the whole object; at equal scores the smaller object gets the pixel."""
+    """Number of pixels of the whole object; at equal scores the smaller object gets the pixel."""
     polygon: BaseGeometry
     """Valid Polygon or MultiPolygon with axis-parallel edges, in integer scene pixels."""
 
@@ -66,16 +66,16 @@ def planar_blocks(
 
     Args:
         source: the objects; read once for every block.
-        tolerance_px: corners go if the triangle they make with their neighbours along the border is smaller than its
-            square and topology allows it; 0 keeps the pixels' outlines.
-        fill_px: holes of an object up to this area (square pixels) become its own if no object has pixels there.
+        tolerance_px: a corner is removed if the triangle that it makes with its neighbours along the border is smaller
+            than `tolerance_px` squared and topology allows it; 0 keeps the outlines of the pixels.
+        fill_px: holes of an object up to this area (square pixels) are filled where no other object has pixels.
         block: side of the blocks in pixels; their lattice starts at scene pixel (0, 0).
 
     Yields:
-        The number of an object and its piece of one block, for :func:`merge_pieces`, in integer scene pixels: a
-        Polygon or MultiPolygon, or a GeometryCollection of polygons and one MultiPoint, the vertices that exist only
-        because the block ends there. Vertices are corners and junctions of the pixels' outlines, and points where
-        these cross the rim of a block.
+        The number of an object, and its piece of one block in integer scene pixels, for :func:`merge_pieces`. The piece
+        is a Polygon or MultiPolygon, or a GeometryCollection of polygons and one MultiPoint of the vertices that exist
+        only because the block ends there. Vertices are corners and junctions of the pixels' outlines, and points on the
+        rim of the block.
     """
     region = source.region
     for row in range(region.row_off // block * block, region.row_end, block):
@@ -88,9 +88,9 @@ def planar_blocks(
 
 
 def merge_pieces(pieces: Sequence[BaseGeometry]) -> BaseGeometry:
-    """Put an object together from all its pieces: a normalized Polygon or MultiPolygon, as if there were no blocks.
+    """Join all pieces of an object into a normalized Polygon or MultiPolygon, as if there were no blocks.
 
-    Vertices on straight edges remain only where two neighbours meet there, so that they share them.
+    A vertex on a straight edge remains only where two neighbours meet, so that they share it.
     """
     parts = shapely.get_parts(np.array(pieces, object))
     is_points = shapely.get_type_id(parts) == shapely.GeometryType.MULTIPOINT
@@ -106,7 +106,7 @@ def _label(objects: Sequence[PlanarInput], window: Window, fill_px: float) -> La
     polygons[:] = [item.polygon for item in ranked]
     values = np.array([item.number + 1 for item in ranked], np.int32)
     labels = np.zeros(window.shape_hw, np.int32)
-    if fill_px > 0:  # first, so that a filled hole takes nothing from any object, not even from one of low score
+    if fill_px > 0:  # first, so that filled holes lie below all objects, also below those of low score
         solid = fill_holes(polygons, fill_px)
         changed = np.array([new is not old for new, old in zip(solid, polygons, strict=True)], bool)
         _paint(labels, window, solid[changed], values[changed])
@@ -117,13 +117,14 @@ def _label(objects: Sequence[PlanarInput], window: Window, fill_px: float) -> La
 def _paint(labels: Labels, window: Window, polygons: Geometries, values: Labels) -> None:
     """Write each value into the pixels of its polygon, in order.
 
-    A vertical edge switches pixels to its right on or off from its row downwards: +1 where it starts and -1 where
-    it ends, with shells clockwise as seen on y-up paper. Sums along both axes then give 1 inside and 0 outside,
-    for huge polygons at the price of their vertices; corners left of or above the window are moved to its rim.
+    A vertical edge switches the pixels right of it: +1 from the row where it starts, -1 from the row where it ends.
+    (Shells are clockwise where y points up.) Sums along both axes then give 1 inside and 0 outside. The cost grows with
+    the number of vertices and the pixels inside the window, however large a polygon is.
     """
     parts, row = shapely.get_parts(shapely.orient_polygons(polygons, exterior_cw=True), return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
+    # Corners left of the window or above it still switch its pixels, so they move to its rim.
     local = np.maximum(xy.astype(np.int64) - (window.col_off, window.row_off), 0)
     edge = np.flatnonzero((ring[1:] == ring[:-1]) & (xy[1:, 0] == xy[:-1, 0]))
     ends = np.searchsorted(row[part[ring[edge]]], np.arange(len(values) + 1))
@@ -143,7 +144,7 @@ def _paint(labels: Labels, window: Window, polygons: Geometries, values: Labels)
 
 
 def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Iterator[tuple[int, BaseGeometry]]:
-    """Yield the faces of a block, grouped by object; `labels` reaches one pixel beyond it on every side."""
+    """Yield the faces of a block, grouped by object; `labels` reaches one pixel beyond the block on every side."""
     across, down = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     runs = np.concatenate([_runs(across[:, 1:-1], down), _runs(down[1:-1].T, across.T)[:, :, ::-1]])
     faces = shapely.get_parts(shapely.polygonize(_arcs(runs)))
@@ -151,7 +152,7 @@ def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Ite
     if tolerance_px > 0:
         faces = shapely.coverage_simplify(faces, tolerance_px, simplify_boundary=False)
     order = np.argsort(owner, kind="stable")
-    order = order[np.searchsorted(owner[order], 1) :]
+    order = order[np.searchsorted(owner[order], 1) :]  # without the faces of the background, whose label is 0
     faces, owner = shapely.transform(faces[order], lambda xy: xy + origin_xy), owner[order]
     passing_xy, face = _passing(faces, origin_xy, across, down)
     bounds = np.flatnonzero(np.diff(owner, prepend=0, append=0))
@@ -161,11 +162,16 @@ def _pieces(labels: Labels, origin_xy: NDArray[Any], tolerance_px: float) -> Ite
 
 
 def _runs(border: BoolArray, crossing: BoolArray) -> Indexes:
-    """Return both ends (N, 2, 2), x and y, of the straight runs of border along x, cut wherever another border meets.
+    """Return the straight runs of border along x, cut where another border meets them.
 
-    `border` (H + 1, W) are the edges between a pixel and the one above it; the first and last row, the rim of the
-    block, count as border throughout. `crossing` (H + 2, W + 1) are the edges between a pixel and the one left of
-    it, from one row above the block to one row below.
+    Args:
+        border: edges (H + 1, W) between a pixel and the one above it; the first and last row are the rim of the block,
+            which is always a border.
+        crossing: edges (H + 2, W + 1) between a pixel and the one left of it, from one row above the block to one row
+            below it.
+
+    Returns:
+        Both ends (N, 2, 2) of each run, x and y.
     """
     border = border.copy()
     border[[0, -1]] = True
@@ -179,21 +185,21 @@ def _runs(border: BoolArray, crossing: BoolArray) -> Indexes:
 
 
 def _arcs(runs: Indexes) -> Geometries:
-    """String the runs together into linestrings from junction to junction, or all around if there is none."""
-    # Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing their runs.
+    """Join the runs to linestrings from junction to junction, or to closed ones if there is no junction."""
+    # Polygonizing arcs takes a tenth of the time, and a third of the memory, of polygonizing the runs.
     count = len(runs)
     directed = np.concatenate([runs, runs[:, ::-1]])  # run i forwards is i, backwards it is i + count
-    begin = directed[:, 0, 0] << 32 | directed[:, 0, 1]
+    begin = directed[:, 0, 0] << 32 | directed[:, 0, 1]  # x and y in one number, which sorts faster than two
     order = np.argsort(begin, kind="stable")
     first = np.flatnonzero(np.diff(begin[order], prepend=-1))
     two = first[np.diff(first, append=2 * count) == 2]
-    one, other = order[two], order[two + 1]  # the runs that leave a mere corner, no junction
+    one, other = order[two], order[two + 1]  # two runs leave this vertex: it is a corner, not a junction
     after = np.full(2 * count, -1, np.int64)
     after[one - count], after[other - count] = other, one  # a negative index turns a run around
     at_junction = np.ones(2 * count, bool)
     at_junction[one] = at_junction[other] = False
 
-    # Plain memory: an element of an array costs several times as much in a loop.
+    # Plain memory, because reading one element of an array takes several times as long.
     follow, visited = memoryview(after.data), bytearray(2 * count)
     path: list[int] = []
     stops = []
@@ -213,7 +219,7 @@ def _arcs(runs: Indexes) -> Geometries:
 
 
 def _pixel_inside(faces: Geometries) -> Indexes:
-    """Return x, y (N, 2) of a pixel of each face: the one to the left of the first edge of its shell."""
+    """Return x, y (N, 2) of one pixel of each face: the pixel left of the first edge of its shell."""
     shells = shapely.get_exterior_ring(shapely.orient_polygons(faces))
     begin, end = (shapely.get_coordinates(shapely.get_point(shells, index)) for index in (0, 1))
     ahead = np.sign(end - begin)
@@ -241,7 +247,7 @@ def _piece(faces: Geometries, passing_xy: Floats) -> BaseGeometry:
 
 
 def _straightened(geometry: BaseGeometry, passing_xy: Floats) -> BaseGeometry:
-    """Remove the given vertices that lie on a straight edge."""
+    """Remove the vertices `passing_xy` (M, 2) that lie on a straight edge."""
     rings, part = shapely.get_rings(shapely.get_parts(geometry), return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     first, counts = np.flatnonzero(np.diff(ring, prepend=-1)), np.bincount(ring)
@@ -249,6 +255,7 @@ def _straightened(geometry: BaseGeometry, passing_xy: Floats) -> BaseGeometry:
     before, after = np.roll(xy, 1, axis=0), np.roll(xy, -1, axis=0)
     before[first] = xy[first + counts - 2]
     (x0, y0), (x1, y1) = (xy - before).T, (after - xy).T
+    # As complex numbers, x and y can be compared together.
     drop = (x0 * y1 == x1 * y0) & np.isin(xy @ (1, 1j), passing_xy @ (1, 1j))
     drop[first + counts - 1] = True
     rings = shapely.linearrings(xy[~drop], indices=ring[~drop])

@@ -1,6 +1,6 @@
 """Polygons: objects in corner form become shapely polygons in scene pixels, and polygons on the map.
 
-Geometry is made in integer pixels, where union and area are exact; the affine comes last.
+Geometry is made in integer pixels, where union and area are exact; the transform comes last.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from geosam._arrays import Floats, Geometries, Integers
     from geosam.geometry.corners import Corners
     from geosam.geometry.geobox import GeoBox
+
+
+#: Types of geometries that have an area, as shapely numbers them.
+POLYGONAL = (GeometryType.POLYGON, GeometryType.MULTIPOLYGON)
 
 
 def polygonize(objects: Sequence[Corners]) -> Geometries:
@@ -40,7 +44,10 @@ def polygonize(objects: Sequence[Corners]) -> Geometries:
 
 
 def place(polygons: Geometries, geobox: GeoBox) -> Geometries:
-    """Move polygons (N,) from scene pixels to the CRS of `geobox`: the one place where the affine meets a geometry."""
+    """Transform polygons (N,) from scene pixels to map coordinates in the CRS of `geobox`.
+
+    This is the only place that applies the transform of a scene to its objects.
+    """
     moved: Geometries = shapely.transform(polygons, geobox.to_map)
     return moved
 
@@ -80,11 +87,11 @@ def _closed(rings: Rings, numbers: Integers) -> tuple[Floats, Integers]:
 
 
 def simplify_alone(polygons: Geometries, tolerance_px: float) -> Geometries:
-    """Simplify each polygon on its own, blind to its neighbours: the `overlapping` layout.
+    """Simplify each polygon without regard to the others, for the `overlapping` layout.
 
-    The rule is the one of the `planar` layout (Visvalingam and Whyatt 1993): a corner goes if the triangle it makes
-    with its two neighbours is smaller than `tolerance_px` squared and every ring stays apart without it. So a
-    tolerance means the same in both layouts, polygons stay valid, and no part or hole vanishes.
+    The rule is that of the `planar` layout (Visvalingam and Whyatt 1993): a corner is removed if the triangle that it
+    makes with its two neighbours is smaller than `tolerance_px` squared, and if no rings touch or cross without it. So
+    a tolerance means the same in both layouts, polygons stay valid, and no part or hole vanishes.
 
     Args:
         polygons: valid Polygons and MultiPolygons (N,).
@@ -96,16 +103,16 @@ def simplify_alone(polygons: Geometries, tolerance_px: float) -> Geometries:
     if tolerance_px <= 0:
         return polygons
     simple = np.empty(len(polygons), object)
-    # One call for all polygons would take them for one coverage, and they may overlap.
+    # One call for all polygons would treat them as one coverage, but they may overlap.
     simple[:] = [shapely.coverage_simplify(polygon, tolerance_px) for polygon in polygons]
     return simple
 
 
 def fill_holes(polygons: Geometries, max_area_px: float) -> Geometries:
-    """Fill the holes of at most `max_area_px`, counting everything that a hole encloses.
+    """Fill the holes of at most `max_area_px`; everything that a hole encloses is part of its area.
 
     Args:
-        polygons: valid Polygons and MultiPolygons (N,); parts that lie inside a filled hole dissolve in it.
+        polygons: valid Polygons and MultiPolygons (N,); parts inside a filled hole become one with it.
         max_area_px: area in square pixels; 0 fills nothing.
 
     Returns:
@@ -113,6 +120,7 @@ def fill_holes(polygons: Geometries, max_area_px: float) -> Geometries:
     """
     parts, row = shapely.get_parts(polygons, return_index=True)
     rings, part = shapely.get_rings(parts, return_index=True)
+    # shapely lists the shell of a part first, so a ring of the same part as the one before it is a hole.
     small = (np.diff(part, prepend=-1) == 0) & (shapely.area(shapely.polygons(rings)) <= max_area_px)
     solid = shapely.polygons(rings[~small], indices=part[~small])
     filled = polygons.copy()

@@ -29,7 +29,7 @@ class Axis:
     begin: int
     """First pixel of the region."""
     end: int
-    """One past the last pixel of the region."""
+    """The pixel after the last one of the region."""
 
     @cached_property
     def breaks(self) -> tuple[int, ...]:
@@ -75,8 +75,8 @@ class TileGrid:
         """
         if not MIN_OVERLAP <= overlap < tile_size:
             raise UsageError(
-                f"tiles do not overlap well: `overlap`: found {overlap}, expected at least {MIN_OVERLAP} and less than "
-                f"`tile_size`, {tile_size}.",
+                f"the overlap of tiles is out of range: `overlap`: found {overlap}, expected at least {MIN_OVERLAP} "
+                f"and less than `tile_size`, {tile_size}.",
                 remedy="Use about a quarter of the tile size.",
                 code="overlap-out-of-range",
                 overlap=overlap,
@@ -88,7 +88,13 @@ class TileGrid:
 
     @classmethod
     def anchored(cls, region: Window, first: Window, step: int) -> TileGrid:
-        """Return a grid with a window at `first` and the others `step` pixels apart, shifted inward at the edges."""
+        """Return a grid with one window at `first`, for the growth of an object from there.
+
+        Args:
+            region: part of the scene, in scene pixels.
+            first: a window inside the region; all windows have its size.
+            step: distance of neighbouring windows in pixels; the outermost ones move inward to the region's edges.
+        """
         cols = _anchored(region.col_off, region.col_end, first.col_off, first.width, step)
         rows = _anchored(region.row_off, region.row_end, first.row_off, first.height, step)
         return cls(region, cols, rows)
@@ -113,7 +119,7 @@ class TileGrid:
         return Window(self.cols.starts[col], self.rows.starts[row], self.cols.size, self.rows.size)
 
     def core(self, index: int) -> Window:
-        """Return the part of the region that a tile is responsible for, in scene pixels."""
+        """Return the part of the region that belongs to a tile alone, in scene pixels."""
         row, col = self.position(index)
         x, y = self.cols.breaks, self.rows.breaks
         return Window(x[col], y[row], x[col + 1] - x[col], y[row + 1] - y[row])

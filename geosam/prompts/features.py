@@ -1,9 +1,10 @@
 """Features of a vector table as prompts: grouped by the fields of the prompt layer, checked and repaired.
 
-The schema: `object_id, step, kind (point | box | mask), label (1 includes, 0 excludes), granularity (auto | part |
-whole | group)`. The field `object_id` decides: with it, all features of one value are one object, in the order of
-`step` and never of rows (equal steps: given together), and the other fields may be missing. Without it every feature is
-an object named by its feature number. Any other field is an attribute; an object has those of its first step.
+The schema has the fields `object_id`, `step`, `kind` (point | box | mask), `label` (1 includes, 0 excludes) and
+`granularity` (auto | part | whole | group). With a field `object_id`, all features of one value are one object, and
+the other fields may be missing. The features have the order of `step`, never of rows; equal steps were given together.
+Without `object_id`, every feature is an object with its feature number as name. Any other field is an attribute; an
+object has those of its first step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shapely
 
 from geosam.errors import CRSMismatch, EmptyPrompt, PromptError, UsageError
 from geosam.geometry.measure import beyond_degrees
-from geosam.prompts.prompt import DETAILS, NAMED, Prompt, Steps
+from geosam.prompts.prompt import GRANULARITIES, NAMED, Prompt, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
     from geosam._arrays import BoolArray
-    from geosam.prompts.prompt import Detail
+    from geosam.prompts.prompt import Granularity
     from geosam.vector.table import VectorTable
 
 #: Values of the field `kind`; their positions are the numbers used here.
@@ -38,20 +39,24 @@ _POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 def prompts_of_table(
     table: VectorTable, crs: CRS | None, polygons: Literal["box", "mask"]
 ) -> tuple[list[Prompt], list[str]]:
-    """Make prompts of the features of a table, in the order of their first features, and warnings.
+    """Make prompts of the features of a table.
 
     Args:
         table: the features.
-        crs: CRS of a table that has none, or that claims degrees and holds other numbers.
+        crs: CRS of a table that has none, or that declares degrees and holds numbers beyond them.
         polygons: kind of a polygon where no field `kind` states it.
+
+    Returns:
+        Prompts in the order of their first features, and warnings.
 
     Raises:
         PromptError: a feature cannot be a prompt.
         CRSMismatch: the table has no CRS and `crs` is not given.
+        UsageError: `polygons` has another value.
     """
     if polygons not in KINDS[1:]:
         raise UsageError(
-            f"`polygons` is unknown: found {polygons!r}, expected 'box' or 'mask'.",
+            f"unknown use of polygons: `polygons`: found {polygons!r}, expected 'box' or 'mask'.",
             code="unknown-polygons",
             polygons=polygons,
         )
@@ -83,7 +88,8 @@ def _crs_of(table: VectorTable, stated: CRS | None) -> tuple[CRS, list[str]]:
     if stated is None or stated.equals(declared, ignore_axis_order=True):
         return declared, []
     if beyond_degrees(declared, shapely.get_coordinates(table.geometries)).any():
-        return stated, [f"{table.place}: not longitudes and latitudes as {declared.name} says, read as {stated.name}"]
+        # GeoJSON without a CRS declares WGS84, whatever its numbers are.
+        return stated, [f"{table.place}: no longitudes and latitudes of {declared.name}, read as {stated.name}"]
     return declared, [f"{table.place}: its own CRS {declared.name} is used, `prompt_crs` is for layers without one"]
 
 
@@ -117,16 +123,16 @@ def _check_geometries(table: VectorTable) -> None:
 
 
 def _repaired(table: VectorTable) -> tuple[VectorTable, list[str]]:
-    """Replace polygons that cross themselves by the polygons that their lines enclose."""
+    """Replace polygons that cross themselves by the areas that their lines enclose."""
     invalid = ~shapely.is_valid(table.geometries)
     if not invalid.any():
         return table, []
     parts, owner = shapely.get_parts(shapely.make_valid(table.geometries[invalid]), return_index=True)
-    parts, inner = shapely.get_parts(parts, return_index=True)  # collections hold MultiPolygons
+    parts, inner = shapely.get_parts(parts, return_index=True)  # again, because collections hold MultiPolygons
     areas = shapely.get_dimensions(parts) == 2
     fixed = np.full(np.count_nonzero(invalid), None, object)
     shapely.multipolygons(parts[areas], indices=owner[inner][areas], out=fixed)
-    flat = np.flatnonzero(invalid)[shapely.is_missing(fixed)]
+    flat = np.flatnonzero(invalid)[shapely.is_missing(fixed)]  # only points or lines are left of them
     if len(flat):
         raise EmptyPrompt(
             f"the polygon has no area: {table.feature(flat[0])}: found all on one line, expected an area.",
@@ -161,7 +167,7 @@ class _Rows:
     """(N,) positions in KINDS."""
     labels: NDArray[np.int8]
     """(N,) 1 includes, 0 excludes."""
-    details: list[Detail]
+    granularities: list[Granularity]
     """(N,) granularities."""
     attributes: list[str]
     """The fields that are not of the schema."""
@@ -179,7 +185,7 @@ def _rows(table: VectorTable, polygons: Literal["box", "mask"]) -> tuple[_Rows, 
         names = _parsed(table, "object_id", _name, "a whole number or text")
         steps = np.array(_parsed(table, "step", _whole, "a whole number", default=0), np.float64)
         kinds = _stated_kinds(table, kinds)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}  # in the order of first features
     labels = np.ones(len(is_point), np.int8)
     if is_point.any():
         schema.add("label")
@@ -195,7 +201,7 @@ def _rows(table: VectorTable, polygons: Literal["box", "mask"]) -> tuple[_Rows, 
         steps,
         kinds,
         labels,
-        _parsed(table, "granularity", _detail, f"one of {', '.join(DETAILS)}", default="auto"),
+        _parsed(table, "granularity", _granularity, f"one of {', '.join(GRANULARITIES)}", default="auto"),
         [name for name in table.columns if name not in schema],
     )
     return rows, notes
@@ -220,7 +226,15 @@ def _stated_kinds(table: VectorTable, by_geometry: NDArray[np.intp]) -> NDArray[
 def _parsed(
     table: VectorTable, field: str, meaning: Callable[[Any], Any], expected: str, default: Any = None
 ) -> list[Any]:
-    """Return the field's values as `meaning` reads them; `default` everywhere in a layer without the field."""
+    """Return the parsed values of a field; `default` for every feature in a layer without the field.
+
+    Args:
+        table: the features.
+        field: name of the field.
+        meaning: function that parses one value; it raises ValueError or TypeError for a wrong one.
+        expected: description of the right values, for the message.
+        default: value of every feature without the field.
+    """
     if field not in table.columns:
         return [default] * len(table.fids)
     parsed = []
@@ -229,7 +243,8 @@ def _parsed(
             parsed.append(meaning(value))
         except (ValueError, TypeError, OverflowError):
             raise PromptError(
-                f"a value has no meaning: {table.feature(row, field)}: found {value!r}, expected {expected}.",
+                f"a value of the prompt layer is wrong: {table.feature(row, field)}: found {value!r}, expected "
+                f"{expected}.",
                 remedy="Correct it, or rename the field if it is not meant for prompts.",
                 code="prompt-field-value",
                 field=field,
@@ -265,13 +280,14 @@ def _kind(value: Any) -> int:
     return -1 if value is None else KINDS.index(value)
 
 
-def _detail(value: Any) -> Detail:
-    return "auto" if value is None else DETAILS[DETAILS.index(value)]
+def _granularity(value: Any) -> Granularity:
+    return "auto" if value is None else GRANULARITIES[GRANULARITIES.index(value)]
 
 
 def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
-    """Join the features of each object, in the order of their steps."""
+    """Make the prompt of each object from its features, in the order of their steps."""
     corner = shapely.bounds(table.geometries)
+    # Within a step the order is fixed by place and label, so that the order of rows has no effect.
     order = np.lexsort((rows.labels, corner[:, 1], corner[:, 0], rows.kinds, rows.steps, rows.owner))
     points = order[rows.kinds[order] == _POINT]
     xy, of = shapely.get_coordinates(table.geometries[points], return_index=True)
@@ -293,7 +309,7 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
             labels[start:end],
             box_xyxy=boxes.get(number),
             mask=masks.get(number),
-            granularity=rows.details[row],
+            granularity=rows.granularities[row],
             attributes={field: table.columns[field][row] for field in rows.attributes},
             source=f"{table.place}, {rows.noun} {name}",
             outline=outlines.get(number),
@@ -304,7 +320,7 @@ def _prompts(table: VectorTable, rows: _Rows, crs: CRS) -> list[Prompt]:
 
 
 def _only(table: VectorTable, rows: _Rows, kind: int) -> Iterator[tuple[int, int]]:
-    """Return object and row of each feature of a kind; refuse two of them in one object."""
+    """Return object and row of each feature of a kind; refuse an object with two of them."""
     members = np.flatnonzero(rows.kinds == kind)
     owners, counts = np.unique(rows.owner[members], return_counts=True)
     if (counts > 1).any():

@@ -34,14 +34,14 @@ def prompt_of(
     Args:
         draft: the draft; each of its steps becomes a step of the prompt.
         id: name of the object.
-        attributes: columns that travel to the result.
+        attributes: columns that are copied to the result.
         source: name of the draft in messages.
         crs: CRS of a draft that names none, usually that of the scene.
 
     Raises:
-        EmptyPrompt: nothing in it includes anything, or its box or mask has no area.
+        EmptyPrompt: it has no including step, or its box or mask has no area.
         CRSMismatch: the draft names no CRS and `crs` is not given.
-        PromptError: its CRS is unknown, or see :class:`~geosam.prompts.prompt.Prompt`.
+        PromptError: its CRS is unknown, or it breaks another rule of :class:`~geosam.prompts.prompt.Prompt`.
     """
     for ring in (ring for step in draft.steps for ring in step.rings):
         if not np.isfinite(ring).all():
@@ -72,14 +72,14 @@ def prompt_of(
 def draft_of(prompt: Prompt) -> Draft:
     """Turn a prompt, for example of a prompt layer, into a draft that a user can continue.
 
-    This is the inverse of :func:`prompt_of`. The steps of a draft follow each other: parts of a prompt that were given
-    at once become the box, the mask and the points, in this order. A box whose outline has other than four corners
-    becomes its envelope.
+    This is the inverse of :func:`prompt_of`. A draft has its steps one after another, so parts of a prompt that were
+    given at once become steps in this order: box, mask, points. A box whose outline has other than four corners becomes
+    its envelope.
     """
     order = prompt.steps or Steps(np.zeros(len(prompt.labels), np.int64))
     parts: list[tuple[int, Step]] = []
     if prompt.box_xyxy is not None:
-        corners = shapely.get_coordinates(prompt.outline)[:-1]
+        corners = shapely.get_coordinates(prompt.outline)[:-1]  # without the first one, which the ring repeats
         if len(corners) != 4:
             corners = shapely.get_coordinates(shapely.box(*prompt.box_xyxy))[:-1]
         parts.append((order.box, Step("box", 1, (_ring(corners),))))
@@ -88,8 +88,10 @@ def draft_of(prompt: Prompt) -> Draft:
         parts.append((order.polygon, Step("mask", 1, tuple(_ring(shapely.get_coordinates(r)[:-1]) for r in rings))))
     for number, label, place in zip(order.points.tolist(), prompt.labels.tolist(), prompt.points_xy, strict=True):
         parts.append((number, Step("point", label, (_ring(place[None]),))))
+    # Only a code that means exactly this CRS: the draft must give the same coordinates again.
     authority = prompt.crs.to_authority(min_confidence=100)
     crs = ":".join(authority) if authority is not None else prompt.crs.to_wkt()
+    # Sorting is stable, so parts of one step keep the order above.
     return Draft(crs, tuple(step for _, step in sorted(parts, key=itemgetter(0))), prompt.granularity)
 
 
@@ -98,12 +100,12 @@ def _ring(xy: Any) -> Ring:
 
 
 def _hull(rings: Sequence[Ring], source: str) -> Any:
-    """Return the box with these corners, as it comes back from a prompt layer."""
+    """Return the convex hull of the four corners, as a prompt layer gives a box back."""
     return _area(shapely.convex_hull(shapely.multipoints(rings[0])), f"the box has no area: {source}")
 
 
 def _polygon(rings: Sequence[Ring], source: str) -> Any:
-    """Return the area that lies within an odd number of rings."""
+    """Return the area that lies within an odd number of rings, so that a ring inside another one is a hole."""
     drawn = shapely.polygons([shapely.linearrings(ring) for ring in rings])
     if len(drawn) == 1 and drawn[0].is_valid:
         return drawn[0]

@@ -1,4 +1,4 @@
-"""Prompts in pixels of one window, as a segmenter takes them."""
+"""Prompts in pixels of one window, in the form that a segmenter takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ BURN_PX = 2.0**-8
 
 
 def burn(polygon: Any, window: Window) -> BoolArray:
-    """Mark the pixels (H, W) of a window whose centres a polygon covers; all that it touches if it covers no centre."""
+    """Mark the pixels (H, W) of a window whose centres lie in a polygon; if there are none, all that it touches.
+
+    Args:
+        polygon: shapely polygon in pixels of the scene.
+        window: the window.
+    """
     shift = Affine.translation(window.col_off, window.row_off)
     snapped = shapely.transform(polygon, lambda xy: np.round(xy / BURN_PX) * BURN_PX)
     burn = partial(rasterize, [snapped], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
@@ -40,8 +45,8 @@ def in_window(prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[L
     Args:
         prompts: N prompts in pixels of the scene.
         window: the window.
-        logits: N logits of earlier answers, or None for prompts without one; empty if no prompt has any. Logits replace
-            the polygon of a prompt.
+        logits: logits of the earlier answer to each prompt, or None; empty if no prompt has any. They replace the
+            polygon of their prompt.
     """
     earlier = tuple(logits) or (None,) * len(prompts)
     polygons = [p.polygon if former is None else None for p, former in zip(prompts, earlier, strict=True)]

@@ -1,6 +1,6 @@
 """Prompt layers: any vector file as prompts, and prompts as a GeoPackage with the schema of the prompt layer.
 
-The module `features` says what the fields of the schema mean.
+The module `features` defines the fields of the schema.
 """
 
 from __future__ import annotations
@@ -36,18 +36,21 @@ def read_prompts(
     polygons: Literal["box", "mask"] = "box",
     encoding: str | None = None,
 ) -> tuple[list[Prompt], list[str]]:
-    """Read a vector layer as prompts, in the order of their first features, and warnings.
+    """Read a vector layer as prompts.
 
     Points take their labels from the field `label`, or include without it; a MultiPoint is several points of one
     object. Features without geometry are skipped and polygons that cross themselves repaired, both with a warning.
 
     Args:
         path: GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML.
-        layer: name of the layer, where there are several.
-        crs: CRS of a layer that has none, or that claims degrees and holds other numbers (GeoJSON without a CRS), in
-            any form that `Prompt` takes.
+        layer: name of the layer, if there are several.
+        crs: CRS of a layer that has none, or that declares degrees and holds numbers beyond them (GeoJSON without a
+            CRS), in any form that `Prompt` takes.
         polygons: kind of a polygon where no field `kind` states it.
-        encoding: encoding of the text, where the file does not state it.
+        encoding: encoding of the text, if the file does not state it.
+
+    Returns:
+        Prompts in the order of their first features, and warnings.
 
     Raises:
         PromptError: the file cannot be read, or a feature cannot be a prompt.
@@ -62,8 +65,13 @@ def read_prompts(
 def write_prompts(path: str | Path, prompts: Sequence[Prompt], *, overwrite: bool = False) -> None:
     """Write prompts as a GeoPackage with the schema of the prompt layer; :func:`read_prompts` returns the same prompts.
 
-    Points that were given together have no order: they come back from west to east.
-    The file appears complete or not at all. Attributes whose names the schema or the format uses get a new name.
+    Points that were given together have no order: they are read again from west to east. The file appears complete or
+    not at all. An attribute gets a new name if the schema or the format uses its name.
+
+    Args:
+        path: the GeoPackage to write.
+        prompts: prompts in one CRS.
+        overwrite: True to replace an existing file.
 
     Raises:
         OutputExists: the file exists and `overwrite` is not set; with it, the whole file is replaced.
@@ -76,24 +84,24 @@ def write_prompts(path: str | Path, prompts: Sequence[Prompt], *, overwrite: boo
     _check_writable(final, prompts, overwrite=overwrite)
     rows = _to_arrow(path, prompts)
     with failures_reported(final), Staging(final) as staging:
-        made, about = staging.folder / "prompts.gpkg", {"layer": final.stem, "crs": prompts[0].crs.to_wkt()}
-        pyogrio.write_arrow(rows, made, driver="GPKG", geometry_name="geometry", geometry_type="Unknown", **about)
-        count, _ = facts(made, final.stem)
+        staged, about = staging.folder / "prompts.gpkg", {"layer": final.stem, "crs": prompts[0].crs.to_wkt()}
+        pyogrio.write_arrow(rows, staged, driver="GPKG", geometry_name="geometry", geometry_type="Unknown", **about)
+        count, _ = facts(staged, final.stem)  # read back, because GDAL does not report every full disk
         if count != len(rows):
             raise ExportError(
                 f"the file is not complete: {path}: found {count} features, expected {len(rows)}.",
                 remedy="Check the disk.",
                 code="prompts-incomplete",
             )
-        staging.publish([made], companions(staging.final))
+        staging.publish([staged], companions(staging.final))
 
 
 def _check_writable(path: Path, prompts: Sequence[Prompt], *, overwrite: bool) -> None:
     """Refuse prompts that cannot be one layer, and a path that must not be written."""
     if path.suffix.lower() != ".gpkg":
         raise UnknownFormat(
-            f"prompts are written as a GeoPackage: {path}: found {path.suffix!r}, expected .gpkg.",
-            remedy="Rename it.",
+            f"the prompt layer is no GeoPackage: {path}: found {path.suffix!r}, expected .gpkg.",
+            remedy="Choose a name that ends with .gpkg.",
             code="prompts-not-geopackage",
         )
     if not prompts:
@@ -105,8 +113,8 @@ def _check_writable(path: Path, prompts: Sequence[Prompt], *, overwrite: bool) -
     count = len({prompt.crs for prompt in prompts})
     if count > 1:
         raise CRSMismatch(
-            f"prompts do not fit one layer: {path}: found {count} CRSs, expected one.",
-            remedy="Write one file for each.",
+            f"prompts do not fit into one layer: {path}: found {count} CRSs, expected one.",
+            remedy="Write one file for each CRS.",
             code="prompts-in-several-crss",
         )
     check_existing(path, overwrite=overwrite)
@@ -114,7 +122,7 @@ def _check_writable(path: Path, prompts: Sequence[Prompt], *, overwrite: bool) -
 
 
 def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
-    """One row for each box, mask and point, in the order of their steps."""
+    """Return a table with one row for each box, mask and point, in the order of their steps."""
     rows: list[tuple[Prompt, int, str, int, Any]] = []
     for prompt in prompts:
         order = prompt.steps or Steps(np.zeros(len(prompt.labels), np.int64))
@@ -129,13 +137,13 @@ def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
     ids = [prompt.id for prompt in owners]
     columns: dict[str, Any] = {
         "geometry": shapely.to_wkb(np.array(shapes, object)),
-        "object_id": ids if all(isinstance(name, int) for name in ids) else [str(name) for name in ids],
+        "object_id": ids if all(isinstance(name, int) for name in ids) else [str(name) for name in ids],  # one type
         "step": steps,
         "kind": kinds,
         "label": labels,
         "granularity": [prompt.granularity for prompt in owners],
     }
-    taken = {"fid", "geom", *columns}
+    taken = {"fid", "geom", *columns}  # compared without regard to case, as SQLite does
     for name in dict.fromkeys(name for prompt in prompts for name in prompt.attributes):
         free = name
         while free.casefold() in taken:

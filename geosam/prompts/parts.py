@@ -1,4 +1,4 @@
-"""Parts of a prompt, converted from what a caller writes and checked: CRS, points, labels, box, mask."""
+"""Parts of a prompt: a caller's CRS, points, labels, box and mask, converted and checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def known_crs(crs: Any, source: str) -> CRS:
-    """Return a CRS that is given in any form.
+    """Return a CRS that is given in any form; refuse one that PROJ does not know.
 
     Args:
         crs: text ("EPSG:32633", WKT, PROJ), EPSG number, or a CRS of pyproj or rasterio.
@@ -39,16 +39,10 @@ def known_crs(crs: Any, source: str) -> CRS:
     except (CRSError, TypeError):
         raise PromptError(
             f"unknown CRS: {source}: found {str(crs)[:80]!r}, expected EPSG:... or WKT.",
-            remedy="Choose another.",
+            remedy='Write for example "EPSG:4326" for longitude and latitude.',
             code="unknown-crs",
             crs=str(crs)[:80],
         ) from None
-
-
-def crs_name(crs: CRS) -> str:
-    """Return `EPSG:32633` if the CRS has such a code, else its name in words."""
-    authority = crs.to_authority(min_confidence=100)
-    return crs.name if authority is None else ":".join(authority)
 
 
 @lru_cache(maxsize=64)
@@ -61,7 +55,7 @@ def stated_crs(crs: Any, source: str) -> CRS:
     if crs is None:
         raise CRSMismatch(
             f"a prompt has no CRS: {source}: found coordinates only, expected the CRS they are in.",
-            remedy='Give `crs`, "EPSG:4326" for longitude and latitude for example.',
+            remedy='Give `crs`, for example "EPSG:4326" for longitude and latitude.',
             code="prompt-without-crs",
         )
     return known_crs(crs, source)
@@ -74,6 +68,7 @@ def _numbers(values: ArrayLike, what: str, source: str) -> Floats:
     except (TypeError, ValueError):
         raise PromptError(
             f"{what} are not numbers: {source}: found {str(values)[:80]}, expected numbers.",
+            remedy="Correct them.",
             code="prompt-not-numbers",
         ) from None
 
@@ -129,7 +124,7 @@ def box_of(box_xyxy: Sequence[float], source: str) -> tuple[float, float, float,
 
 
 def not_finite(source: str, place: Any) -> PromptError:
-    """Make the error about coordinates that are infinite or no numbers."""
+    """Make the error about coordinates that are infinite or NaN."""
     return PromptError(
         f"coordinates are not finite: {source}: found {place}, expected finite numbers.",
         remedy="Correct them.",
@@ -138,7 +133,12 @@ def not_finite(source: str, place: Any) -> PromptError:
 
 
 def check_mask(mask: Any, source: str) -> None:
-    """Refuse what is no valid polygon with an area."""
+    """Refuse a mask that is no valid shapely Polygon or MultiPolygon, or has no area.
+
+    Raises:
+        PromptError: the mask is something else.
+        EmptyPrompt: the polygon is not valid or has no area.
+    """
     kind = shapely.get_type_id(mask) if isinstance(mask, shapely.Geometry) else None
     if kind not in {shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON}:
         found = type(mask).__name__ if kind is None else mask.geom_type

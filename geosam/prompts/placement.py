@@ -1,4 +1,4 @@
-"""Placement of prompts in any CRS on the pixel grid of a scene.
+"""Placement: prompts in any CRS become prompts in pixels of a scene.
 
 Pixels are half-open: a point on the right or lower edge of the scene is outside.
 """
@@ -17,7 +17,7 @@ from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 
 from geosam.errors import CRSMismatch, PromptOutsideScene
-from geosam.geometry.measure import _turn, beyond_degrees
+from geosam.geometry.measure import beyond_degrees, full_turn
 from geosam.prompts.prompt import NAMED, ScenePrompt, Steps
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from geosam.geometry.geobox import GeoBox, Window
     from geosam.prompts.prompt import Box, Prompt
 
-#: Number of pieces into which an edge of a box or polygon is cut, because it is a curve in another CRS.
+#: Edges are cut into pieces of at most 1 / EDGE_PIECES of their shape's extent, because they are curves in another CRS.
 EDGE_PIECES = 20
 #: Largest difference (pixels) of coordinates that were transformed to the scene's CRS and back; others are refused.
 ROUND_TRIP_PX = 0.5
-#: Points, boxes and polygons that are transformed at once, which bounds the memory for cut edges.
+#: Number of points, boxes and polygons that are transformed at once, which bounds the memory for cut edges.
 BLOCK = 16384
 
 
@@ -48,15 +48,15 @@ def to_scene(
     Args:
         prompts: prompts in map coordinates.
         geobox: pixel grid of the scene.
-        skip_outside: True to leave out points, boxes and polygons that lie completely outside, and prompts of which no
-            including part is left, with a warning; else they are refused.
+        skip_outside: True to leave out points, boxes and polygons that lie completely outside, and then prompts without
+            an including part, with a warning. False refuses them.
 
     Returns:
         The placed prompts, and warnings.
 
     Raises:
         PromptOutsideScene: a point, or a whole box or polygon, lies outside the scene.
-        CRSMismatch: coordinates that cannot be in the CRS they claim, or that the scene's CRS cannot express.
+        CRSMismatch: coordinates are too large for their CRS, or the scene's CRS cannot express them.
     """
     if not prompts:
         return [], []
@@ -81,9 +81,9 @@ _POINT, _BOX, _POLYGON = range(3)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Parts:
-    """Points, boxes and polygons of many prompts in one column."""
+    """Points, boxes and polygons (the G parts) of many prompts in one column."""
 
-    # One call of PROJ for each CRS, and not for each prompt: a layer may have a million of them.
+    # So PROJ is called once for each CRS, and not for each prompt: a layer may have a million of them.
 
     kind: NDArray[np.intp]
     """(G,) _POINT for all points in the order of the prompts, then _BOX for all boxes, then _POLYGON."""
@@ -116,8 +116,8 @@ class _Parts:
 
 
 def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
-    """List every CRS in use, and mark the prompts in it (N,)."""
-    # By identity first: comparing two CRSs takes longer than transforming a point.
+    """Yield every CRS in use, and mark the prompts in it (N,)."""
+    # By identity first, because comparing two CRSs takes longer than transforming a point.
     objects = {id(prompt.crs): prompt.crs for prompt in prompts}
     numbers = {crs: number for number, crs in enumerate(dict.fromkeys(objects.values()))}
     number_of = {key: numbers[crs] for key, crs in objects.items()}
@@ -131,8 +131,8 @@ def _place(
     """Transform parts to pixels.
 
     Returns:
-        Envelopes (G, 4) and polygons (G,) in pixels; NaN for parts that may be skipped and that the scene's CRS cannot
-        express.
+        Envelopes (G, 4) and polygons (G,) in pixels. An envelope is NaN if the scene's CRS cannot express the part, and
+        `skip_outside` allows to leave it out.
     """
     envelopes, polygons = np.empty((len(parts.owner), 4)), np.full(len(parts.owner), None, object)
     for crs, members in _by_crs(prompts):
@@ -144,6 +144,7 @@ def _place(
             owner = parts.owner[block[part_of]]
             pixels, trusted = way.to_pixel(xy)
             lost = beyond_degrees(crs, xy)
+            # Not skipped if it seems to lie inside: an object there would get lost.
             lost |= ~trusted & (_inside(pixels, geobox) | (not skip_outside))
             if lost.any():
                 first = int(np.argmax(lost))
@@ -173,8 +174,8 @@ class _Way:
             return cls(geobox, _transformer(crs, geobox.crs))
         except ProjError as error:
             raise CRSMismatch(
-                f"no way between two CRSs: found {crs.name} of the prompts and {geobox.crs.name} of the scene, "
-                "expected a pair that PROJ can transform.",
+                f"the prompts cannot be transformed to the scene: found {crs.name} of the prompts and "
+                f"{geobox.crs.name} of the scene, expected two CRSs that PROJ can connect.",
                 remedy="Give the CRS of the prompts, `prompt_crs`, or of the scene, `crs`.",
                 code="prompt-crs-unreachable",
                 crs=crs.name,
@@ -190,8 +191,8 @@ class _Way:
 
     def to_pixel(self, xy: Floats) -> tuple[Floats, BoolArray]:
         """Transform coordinates (N, 2) to pixels (N, 2), and mark those that can be trusted (N,)."""
-        # Outside the area of a projection PROJ returns numbers without a warning; only the way back shows that they are
-        # wrong. It is compared in pixels, so it is transformed once more.
+        # Outside the area of a projection PROJ returns numbers without a warning; only the inverse shows that they are
+        # wrong. Its result is transformed once more, to be compared in pixels.
         with np.errstate(over="ignore", invalid="ignore"):
             if self.transformer is None:
                 pixels = again = _to_pixel(xy, self.geobox)
@@ -206,14 +207,14 @@ class _Way:
 
 @lru_cache(maxsize=64)
 def _transformer(crs: CRS, other: CRS) -> Transformer:
-    """Make a transformer once, because that takes up to 70 ms, too long for a click. Threads may share it."""
+    """Return a cached transformer: making one takes up to 70 ms, too long for a click. Threads may share it."""
     return Transformer.from_crs(crs, other, always_xy=True)
 
 
 def _to_pixel(map_xy: Floats, geobox: GeoBox) -> Floats:
-    """Pixel coordinates of (N, 2); longitudes are taken a full turn on when that is nearer to the scene."""
+    """Return pixel coordinates (N, 2); a longitude changes by full turns if that brings it nearer to the scene."""
     if geobox.crs.is_geographic:
-        turn, west, east = _turn(geobox.crs), geobox.bounds[0], geobox.bounds[2]
+        turn, west, east = full_turn(geobox.crs), geobox.bounds[0], geobox.bounds[2]
         turns = np.round((map_xy[:, 0] - (west + east) / 2) / turn)
         map_xy = map_xy - np.stack([turns * turn, np.zeros_like(turns)], axis=1)
     return geobox.to_pixel(map_xy)
@@ -241,7 +242,7 @@ def _assemble(
     clipped: Floats,
     polygons: NDArray[np.object_],
 ) -> list[ScenePrompt]:
-    """Make prompts of the parts in `rows`, whose envelopes lie inside the scene."""
+    """Make prompts of the parts with numbers `rows`, whose envelopes lie inside the scene."""
     kind, owner, low, high = parts.kind[rows], parts.owner[rows], clipped[rows, :2], clipped[rows, 2:]
     bounds = np.full((len(prompts), 4), (np.inf, np.inf, -np.inf, -np.inf))
     np.minimum.at(bounds[:, :2], owner, low)
@@ -268,7 +269,7 @@ def _assemble(
 
 
 def _steps_left(steps: Steps | None, places: NDArray[np.intp], *, box: bool, polygon: bool) -> Steps | None:
-    """Rank the steps of the remaining parts: the points at `places`, the box and the polygon."""
+    """Rank the steps of the parts that are left: the points at `places`, the box and the polygon."""
     if steps is None:
         return None
     return Steps.ranked(steps.points[places], steps.box if box else None, steps.polygon if polygon else None)
@@ -294,7 +295,7 @@ def _outside(
         distance, unit = distance * geobox.crs.axis_info[0].unit_conversion_factor, "m"
     others = len(np.unique(owners)) - 1
     return PromptOutsideScene(
-        f"prompt outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
+        f"a prompt lies outside the scene: {prompts[owners[0]].source}{f' and {others} more' if others else ''}: "
         f"found {distance:.6g} {unit} outside, at pixel {nearest[0]:.6g}, {nearest[1]:.6g}, "
         f"expected 0 <= x < {size[0]} and 0 <= y < {size[1]}.",
         remedy="Check the CRS of the prompts, or leave out those outside with `skip_outside`.",
@@ -330,7 +331,15 @@ def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> lis
 
 
 def in_region(placed: Sequence[ScenePrompt], region: Window) -> tuple[list[ScenePrompt], list[ScenePrompt]]:
-    """Divide prompts into those that reach into a region, and the others."""
+    """Divide prompts by the region of a scene.
+
+    Args:
+        placed: prompts in scene pixels.
+        region: a window of the scene.
+
+    Returns:
+        The prompts whose bounds meet the region, and the others.
+    """
     inside: list[ScenePrompt] = []
     outside: list[ScenePrompt] = []
     for prompt in placed:

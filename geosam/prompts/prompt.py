@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, get
 import numpy as np
 
 from geosam.errors import EmptyPrompt, PromptError
-from geosam.prompts.parts import box_of, check_mask, crs_name, labels_of, points_of, stated_crs
+from geosam.geometry.geobox import crs_name
+from geosam.prompts.parts import box_of, check_mask, labels_of, points_of, stated_crs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from geosam._arrays import Floats
 
 
-Detail: TypeAlias = Literal["auto", "part", "whole", "group"]
+Granularity: TypeAlias = Literal["auto", "part", "whole", "group"]
 Box: TypeAlias = tuple[float, float, float, float]
 
-#: Granularities a prompt may ask for.
-DETAILS: tuple[Detail, ...] = get_args(Detail)
+#: Levels of detail that a prompt may have; "auto" leaves the choice to the model.
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 #: Most points of one object: the memory of a network's attention grows with the square of their number.
 MAX_POINTS_PER_OBJECT = 1000
-#: Number of prompts that a message names before it only counts.
+#: Largest number of prompts that a message names; it only counts the others.
 NAMED = 5
 
 
@@ -45,7 +46,7 @@ class Steps(NamedTuple):
 
     @classmethod
     def ranked(cls, points: NDArray[Any], box: float | None, polygon: float | None) -> Steps | None:
-        """Make steps from numbers that only order the parts.
+        """Make steps from numbers in any range, of which only the order counts.
 
         Args:
             points: (K,) numbers of the points.
@@ -72,7 +73,7 @@ class Steps(NamedTuple):
 class Prompt:
     """One object to find, in map coordinates.
 
-    `Prompt.point`, `Prompt.box` and `Prompt.polygon` make the usual ones::
+    `Prompt.point`, `Prompt.box` and `Prompt.polygon` make prompts of one part; the constructor takes several::
 
         Prompt.point(13.37, 52.52, crs="EPSG:4326")
         Prompt(crs="EPSG:32633", points_xy=[[500120, 4649880], [500131, 4649880]], labels=[1, 0])
@@ -80,9 +81,10 @@ class Prompt:
     The CRS may be a text, an EPSG number, or a CRS of pyproj or rasterio; the coordinates may be lists.
 
     Raises:
-        EmptyPrompt: nothing in it includes anything, or its box or mask has no area.
+        EmptyPrompt: it has no including point, box or mask, or its box or mask has no area.
         CRSMismatch: no CRS is given.
-        PromptError: an unknown CRS, coordinates that are not finite, labels other than 0 and 1, too many points, ...
+        PromptError: the CRS is unknown, coordinates are not finite, labels are not 0 or 1, there are too many points,
+            or a part has another form than its field describes.
     """
 
     id: str | int
@@ -97,16 +99,17 @@ class Prompt:
     """(xmin, ymin, xmax, ymax)."""
     mask: Any
     """Shapely Polygon or MultiPolygon that serves as a mask, or None."""
-    granularity: Detail
-    """Level of detail: the mask to take where a prompt is ambiguous."""
+    granularity: Granularity
+    """Level of detail, which chooses a mask if a prompt is ambiguous."""
     attributes: Mapping[str, Any]
-    """Columns of the user that travel to the result."""
+    """Columns of the user, which are copied to the result."""
     source: str
-    """Place where it was given, for messages: file, layer and feature, or the name of a parameter."""
+    """Place of the prompt for messages: file, layer and feature, or the name of a parameter."""
     outline: Any
-    """Shapely polygon that the box was drawn around, or None: on a rotated grid its envelope is the tighter box."""
+    """Shapely polygon that the box was drawn around, or None. On a rotated grid its envelope in pixels is smaller than
+    that of the box."""
     steps: Steps | None
-    """Order in which its parts were given, which replay follows; None if they were given at once."""
+    """Order in which its parts were given, and are replayed; None if they were given at once."""
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Prompt:
         *,
         box_xyxy: Sequence[float] | None = None,
         mask: Any = None,
-        granularity: Detail = "auto",
+        granularity: Granularity = "auto",
         attributes: Mapping[str, Any] | None = None,
         source: str = "prompt",
         outline: Any = None,
@@ -177,7 +180,7 @@ class Prompt:
         count, source = len(self.labels), self.source
         if len(self.points_xy) != count:
             raise PromptError(
-                f"points and labels do not go together: {source}: found {len(self.points_xy)} points and {count} "
+                f"points and labels differ in number: {source}: found {len(self.points_xy)} points and {count} "
                 "labels, expected one label for each point.",
                 remedy="Write 1 to include and 0 to exclude, or leave the labels out to include all.",
                 code="labels-do-not-fit",
@@ -187,7 +190,7 @@ class Prompt:
         if self.steps is not None and (
             len(self.steps.points) != count or (np.diff(self.steps.points, prepend=0) < 0).any()
         ):
-            raise ValueError(f"steps (K,) from 0 up expected for {count} points, got {self.steps.points}")
+            raise ValueError(f"steps do not fit {count} points: found {self.steps.points}, expected (K,) from 0 up")
         if count > MAX_POINTS_PER_OBJECT:
             raise PromptError(
                 f"too many points for one object: {source}: found {count}, expected at most {MAX_POINTS_PER_OBJECT}.",
@@ -196,9 +199,10 @@ class Prompt:
                 points=count,
                 most=MAX_POINTS_PER_OBJECT,
             )
-        if self.granularity not in DETAILS:
+        if self.granularity not in GRANULARITIES:
             raise PromptError(
-                f"unknown granularity: {source}: found {self.granularity!r}, expected one of {', '.join(DETAILS)}.",
+                f"unknown granularity: {source}: found {self.granularity!r}, expected one of "
+                f"{', '.join(GRANULARITIES)}.",
                 code="unknown-granularity",
                 granularity=self.granularity,
             )
@@ -206,9 +210,9 @@ class Prompt:
             check_mask(self.mask, source)
         if self.box_xyxy is None and self.mask is None and not self.labels.any():
             raise EmptyPrompt(
-                f"nothing to select: {source}: found {count} excluding points only, expected at least one including "
-                "point or a box.",
-                remedy="Add one (label 1); points of one object share its object_id.",
+                f"the prompt selects nothing: {source}: found {count} excluding points only, expected at least one "
+                "including point, a box or a mask.",
+                remedy="Add a point with label 1; points of one object share its object_id.",
                 code="nothing-to-select",
             )
 
@@ -218,7 +222,7 @@ class ScenePrompt:
     """A prompt in corner-based pixels of the scene."""
 
     index: int
-    """Position in the list of prompts that it was made from."""
+    """Position of its :class:`Prompt` in the list that was placed."""
     points_xy: Floats
     """(K, 2) sub-pixel points inside the scene."""
     labels: NDArray[np.int8]
@@ -227,8 +231,8 @@ class ScenePrompt:
     """Box clipped to the scene, or None."""
     polygon: Any
     """Mask polygon (not clipped), or None."""
-    granularity: Detail
-    """Level of detail: the mask to take where a prompt is ambiguous."""
+    granularity: Granularity
+    """Level of detail, which chooses a mask if a prompt is ambiguous."""
     bounds_xyxy: Box
     """Envelope of points, box and polygon, inside the scene."""
     steps: Steps | None = None
@@ -236,14 +240,15 @@ class ScenePrompt:
 
     @property
     def ends_with_polygon(self) -> bool:
-        """Test whether there is a polygon and no part was given after it."""
+        """True if there is a polygon and no part was given after it."""
         return self.polygon is not None and (self.steps is None or self.steps.polygon == self.steps.latest)
 
     def history(self) -> list[ScenePrompt]:
-        """List the states of the prompt after each of its steps, from the first state that includes anything.
+        """List the prompt as it was after each of its steps.
 
         Returns:
-            Prompts with the parts, and the bounds of the parts, given until then; the whole prompt last.
+            Prompts with the parts given until then, and their bounds; the whole prompt last. The list begins with the
+            first one that has an including part.
         """
         if self.steps is None:
             return [self]
@@ -252,7 +257,7 @@ class ScenePrompt:
         return [*(state for state in earlier if state is not None), self]
 
     def _until(self, step: int, steps: Steps) -> ScenePrompt | None:
-        """Return the prompt as it was after a step, None if nothing in it includes."""
+        """Return the prompt as it was after a step; None if it had no including part."""
         count = int(np.searchsorted(steps.points, step, side="right"))
         points, labels = self.points_xy[:count], self.labels[:count]
         box = self.box_xyxy if steps.box <= step else None
@@ -270,7 +275,8 @@ class ScenePrompt:
         )
 
 
-def with_granularity(prompts: Iterable[Prompt], granularity: Detail) -> list[Prompt]:
+def with_granularity(prompts: Iterable[Prompt], granularity: Granularity) -> list[Prompt]:
     """Set the granularity of prompts that have none of their own."""
-    silent = {"auto"} - {granularity}
-    return [replace(p, granularity=granularity) if p.granularity in silent else p for p in prompts]
+    if granularity == "auto":
+        return list(prompts)
+    return [replace(p, granularity=granularity) if p.granularity == "auto" else p for p in prompts]

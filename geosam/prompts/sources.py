@@ -37,9 +37,9 @@ def prompts_of(
     polygons: Literal["box", "mask"] = "box",
     encoding: str | None = None,
 ) -> tuple[list[Prompt], list[str]]:
-    """Make prompts of anything that names objects on a map, and warnings.
+    """Make prompts of a file, a table, geometries, points, boxes, prompts or drafts.
 
-    ::
+    Examples::
 
         prompts_of("trees.gpkg")
         prompts_of(frame)                                          # a GeoDataFrame in any CRS
@@ -50,19 +50,22 @@ def prompts_of(
         prompts: one of the following.
 
             - A path: see :func:`~geosam.prompts.layer.read_prompts`.
-            - A GeoDataFrame or GeoSeries: one object for each row, or for each value of a column `object_id` with the
-              other columns of the prompt layer; all further columns travel to the result.
+            - A GeoDataFrame or GeoSeries: one object for each row. With a column `object_id`, its columns mean the same
+              as the fields of a prompt layer. All further columns are copied to the result.
             - A shapely point or polygon, (x, y), (xmin, ymin, xmax, ymax), a `Prompt` or a `Draft`, or several of
               them: one object each, numbered from 1. `Prompt`s keep their ids if these differ.
         crs: CRS of coordinates that come without one: text, EPSG number, or a CRS of pyproj or rasterio.
         scene_crs: CRS of bare coordinates if `crs` is not given. Files and tables need one of their own.
         layer: name of the layer of a file with several.
-        polygons: use of a polygon, where nothing else states it: its "box", or the "mask" itself.
+        polygons: use of a polygon, if no field states it: its "box", or the polygon as a "mask".
         encoding: encoding of the text in a file that does not state it.
 
+    Returns:
+        The prompts, and warnings.
+
     Raises:
-        PromptError: something cannot be understood or used as a prompt.
-        CRSMismatch: coordinates without a CRS.
+        PromptError: a value cannot be used as a prompt.
+        CRSMismatch: coordinates have no CRS.
         UsageError: `polygons` or `encoding` is unknown.
     """
     stated = None if crs is None else known_crs(crs, "`prompt_crs`")
@@ -134,17 +137,17 @@ def _of_item(item: Any, number: int, crs: CRS | None) -> Prompt:
 
 
 def _distinct(prompts: list[Prompt], warnings: list[str]) -> tuple[list[Prompt], list[str]]:
-    """Number the prompts from 1 if two have the same id, because an id names an object in the result."""
+    """Number the prompts from 1 if two have the same id, which must name one object in the result."""
     ids = [prompt.id for prompt in prompts]
     if len(set(ids)) == len(ids):
         return prompts, warnings
-    if set(ids) != {1}:  # the default, which nobody chose
+    if set(ids) != {1}:  # 1 is the default of an id, so no choice of the user is lost
         warnings = [*warnings, "prompts share ids, so they were numbered from 1"]
     return [replace(prompt, id=number) for number, prompt in enumerate(prompts, 1)], warnings
 
 
 def _included(table: VectorTable) -> VectorTable:
-    """Label the points of bare geometries, so that nobody is warned about a column they cannot have."""
+    """Label the points of bare geometries, so that there is no warning about a column that they cannot have."""
     points = shapely.get_dimensions(table.geometries) == 0
     return replace(table, columns={"label": [1] * len(points)}) if points.any() else table
 
@@ -153,7 +156,7 @@ def _required(crs: CRS | None) -> CRS:
     if crs is None:
         raise CRSMismatch(
             "the prompts have no CRS: found coordinates only, expected the CRS they are in.",
-            remedy='Give `prompt_crs`, "EPSG:4326" for longitude and latitude for example.',
+            remedy='Give `prompt_crs`, for example "EPSG:4326" for longitude and latitude.',
             code="prompts-without-crs",
         )
     return crs

@@ -33,7 +33,7 @@ def opened(scene: Any, arguments: Arguments) -> Iterator[Scene]:
             raise UsageError(
                 f"the scene is open already: {scene.path}: `{option}` has no effect any more.",
                 remedy=f"Pass `{option}` to open_scene.",
-                code="scene-is-open",
+                code="option-of-open-scene",
                 option=option,
             )
         yield scene

@@ -76,7 +76,7 @@ class Result:
         from geosam.evaluation.preview import preview
         from geosam.vector.polygons import polygons_of
 
-        return preview(self.scene, polygons_of(self.polygons, name=self._name), max_side=size)
+        return preview(self.scene, polygons_of(self.polygons, name=self._name), size=size)
 
     def plot(self, **options: Any) -> Any:
         """Draw the polygons with matplotlib, over the scene's thumbnail; the options are those of GeoDataFrame.plot.

@@ -1,4 +1,4 @@
-"""Bands: which bands of a file make the picture, and what says which pixels are valid."""
+"""Bands: the choice of the bands that make the picture, and of the rule for valid pixels."""
 
 from __future__ import annotations
 
@@ -56,12 +56,13 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
     """Choose the bands of an open dataset: the user's, or by colour interpretation.
 
     Raises:
-        UnsupportedBands: no way to choose, or values that are no picture (complex).
-        UsageError: `bands` names bands that the file does not have, or not one or three of them.
+        UnsupportedBands: nothing in the file chooses bands, or their values are no picture (complex).
+        UsageError: `bands` names a band that the file does not have, or other than one or three bands.
     """
     if not ds.count:
         raise UnsupportedBands(
-            f"no bands: {name}: found a container with {len(ds.subdatasets)} subdatasets.",
+            f"the scene has no bands: {name}: found a container with {len(ds.subdatasets)} subdatasets, expected a "
+            "raster.",
             remedy="Extract one with gdal_translate.",
             code="scene-is-a-container",
             scene=name,
@@ -71,10 +72,10 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
     chosen, reason = _automatic(ds, name, warnings) if bands is None else _checked(ds, name, bands)
     for index in chosen:
         _check_dtype(ds.dtypes[index - 1], name, index)
-    mask_bands = _mask_bands(ds, chosen)  # it beats nodata and alpha, as in GDAL
+    mask_bands = _mask_bands(ds, chosen)  # a mask band takes precedence over nodata and alpha, as in GDAL
     nodata = tuple(_as_stored(ds.nodatavals[i - 1], ds.dtypes[i - 1]) for i in chosen)
     if mask_bands and any(value is not None for value in nodata):
-        warnings.append(f"{name} has a mask band and a nodata value: the mask band says which pixels are valid")
+        warnings.append(f"{name} has a mask band and a nodata value: the mask band decides which pixels are valid")
     alpha = next((i for i, c in enumerate(ds.colorinterp, 1) if c == ColorInterp.alpha and i not in chosen), None)
     return BandPlan(
         indexes=chosen,
@@ -89,11 +90,11 @@ def plan_bands(ds: DatasetReader, name: str, bands: Sequence[int] | None) -> Ban
 
 
 def is_alpha(sample: NDArray[Any]) -> bool:
-    """Return True if values look like an alpha channel: nearly all 0 or opaque.
+    """Return True if a sample of values looks like an alpha channel: nearly all 0 or opaque.
 
-    Near infrared is often tagged alpha.
+    The test is needed because near infrared is often tagged alpha.
     """
-    # 255 in wider types, too: many programs widen 8-bit alpha without scaling it.
+    # 255 is opaque in wider types, too: many programs widen 8-bit alpha without scaling it.
     opaque = (255,) if sample.dtype.kind not in "iu" else (255, np.iinfo(sample.dtype).max)
     return not sample.size or float(np.isin(sample, (0, *opaque)).mean()) >= MIN_ALPHA_SHARE
 
@@ -106,8 +107,8 @@ _NAME_BANDS = "Name one or three with `bands`, for example `bands=(3, 2, 1)`."
 def _checked(ds: DatasetReader, name: str, bands: Sequence[int]) -> tuple[tuple[int, ...], str]:
     if len(bands) not in (1, 3):
         raise UsageError(
-            f"the picture needs one or three bands: `bands`: found {len(bands)} bands "
-            f"({','.join(map(str, bands)) or 'none'}).",
+            f"not one or three bands: `bands`: found {','.join(map(str, bands)) or 'none'}, expected one or three "
+            "bands.",
             remedy=_NAME_BANDS,
             code="bands-not-one-or-three",
             bands=list(bands),
@@ -115,7 +116,7 @@ def _checked(ds: DatasetReader, name: str, bands: Sequence[int]) -> tuple[tuple[
     missing = [band for band in bands if not 1 <= band <= ds.count]
     if missing:
         raise UsageError(
-            f"a band is missing: `bands`: {name} has no band {missing[0]}: it has bands 1 to {ds.count}.",
+            f"a band is missing: `bands`: found {missing[0]}, expected bands 1 to {ds.count} of {name}.",
             remedy=_NAME_BANDS,
             code="band-missing",
             scene=name,
@@ -129,7 +130,7 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
     color, count = ds.colorinterp, ds.count
     if all(c in color for c in _RGB):
         return tuple(color.index(c) + 1 for c in _RGB), "red, green and blue by colour interpretation"
-    # Many programs write three plain bands and forget to say that they are red, green and blue.
+    # Many programs write red, green and blue without their colour interpretation.
     data = [i for i, c in enumerate(color, 1) if c != ColorInterp.alpha]
     if len(data) == 1:
         return (data[0],), "palette" if color[data[0] - 1] == ColorInterp.palette else "the only band, shown in grey"
@@ -141,7 +142,8 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
         )
         return (1, 2, 3), "the first three of four bands without colour interpretation"
     raise UnsupportedBands(
-        f"cannot choose bands: {name}: found {count} bands without red, green and blue.",
+        f"the bands of the picture are not clear: {name}: found {count} bands, expected red, green and blue by colour "
+        "interpretation.",
         remedy=_NAME_BANDS,
         code="bands-unclear",
         scene=name,
@@ -152,7 +154,7 @@ def _automatic(ds: DatasetReader, name: str, warnings: list[str]) -> tuple[tuple
 def _check_dtype(dtype: str, name: str, band: int) -> None:
     if dtype.startswith("complex"):
         raise UnsupportedBands(
-            f"complex values: {name}, band {band}: found {dtype}, expected real numbers.",
+            f"a band has complex values: {name}, band {band}: found {dtype}, expected real numbers.",
             remedy="Convert to amplitude first (gdal_calc).",
             code="complex-values",
             scene=name,
@@ -160,7 +162,7 @@ def _check_dtype(dtype: str, name: str, band: int) -> None:
         )
     if np.dtype(dtype).kind not in "iuf":
         raise UnsupportedBands(
-            f"unknown data type: {name}, band {band}: found {dtype}, expected integers or floating point.",
+            f"a band has an unknown data type: {name}, band {band}: found {dtype}, expected integers or real numbers.",
             remedy="Convert it with gdal_translate -ot.",
             code="data-type-unknown",
             scene=name,
@@ -169,7 +171,7 @@ def _check_dtype(dtype: str, name: str, band: int) -> None:
 
 
 def _mask_bands(ds: DatasetReader, chosen: tuple[int, ...]) -> tuple[int, ...]:
-    flags = set(ds.mask_flag_enums[chosen[0] - 1])
+    flags = set(ds.mask_flag_enums[chosen[0] - 1])  # GDAL names nodata and alpha here, too, if one is the mask
     if MaskFlags.per_dataset in flags and not flags & {MaskFlags.alpha, MaskFlags.nodata}:
         return chosen[:1]
     return () if flags else chosen
@@ -180,7 +182,7 @@ def _as_stored(nodata: float | None, dtype: str) -> float | None:
     if nodata is None or not np.isfinite(nodata):
         return None
     kind = np.dtype(dtype)
-    if kind.kind == "f":  # -3.4e38 written in full is not the float32 that the file holds
+    if kind.kind == "f":  # a nodata text of -3.4e38 is a float64, the pixels hold the nearest float32
         with np.errstate(over="ignore"):
             return float(kind.type(nodata))
     limits = np.iinfo(kind)
@@ -188,7 +190,7 @@ def _as_stored(nodata: float | None, dtype: str) -> float | None:
 
 
 def _is_picture(ds: DatasetReader, chosen: tuple[int, ...], alpha: int | None) -> bool:
-    """Test for uint8 bands that are shown as they are: red, green and blue, or all that the file has."""
+    """Return True for uint8 bands that need no stretch: a palette; red, green and blue; or all bands of the file."""
     color = [ds.colorinterp[i - 1] for i in chosen]
     full_range = all(
         ds.dtypes[i - 1] == "uint8" and int(ds.tags(i, ns="IMAGE_STRUCTURE").get("NBITS", 8)) == 8 for i in chosen

@@ -1,4 +1,4 @@
-"""Fingerprints: they tell if two files hold the same content, and if a file changed while it was used."""
+"""Fingerprints of files: the identity of their content, and stamps that show a change while a file is used."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class FileStamp:
     size: int
     """Size in bytes."""
     mtime_ns: int
-    """Time of the last modification, in nanoseconds; anybody may set it."""
+    """Time of the last modification, in nanoseconds; programs can set it."""
     ctime_ns: int
-    """Time of the last change of the file or its facts, in nanoseconds; nobody may set it (creation on Windows)."""
+    """Time of the last change of content, name or owner, in nanoseconds; no program can set it (on Windows the time of
+    creation)."""
 
     @classmethod
     def of(cls, path: str) -> FileStamp:
@@ -43,7 +44,7 @@ def content_fingerprint(paths: Iterable[str]) -> str:
     """Return the SHA-256 (hex) of the content of files; neither names of folders nor times enter it."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        # The suffix tells a side-car from its raster; the rest of a name is free.
+        # The suffix distinguishes a side-car from its raster; the rest of a name may change.
         digest.update(f"{Path(path).suffix}:{Path(path).stat().st_size}:".encode())
         digest.update(_file_digest(path))
     return digest.hexdigest()

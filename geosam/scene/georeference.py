@@ -1,4 +1,4 @@
-"""Georeference of a file: its grid on Earth as everything downstream sees it, or an error that names the remedy."""
+"""Georeference of a file: its grid on Earth, presented north-up, or an error that names the remedy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geosam.errors import MissingCRS, UsageError
-from geosam.geometry.geobox import GeoBox
+from geosam.geometry.geobox import GeoBox, crs_name
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-#: The CRS of a raster without georeference that is used all the same: pixels, taken for metres.
+#: CRS of a raster that is used without a georeference: a pixel counts as a metre.
 PIXEL_CRS = CRS.from_wkt(
     'ENGCRS["Pixels",EDATUM["Pixel grid"],CS[Cartesian,2],AXIS["x",east,ORDER[1]],AXIS["y",north,ORDER[2]],'
     'LENGTHUNIT["metre",1]]'
@@ -27,27 +27,28 @@ class Georeference:
     """The grid of a file, presented north-up, and the flips that present it so."""
 
     geobox: GeoBox
-    """The grid, its axis flips undone."""
+    """The grid, with x to the right and y up where the file's axes run the other way."""
     flip_x: bool
     """True if columns are counted from the right of the file."""
     flip_y: bool
     """True if rows are counted from the bottom of the file."""
     kind: str
-    """Origin of the grid, in words."""
-
-
-def crs_name(crs: CRS) -> str:
-    """Return the authority's code of a CRS, such as EPSG:32633, or its name if it has no code."""
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else crs.name
+    """Origin of the grid in words, for :meth:`Scene.describe`."""
 
 
 def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, assume_pixels: bool) -> Georeference:
-    """Return the georeference of an open dataset, which is already a warped one if `gcps`.
+    """Return the georeference of an open dataset.
+
+    Args:
+        ds: the dataset; with `gcps`, a warped one.
+        name: path or URL, for messages.
+        crs: CRS of a file that has none.
+        gcps: True if the dataset is warped by its ground control points.
+        assume_pixels: True to place a file without georeference in pixel coordinates.
 
     Raises:
         MissingCRS: no CRS, no transform, or a transform that is not finite or not invertible.
-        UsageError: `crs`, `gcps` or `assume_pixels` contradict what the file says.
+        UsageError: `crs` or `assume_pixels` contradicts the file.
     """
     own = _own_crs(ds, name)
     t = ds.transform
@@ -67,7 +68,7 @@ def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, a
         raise _unplaced(ds, name, own)
     if own is None and crs is None:
         raise MissingCRS(
-            f"has no CRS: {name}: found a transform but no coordinate reference system.",
+            f"the scene has no CRS: {name}: found a transform only, expected a coordinate reference system.",
             remedy='Give the CRS, for example `crs="EPSG:32633"`.',
             code="scene-without-crs",
             scene=name,
@@ -82,7 +83,7 @@ def georeference(ds: DatasetReader, name: str, *, crs: CRS | None, gcps: bool, a
 def _check_crs(name: str, own: CRS | None, crs: CRS | None) -> None:
     if crs is not None and own is not None and not own.equals(crs, ignore_axis_order=True):
         raise UsageError(
-            f"the scene has another CRS: `crs`: found {crs_name(crs)}, expected {crs_name(own)}, which {name} says.",
+            f"the scene has another CRS: `crs`: found {crs_name(crs)}, expected {crs_name(own)}, the CRS of {name}.",
             remedy="Leave `crs` out, or reproject the file with gdalwarp.",
             code="crs-contradicts-scene",
             scene=name,
@@ -108,29 +109,29 @@ def _own_crs(ds: DatasetReader, name: str) -> CRS | None:
 def _unplaced(ds: DatasetReader, name: str, own: CRS | None) -> MissingCRS:
     if ds.gcps[0]:
         return MissingCRS(
-            f"georeferenced by ground control points only: {name}: found {len(ds.gcps[0])} GCPs and no transform.",
+            f"the scene has ground control points only: {name}: found {len(ds.gcps[0])} of them, expected a transform.",
             remedy="Warp it first (gdalwarp -tps), or read it through a warp with `gcps=True`.",
             code="scene-has-gcps-only",
             scene=name,
         )
     if ds.rpcs:
         return MissingCRS(
-            f"georeferenced by RPCs only: {name}: found rational polynomial coefficients and no transform.",
+            f"the scene has RPCs only: {name}: found rational polynomial coefficients, expected a transform.",
             remedy="Orthorectify it first (gdalwarp -rpc -to RPC_DEM=dem.tif).",
             code="scene-has-rpcs-only",
             scene=name,
         )
     if own is not None:
         return MissingCRS(
-            f"has a CRS but no transform: {name}: found {crs_name(own)} with the identity transform, which places it "
-            "at the origin of the CRS.",
+            f"the scene has a CRS but no transform: {name}: found {crs_name(own)} with the identity transform, which "
+            "places it at the origin of the CRS.",
             remedy="Set the extent (gdal_edit -a_ullr) or add a world file, or use pixel coordinates with "
             "`assume_pixels=True`.",
             code="scene-without-transform",
             scene=name,
         )
     return MissingCRS(
-        f"has no CRS and no transform: {name}.",
+        f"the scene has no CRS and no transform: {name}.",
         remedy="Set both (gdal_edit -a_srs -a_ullr), or add a world file and give `crs`, or use pixel coordinates "
         "with `assume_pixels=True`.",
         code="scene-without-georeference",
@@ -151,9 +152,9 @@ def _grid(ds: DatasetReader, transform: Affine, crs: CRS | None, name: str) -> G
 
 
 def _flips(t: Affine) -> tuple[bool, bool]:
-    if t.b == 0 and t.d == 0:  # each axis for itself
+    if t.b == 0 and t.d == 0:  # without rotation, each axis alone
         return t.a < 0, t.e > 0
-    return False, t.determinant > 0  # a mirrored rotated grid: any single flip undoes it
+    return False, t.determinant > 0  # a rotated grid is only mirrored, and any single flip undoes that
 
 
 def _unflipped(grid: GeoBox, *, flip_x: bool, flip_y: bool) -> GeoBox:

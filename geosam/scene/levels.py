@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from geosam.geometry.geobox import Window
-from geosam.scene.raster import Raster, has_holes
+from geosam.scene.raster import Raster, has_unwritten_blocks
 from geosam.scene.resample import AxisScale
 
 if TYPE_CHECKING:
@@ -17,30 +17,34 @@ if TYPE_CHECKING:
 
 #: Share of sampled overview values that must lie within the range of the pixels they stand for.
 _MIN_AGREEMENT = 0.95
-#: Places an axis where an overview is compared with the base, and base pixels a side of each.
+#: Number of places along each axis where an overview is compared with the base, and their side in base pixels.
 _PLACES, _SIDE = 6, 256
 #: Resampling filters and lossy compression overshoot by this share of the range of values.
 _OVERSHOOT = 0.1
-#: They round integers by this much, too.
+#: They also round integers by this much.
 _ROUNDING = 2
 
 
 def choose_level(
     base: PixelReader, scale_xy: tuple[float, float]
 ) -> tuple[PixelReader, tuple[AxisScale, AxisScale], list[str]]:
-    """Choose the level to read for pixels `scale_xy` times as large.
+    """Choose the level to read for a coarser grid.
 
-    An overview serves if it is at least as fine as needed and agrees with the base.
+    The coarsest overview is used that is at least as fine as the grid, if it agrees with the base.
+
+    Args:
+        base: reader of the base level.
+        scale_xy: width and height of the grid's pixels, in base pixels.
 
     Returns:
-        The level, the resampling from there along x and y, and warnings.
+        The reader of the level, the resampling from it along x and y, and warnings.
     """
     scale_x, scale_y = scale_xy
     with base.raster.handle() as ds:
         factors = [] if base.raster.gcps or base.plan.palette is not None else ds.overviews(base.plan.indexes[0])
         usable = [level for level, factor in enumerate(factors) if factor <= min(scale_xy) * (1 + 1e-9)]
-        # An overview shows blocks that were never written as black, and nothing in it says that they are not valid.
-        usable = [] if usable and has_holes(ds, base.plan.indexes) else usable
+        # An overview shows blocks that were never written as black, and its mask does not exclude them.
+        usable = [] if usable and has_unwritten_blocks(ds, base.plan.indexes) else usable
     warnings: list[str] = []
     level = _at_level(base, usable[-1]) if usable else base
     # Programs that rewrite the pixels of a file often leave its overviews as they were.
@@ -58,7 +62,7 @@ def _at_level(base: PixelReader, level: int) -> PixelReader:
 
 
 def _agrees(base: PixelReader, overview: PixelReader) -> bool:
-    """Test whether sampled overview pixels lie within the range of the base pixels around their place."""
+    """Return True if nearly all sampled overview pixels lie within the range of the base pixels around them."""
     fine_x, fine_y = base.width / overview.width, base.height / overview.height
     inside = total = 0
     for x in np.linspace(0, 1, _PLACES):

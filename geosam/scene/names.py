@@ -1,4 +1,4 @@
-"""Names of rasters: the path or URL behind what people hand in to open a scene."""
+"""Names of rasters: the path or URL of a raster that a caller gives as text, path or dataset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ _SAVE_FIRST = 'Write it to a GeoTIFF (rasterio.open(path, "w", ...) with crs and
 
 
 def name_of(raster: Any) -> str:
-    """Return the path or URL of a raster: of text, a path, or an open rasterio dataset.
+    """Return the path or URL of a raster.
+
+    Args:
+        raster: text, a path, or an open rasterio dataset.
 
     Raises:
-        UsageError: it is something else, or a dataset that no file can stand for; says what to write instead.
+        UsageError: the value is something else, or a dataset without a file; the remedy shows the right call.
     """
     if isinstance(raster, str | os.PathLike):
         return os.fspath(raster)
@@ -29,20 +32,22 @@ def name_of(raster: Any) -> str:
             code="scene-is-an-array",
             found=kind,
         )
-    if hasattr(raster, "read") and hasattr(raster, "geobox"):
+    if hasattr(raster, "read") and hasattr(raster, "geobox"):  # a Scene, which this module cannot import
         raise UsageError(
-            f"the scene is open already: {raster.path}.",
+            f"the scene is open already: {raster.path}: found a Scene, expected a path, a URL or a rasterio dataset.",
             remedy="Use it as it is, or open its path with other options.",
             code="scene-is-open",
         )
     raise UsageError(
-        f"not a raster: found a {kind}, expected a path, a URL or an open rasterio dataset.",
+        f"the scene is not a raster: found a {kind}, expected a path, a URL or an open rasterio dataset.",
+        remedy='Give the path of a file, for example "scene.tif".',
         code="scene-is-no-raster",
         found=kind,
     )
 
 
 def _is_dataset(raster: Any) -> bool:
+    # By module: datasets in files, in memory and behind a warp are of classes without a public base.
     return type(raster).__module__.partition(".")[0] == "rasterio" and hasattr(type(raster), "profile")
 
 
@@ -57,7 +62,8 @@ def _name_of_dataset(dataset: Any) -> str:
     name = name.removeprefix("/vsicurl/")
     if name.startswith(("/vsi", "WarpedVRT(", "<")) or not name:
         raise UsageError(
-            f"the dataset is no file: {name or 'no name'}: it lives in memory or inside of another one.",
+            f"the dataset is no file: {name or 'no name'}: found one in memory or inside another file, expected a path "
+            "or a URL.",
             remedy=_SAVE_FIRST,
             code="dataset-without-file",
         )

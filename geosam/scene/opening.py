@@ -11,11 +11,11 @@ import numpy as np
 from pyproj.exceptions import CRSError
 
 from geosam.errors import SceneError, UsageError
-from geosam.geometry.geobox import GeoBox, Window, map_crs
+from geosam.geometry.geobox import GeoBox, Window, crs_name, map_crs
 from geosam.geometry.measure import ground_sample_distance
 from geosam.scene.bands import BandPlan, is_alpha, plan_bands
 from geosam.scene.fingerprint import FileStamp
-from geosam.scene.georeference import Georeference, crs_name, georeference
+from geosam.scene.georeference import Georeference, georeference
 from geosam.scene.levels import choose_level
 from geosam.scene.names import name_of
 from geosam.scene.pixels import PixelReader
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Most pixels of a region, unless the caller allows more.
 MAX_PIXELS = 2e11
-#: Most times that a resolution may be finer or coarser than the scene's own.
+#: Largest factor by which a resolution may be finer or coarser than the scene's own.
 _MAX_SCALE = 1e5
 
 
@@ -66,19 +66,22 @@ def open_scene(
         path: an existing file, an http(s) URL, or an open rasterio dataset, whose file is opened again.
         crs: the CRS of a raster that has none: text such as "EPSG:32633", an EPSG number, or a CRS of pyproj or
             rasterio.
-        bands: one or three bands, counted from 1; by colour interpretation when left out.
+        bands: one or three bands, counted from 1; chosen by colour interpretation if left out.
         stretch: ``auto``, ``none``, ``MIN,MAX`` or ``pLO,pHI``.
-        resolution: metres on the ground per pixel; native when left out.
+        resolution: metres on the ground per pixel; that of the file if left out.
         window: part to segment, as map coordinates (xmin, ymin, xmax, ymax) in the scene's CRS.
-        gcps: read a raster with ground control points through a warp.
-        assume_pixels: give a raster without georeference pixel coordinates.
-        untrusted: allow only self-contained files, and ignore their side-cars.
+        gcps: True to read a raster with ground control points through a warp.
+        assume_pixels: True to give pixel coordinates to a raster without georeference.
+        untrusted: True to allow only self-contained files, and to ignore their side-cars.
         sha256: hash (hex) that the file must have; side-cars, and sources of a VRT, are not checked.
-        max_pixels: refuse a larger region.
+        max_pixels: most pixels of the region.
+
+    Returns:
+        The scene; a context manager that closes its files.
 
     Raises:
-        UnreadableScene: missing, damaged, no raster, or not the file that was expected.
-        MissingCRS: no usable georeference.
+        UnreadableScene: the file is missing, damaged, no raster, or not the expected one.
+        MissingCRS: there is no usable georeference.
         UnsupportedBands: the bands cannot make a picture.
         SceneError: the region is too large.
         UsageError: options contradict the file or each other, or `path` is no file.
@@ -124,7 +127,7 @@ def _crs(crs: Any) -> CRS | None:
 
 
 def _stamps(path: str, files: Sequence[str]) -> tuple[FileStamp, ...]:
-    """Stamp a file, its side-cars and, for a VRT, its sources as far as they are files."""
+    """Stamp a file and all local files that belong to it: side-cars, and the sources of a VRT."""
     return tuple(FileStamp.of(file) for file in sorted({path, *files}) if Path(file).is_file())
 
 
@@ -142,11 +145,11 @@ def _reader(raster: Raster, plan: BandPlan, place: Georeference) -> tuple[PixelR
     base = PixelReader(raster, plan, place.geobox.width, place.geobox.height, place.flip_x, place.flip_y)
     if band is None:
         return base, []
-    # The band read as a plain one, to see if its values are those of an alpha channel.
+    # Read the band as a plain one, to test if its values are those of an alpha channel.
     alone = BandPlan((band,), (None,), "alpha", is_picture=False)
     if is_alpha(replace(base, plan=alone).sample()[0]):
         return base, []
-    note = f"{name}: band {band} is tagged alpha, but its values are not nearly all 0 or 255: it is taken for a band"
+    note = f"{name}: band {band} is tagged alpha, but its values are not nearly all 0 or 255: it is not used as alpha"
     return replace(base, plan=replace(plan, alpha=None)), [note]
 
 
@@ -154,7 +157,7 @@ def _stretch(base: PixelReader, rule: StretchRule, name: str) -> tuple[Stretch, 
     plan = base.plan
     with base.raster.handle() as ds:
         dtypes = ["uint8"] * 3 if plan.palette is not None else [ds.dtypes[i - 1] for i in plan.indexes]
-    if not rule.needs_sample(is_picture=plan.is_picture):  # nothing is read from a remote file, say
+    if not rule.needs_sample(is_picture=plan.is_picture):  # a remote picture opens without reading a pixel
         return rule.resolve([np.zeros(0)] * len(dtypes), dtypes[0], is_picture=plan.is_picture), []
     samples = base.sample()
     notes = [] if any(map(len, samples)) else [f"{name}: no valid pixel was found for the stretch"]
@@ -173,7 +176,7 @@ def _at_resolution(
             resolution=resolution,
         )
     gsd_x, gsd_y = ground_sample_distance(grid)
-    # A wrong unit or transform shows here first, and would ask for a grid of 1e15 pixels.
+    # A wrong unit or transform is noticed here first; it would give a grid of 1e15 pixels.
     scale_xy = resolution / gsd_x, resolution / gsd_y
     if not all(1 / _MAX_SCALE <= scale <= _MAX_SCALE for scale in scale_xy):
         raise UsageError(
@@ -193,8 +196,8 @@ def _region(grid: GeoBox, bounds: tuple[float, float, float, float] | None, name
     count = region.width * region.height
     if count > max_pixels:
         raise SceneError(
-            f"too large: {name}: found {region.width} x {region.height} = {count:.3g} px, expected at most "
-            f"{max_pixels:.3g}.",
+            f"the scene is too large: {name}: found {region.width} x {region.height} = {count:.3g} px, expected at "
+            f"most {max_pixels:.3g}.",
             remedy="Choose a part with `window`, a coarser `resolution`, or raise `max_pixels`.",
             code="scene-too-large",
             pixels=count,
@@ -215,7 +218,7 @@ def _part(grid: GeoBox, bounds: tuple[float, float, float, float], name: str) ->
     part = grid.window_of_bounds(bounds)
     if part is None:
         raise UsageError(
-            f"the window lies outside of the scene: `window`: found {_numbers(bounds)}, expected a part of "
+            f"the window lies outside the scene: `window`: found {_numbers(bounds)}, expected a part of "
             f"{_numbers(grid.bounds)} in {crs_name(grid.crs)}: {name}.",
             remedy="Give map coordinates in the scene's CRS.",
             code="window-outside-scene",

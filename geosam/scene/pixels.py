@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geosam.geometry.geobox import Window
-from geosam.scene.raster import is_unwritten, unwritten
+from geosam.scene.raster import is_unwritten, unwritten_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from geosam.scene.bands import BandPlan
     from geosam.scene.raster import Raster
 
-#: Side of the patches of a lattice, and their number along an axis: a scene of at most 1024 px a side is sampled
-#: completely.
+#: Side of the patches of a lattice in pixels, and their number along an axis: a scene of at most 16 * 64 = 1024 px a
+#: side is sampled completely.
 _PATCH, _LATTICES = 64, (16, 48, 144)
-#: A lattice that meets fewer valid pixels gives way to the next.
+#: If a lattice meets fewer valid pixels than this, the next one is used.
 _ENOUGH = 1000
 #: Parallel requests to a server.
 _CONNECTIONS = 8
@@ -31,7 +31,7 @@ _CONNECTIONS = 8
 
 @dataclass(frozen=True, eq=False)
 class PixelReader:
-    """Reader of windows of one level of a raster; pixels are counted as the scene counts them, axis flips undone."""
+    """Reader of windows of one level of a raster; pixels are counted as in the scene, which is north-up."""
 
     raster: Raster
     """The level's file."""
@@ -49,8 +49,8 @@ class PixelReader:
     def read(self, window: Window) -> tuple[NDArray[Any], BoolArray]:
         """Read the values (B, H, W) of three bands or one, and the valid pixels (H, W).
 
-        A pixel is invalid if the mask or alpha band says so, if every band is nodata or not finite, and in blocks that
-        a sparse file never wrote.
+        A pixel is invalid if its mask or alpha value is 0, if every band is nodata or not finite, or if it lies in a
+        block that a sparse file never wrote.
 
         Raises:
             UnreadableScene: the file is damaged there.
@@ -64,25 +64,29 @@ class PixelReader:
             valid &= values[-1] > 0
         if plan.mask_bands:
             valid &= self.raster.read_masks(plan.mask_bands, place).any(axis=0)
-        hole = self._holes(place, bands)
-        if hole is not None:
-            valid &= ~hole
+        unwritten = self._unwritten(place, bands)
+        if unwritten is not None:
+            valid &= ~unwritten
         if plan.palette is not None:
+            # The bits of a value as an unsigned number, because an int8 of -1 is entry 255.
             colours = plan.palette[:, bands[0].view(f"u{bands.itemsize}")]
             bands, valid = colours[:3], valid & (colours[3] > 0)
         return self._oriented(bands), self._oriented(valid)
 
     def is_unwritten(self, window: Window) -> bool:
-        """Return True if a sparse file has no block at all in the window, which needs no reading."""
+        """Return True if a sparse file has no block at all in the window; no pixel is read for it."""
         if self.raster.overview is not None:
             return False
         with self.raster.handle() as ds:
             return is_unwritten(ds, self.plan.indexes, self._in_file(window))
 
     def sample(self) -> list[NDArray[Any]]:
-        """Read the valid values of every band, one 1-D array a band, on a lattice of patches of this level.
+        """Read the valid values on a lattice of patches of this level.
 
-        The lattice is the same seen from either end of both axes, so a flipped copy gives the same values.
+        The lattice is symmetric along both axes, so a flipped copy of the file gives the same values.
+
+        Returns:
+            One 1-D array for each band of the picture.
         """
         samples: list[NDArray[Any]] = []
         for count in _LATTICES:
@@ -106,11 +110,11 @@ class PixelReader:
             for col, width in _patches(self.width, count):
                 yield Window(col, row, width, height)
 
-    def _holes(self, place: Window, bands: NDArray[Any]) -> BoolArray | None:
+    def _unwritten(self, place: Window, bands: NDArray[Any]) -> BoolArray | None:
         if self.raster.overview is not None:
             return None
         with self.raster.handle() as ds:
-            return unwritten(ds, self.plan.indexes, place, bands)
+            return unwritten_pixels(ds, self.plan.indexes, place, bands)
 
     def _in_file(self, window: Window) -> Window:
         col = self.width - window.col_end if self.flip_x else window.col_off
@@ -125,7 +129,10 @@ class PixelReader:
 
 
 def _patches(size: int, count: int) -> list[tuple[int, int]]:
-    """Return (start, length) along one axis: all of it if `count` patches reach that far, else mirrored patches."""
+    """Return (start, length) of the patches along one axis: the whole axis if `count` patches cover it.
+
+    Else they are patches with gaps; the second half mirrors the first.
+    """
     if size <= count * _PATCH:
         step = _LATTICES[0] * _PATCH
         return [(start, min(step, size - start)) for start in range(0, size, step)]

@@ -1,4 +1,4 @@
-"""Pre-flight: a check that a path may be opened at all, before GDAL sees it.
+"""Pre-flight: the check that a path may be opened, before GDAL gets it.
 
 GDAL opens far more than files: network services, drivers behind a prefix, inline XML, virtual rasters that read any
 file of the machine. Here a scene is an existing regular file or an http(s) address, and nothing else.
@@ -22,7 +22,7 @@ from geosam.errors import UnreadableScene, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Seconds that a server may stay silent, and the pauses between the tries.
+#: Seconds that a server may stay silent, and seconds to wait before each further try.
 HTTP_TIMEOUT = 20.0
 HTTP_PAUSES = (0.5, 1.5)
 
@@ -39,7 +39,7 @@ _SELF_CONTAINED = (
 )
 #: Bytes of a file that are read to recognize it.
 _HEAD_BYTES = 4096
-#: Largest VRT: it is parsed as a whole.
+#: Size of the largest VRT that is opened: it is parsed as a whole.
 _MAX_VRT_BYTES = 256 * 2**20
 
 
@@ -50,7 +50,7 @@ class Source:
     name: str
     """The path as the user wrote it, or the URL; for messages."""
     uri: str
-    """Name that GDAL opens."""
+    """Name that GDAL opens: an absolute path, or the URL behind /vsicurl/."""
     driver: str | None
     """Only driver that may open it; None allows any."""
     remote: bool = False
@@ -58,7 +58,7 @@ class Source:
     alone: bool = False
     """True if side-car files are ignored (untrusted input)."""
     version: str = ""
-    """Version of a remote file, as its server says it."""
+    """Version of a remote file: size, entity tag and date, as the server states them."""
 
 
 def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha256: str | None = None) -> Source:
@@ -70,7 +70,7 @@ def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha25
         sha256: hash (hex) that the file must have: a codec does not notice every damaged byte.
 
     Raises:
-        UnreadableScene: no file, not a raster that is opened at all, or other content than expected.
+        UnreadableScene: there is no file, its kind is not allowed, or it has other content than expected.
         UsageError: `sha256` is no hash.
     """
     text = os.fspath(path)
@@ -88,7 +88,8 @@ def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha25
     if b"<VRTDataset" in head:  # GDAL recognizes a VRT by its content, whatever its name
         if untrusted:
             raise UnreadableScene(
-                f"a VRT is not allowed with `untrusted`: {text}: it may read any file of this machine.",
+                f"a VRT is not allowed with `untrusted`: {text}: found a VRT, which may read any file of this machine, "
+                "expected a self-contained raster.",
                 remedy="Convert it with gdal_translate first.",
                 code="vrt-is-untrusted",
                 scene=text,
@@ -107,7 +108,7 @@ def check_source(path: str | os.PathLike[str], *, untrusted: bool = False, sha25
 
 def _refused_url(url: str, parameter: str) -> UnreadableScene:
     return UnreadableScene(
-        f"a URL is not allowed with `{parameter}`: {url}.",
+        f"a URL is not allowed with `{parameter}`: {url}: expected a local file.",
         remedy="Download the file first.",
         code="url-not-allowed",
         scene=url,
@@ -132,10 +133,16 @@ def read_head(name: str) -> bytes:
 
 def _check_file(text: str) -> tuple[str, bytes]:
     if not text:
-        raise UnreadableScene("no scene: the path is empty.", remedy="Name a raster file.", code="scene-path-empty")
+        raise UnreadableScene(
+            "the path of the scene is empty: expected a file or an http(s) URL.",
+            remedy="Name a raster file.",
+            code="scene-path-empty",
+        )
     if text == "-":
         raise UnreadableScene(
-            "a scene cannot be read from standard input: -.", remedy="Name a raster file.", code="scene-from-stdin"
+            "a scene cannot be read from standard input: found -, expected a file or an http(s) URL.",
+            remedy="Name a raster file.",
+            code="scene-from-stdin",
         )
     name = os.path.abspath(text)  # a name such as GTIFF_DIR:1:a.tif becomes a path, and no driver sees its prefix
     if name.startswith("/vsi") or text.lstrip().startswith("<"):
@@ -150,15 +157,10 @@ def _check_file(text: str) -> tuple[str, bytes]:
         _check_kind(name, info)
         return name, read_head(name)
     except FileNotFoundError:
-        hint = "GDAL's driver prefixes are not opened" if re.match(r"[\w+.-]{2,}:", text) else "check the spelling"
-        raise UnreadableScene(
-            f"no such file: {name}: expected an existing raster file or http(s) URL; {hint}.",
-            code="scene-not-found",
-            scene=name,
-        ) from None
+        raise _not_found(name, text) from None
     except PermissionError:
         raise UnreadableScene(
-            f"permission denied: {name}.",
+            f"permission denied: {name}: expected a file that you may read.",
             remedy="Ask its owner for the right to read it.",
             code="scene-permission-denied",
             scene=name,
@@ -167,28 +169,38 @@ def _check_file(text: str) -> tuple[str, bytes]:
         if isinstance(error, UnreadableScene):
             raise
         raise UnreadableScene(
-            f"cannot read: {text!r}: {error}.", remedy="Check the path.", code="scene-path-unusable"
+            f"cannot read the scene: {text!r}: {error}.", remedy="Check the path.", code="scene-path-unusable"
         ) from error
+
+
+def _not_found(name: str, text: str) -> UnreadableScene:
+    has_prefix = re.match(r"[\w+.-]{2,}:", text)
+    return UnreadableScene(
+        f"no such file: {name}: expected an existing raster file or http(s) URL.",
+        remedy="Leave the prefix out: GDAL's driver prefixes are not opened." if has_prefix else "Check the spelling.",
+        code="scene-not-found",
+        scene=name,
+    )
 
 
 def _check_kind(name: str, info: os.stat_result) -> None:
     if stat.S_ISDIR(info.st_mode):
         raise UnreadableScene(
-            f"is a directory: {name}: expected a raster file.",
+            f"the scene is a directory: {name}: expected a raster file.",
             remedy="Name one of the files in it.",
             code="scene-is-a-directory",
             scene=name,
         )
     if not stat.S_ISREG(info.st_mode):
         raise UnreadableScene(
-            f"not a regular file: {name}: expected a raster file, not a pipe or device.",
-            remedy="Save it first.",
+            f"the scene is not a regular file: {name}: found a pipe or device, expected a raster file.",
+            remedy="Save the raster to a file first.",
             code="scene-not-a-regular-file",
             scene=name,
         )
     if info.st_size == 0:
         raise UnreadableScene(
-            f"the file is empty: {name}: found 0 bytes.",
+            f"the file is empty: {name}: found 0 bytes, expected a raster.",
             remedy="Copy or download it again.",
             code="scene-file-empty",
             scene=name,
@@ -211,7 +223,7 @@ def _check_content(path: str, scene: str, expected: str) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UnreadableScene(
-            f"cannot read: {scene}: {error}.", remedy="Check the disk.", code="scene-disk-error", scene=scene
+            f"cannot read the scene: {scene}: {error}.", remedy="Check the disk.", code="scene-disk-error", scene=scene
         ) from error
     if digest != expected:
         raise UnreadableScene(
@@ -229,11 +241,17 @@ def _driver_of(head: bytes) -> str | None:
 
 
 def _check_vrt(name: str, scene: str, visited: set[str]) -> None:
-    """Refuse raw bands and missing sources, in this VRT and in the VRTs that it reads; `visited` ends circles."""
+    """Refuse raw bands and missing sources in a VRT, and in the VRTs that it reads.
+
+    Args:
+        name: path of the VRT.
+        scene: the scene, for messages.
+        visited: paths of the VRTs checked so far, because two of them may name each other.
+    """
     visited.add(name)
     if os.path.getsize(name) > _MAX_VRT_BYTES:
         raise UnreadableScene(
-            f"the VRT is too large: {scene}: expected at most {_MAX_VRT_BYTES} bytes.",
+            f"the VRT is too large: {scene}: found {os.path.getsize(name)} bytes, expected at most {_MAX_VRT_BYTES}.",
             remedy="Use a tiled GeoTIFF.",
             code="vrt-too-large",
             scene=scene,
@@ -261,7 +279,7 @@ def _check_vrt_text(xml: bytes, name: str, scene: str, visited: set[str]) -> Non
             continue
         if not os.path.exists(path):
             raise UnreadableScene(
-                f"a source of the VRT is missing: {scene}: {path}.",
+                f"a source of the VRT is missing: {scene}: expected {path}.",
                 remedy="Put it back or build the VRT again.",
                 code="vrt-source-missing",
                 scene=scene,
@@ -274,10 +292,10 @@ def _check_vrt_text(xml: bytes, name: str, scene: str, visited: set[str]) -> Non
 def _vrt_sources(root: ET.Element, scene: str) -> Iterator[ET.Element]:
     for element in root.iter():
         values = (*element.attrib.values(), element.text or "")
-        if any("vrtrawrasterband" in value.lower() for value in values):
+        if any("vrtrawrasterband" in value.lower() for value in values):  # an attribute, or the text of a nested VRT
             raise UnreadableScene(
-                f"the VRT reads raw bytes of other files (VRTRawRasterBand): {scene}: that could show any file of this "
-                "machine.",
+                f"the VRT reads raw bytes of other files: {scene}: found a VRTRawRasterBand, which can show any file "
+                "of this machine, expected bands of rasters.",
                 remedy="Convert the raw data to GeoTIFF first.",
                 code="vrt-reads-raw-bytes",
                 scene=scene,
@@ -287,7 +305,10 @@ def _vrt_sources(root: ET.Element, scene: str) -> Iterator[ET.Element]:
 
 
 def _check_url(url: str) -> Source:
-    """Read the first bytes from the server, for its status, the kind of file, and the version."""
+    """Request the first bytes of a URL, and refuse what is no raster in one file.
+
+    They show that the server answers, the kind of file, and its version.
+    """
     request = Request(url, headers={"Range": f"bytes=0-{_HEAD_BYTES - 1}"})  # noqa: S310 - http(s) only, see above
     for pause in (*HTTP_PAUSES, None):
         try:
@@ -295,13 +316,13 @@ def _check_url(url: str) -> Source:
                 head, headers = answer.read(_HEAD_BYTES), answer.headers
             break
         except HTTPError as error:
-            # A server that is busy or down may recover; one that refuses or finds nothing will not.
+            # A server that is busy or down may recover; a refusal or a missing file stays as it is.
             reason, again = f"HTTP status {error.code} ({error.reason})", error.code >= 500 or error.code == 429
         except OSError as error:
             reason, again = str(getattr(error, "reason", error)), True
         if not again or pause is None:
             raise UnreadableScene(
-                f"cannot read: {url}: {reason}.",
+                f"cannot read the scene: {url}: {reason}.",
                 remedy="Check the address, or try again later.",
                 code="url-unreadable",
                 scene=url,
@@ -311,7 +332,8 @@ def _check_url(url: str) -> Source:
     if driver is None:
         content = describe_bytes(head) if head else "is empty"
         raise UnreadableScene(
-            f"not a raster: {url}: HTTP status 200, but the answer {content}; expected TIFF, PNG, JPEG or JPEG 2000.",
+            f"the URL is not a raster: {url}: HTTP status 200, but the answer {content}; expected TIFF, PNG, JPEG or "
+            "JPEG 2000.",
             remedy="Check the address in a browser.",
             code="url-not-a-raster",
             scene=url,

@@ -1,6 +1,6 @@
-"""Raster: an open file with one handle a thread, and raw band values in windows of file pixels.
+"""Raster: an open file with one handle per thread, and raw band values in windows of file pixels.
 
-A GDAL handle shared by threads returns wrong pixels or crashes the process, and one used after a fork fails; so
+A GDAL handle that threads share returns wrong pixels or crashes the process, and a handle used after a fork fails. So
 every thread of every process opens its own, and pickling drops them.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Bytes
     from geosam.scene.preflight import Source
 
-#: Pixels that one call into GDAL may read: it cannot be interrupted before it returns.
+#: Most pixels that one call into GDAL reads: Ctrl-C has no effect before the call returns.
 _MAX_CALL_PX = 2**24
 #: Warped values depend on the chunk that GDAL warps at once, so chunks have fixed places: this grid (pixels).
 _WARP_CHUNK = 512
@@ -44,10 +44,10 @@ _MIN_CACHE, _MAX_CACHE = 64 * 2**20, 768 * 2**20
 #: Side of the window that the cache has to serve well (pixels).
 _USUAL_WINDOW = 1024
 
-#: Reads the part of a file that a window names.
+#: Function that reads a window (B, H, W) of an open file.
 _Read: TypeAlias = "Callable[[DatasetReader, FileWindow], NDArray[Any]]"
 
-#: Filters of warnings belong to the process too: threads that open files must not undo each other's.
+#: Held while a file is opened: warning filters belong to the process, and threads must not undo each other's.
 _opening_lock = threading.Lock()
 _cache_bytes = 0
 
@@ -56,12 +56,12 @@ class Raster:
     """A file that is read by any number of threads and processes; picklable."""
 
     def __init__(self, source: Source, *, gcps: bool = False, overview: int | None = None) -> None:
-        """Name a file; it is opened when it is first read.
+        """Store the description of a file, which is opened when it is first read.
 
         Args:
             source: a file that passed the pre-flight.
-            gcps: read through a warp by the ground control points.
-            overview: number of the overview to read instead of the base.
+            gcps: True to read through a warp by the ground control points.
+            overview: number of the overview to read, from 0; None reads the base.
         """
         self.source = source
         self.gcps = gcps
@@ -77,10 +77,13 @@ class Raster:
 
     @contextmanager
     def handle(self, window: Window | None = None) -> Iterator[DatasetReader]:
-        """Give this thread's handle; an error of GDAL in the block becomes an UnreadableScene.
+        """Yield this thread's handle; an error of GDAL in the block becomes an UnreadableScene.
+
+        Args:
+            window: the window that the block reads, for the message.
 
         Raises:
-            UnreadableScene: the file cannot be opened or read; names the file and the window that is read.
+            UnreadableScene: the file cannot be opened or read.
         """
         with rasterio.Env(**self._options()):
             try:
@@ -90,7 +93,7 @@ class Raster:
             except Exception as error:
                 reason, remedy = self._reason(error)
                 raise UnreadableScene(
-                    f"cannot read: {self.source.name}{_place(window)}: {reason}.",
+                    f"cannot read the scene: {self.source.name}{_place(window)}: {reason}.",
                     remedy=remedy,
                     code="scene-unreadable",
                     scene=self.source.name,
@@ -144,7 +147,7 @@ class Raster:
     def _opened(self) -> DatasetReader:
         level = {} if self.overview is None else {"OVERVIEW_LEVEL": self.overview}
         with _opening_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said better by georeference.py
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `georeference` raises a better error
             ds = rasterio.open(self.source.uri, driver=self.source.driver, **level)
             _size_block_cache(ds)
             return self._warped(ds) if self.gcps else ds
@@ -154,26 +157,27 @@ class Raster:
         if not points or not crs:
             shortcoming = "has no ground control points" if not points else "has ground control points without a CRS"
             raise UsageError(
-                f"nothing to warp by: `gcps`: {self.source.name} {shortcoming}.",
+                f"the scene cannot be warped: `gcps`: {self.source.name} {shortcoming}.",
                 remedy="Leave `gcps` out, or set them with gdal_translate.",
                 code="scene-without-gcps",
                 scene=self.source.name,
             )
-        has_alpha = ColorInterp.alpha in ds.colorinterp
+        has_alpha = ColorInterp.alpha in ds.colorinterp  # else the warp adds one, for the pixels outside the picture
+        # With a tolerance GDAL would approximate the warp, and neighbouring windows would differ.
         return WarpedVRT(ds, src_crs=crs, crs=crs, resampling=Resampling.bilinear, add_alpha=not has_alpha, tolerance=0)
 
     def _retried(self, window: Window, read: _Read) -> NDArray[Any]:
-        """Call `read` for a window, and again with a new handle if a remote file fails."""
+        """Call `read` for a window; if a remote file fails, call it again with a new handle."""
         for pause in HTTP_PAUSES if self.source.remote else ():
             try:
                 return self._chunked(window, read)
             except UnreadableScene:
-                self._threads.__dict__.pop("handle", None)
+                self._threads.__dict__.pop("handle", None)  # so that the next call opens the file again
                 time.sleep(pause)
         return self._chunked(window, read)
 
     def _chunked(self, window: Window, read: _Read) -> NDArray[Any]:
-        """Call `read` for parts of a window that return soon, or that have fixed places if the file is warped."""
+        """Call `read` for parts of a window: small ones, or those of a fixed grid if the file is warped."""
         with self.handle(window) as ds:
             if isinstance(ds, WarpedVRT):
                 return _aligned(ds, window, read)
@@ -185,7 +189,7 @@ class Raster:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _reason(self, error: BaseException) -> tuple[str, str]:
-        """Return the useful text at the bottom of a chain of library errors, and a remedy."""
+        """Return the reason from the first of a chain of library errors, and a remedy."""
         while error.__cause__ is not None:
             error = error.__cause__
         text = " ".join(str(error).split()).removeprefix(f"{self.source.uri}: ").rstrip(".") or type(error).__name__
@@ -198,15 +202,15 @@ class Raster:
 
 
 def fits_block_cache(ds: DatasetReader) -> bool:
-    """Return True if the blocks under a row of usual windows fit into the largest block cache that is set."""
+    """Return True if the largest block cache that geosam sets can hold the blocks under a window of usual size."""
     return _cache_need(ds) <= _MAX_CACHE
 
 
 def _size_block_cache(ds: DatasetReader) -> None:
-    """Let GDAL's block cache hold the blocks under a row of usual windows, within bounds.
+    """Let GDAL's block cache hold the blocks under a window of usual size, within bounds.
 
-    A striped file whose strips do not fit is decoded again for every window. The environment variable
-    GDAL_CACHEMAX, where the user has set it, is left alone.
+    A striped file whose strips do not fit is decoded again for every window. If the user has set the environment
+    variable GDAL_CACHEMAX, nothing is changed.
     """
     global _cache_bytes  # noqa: PLW0603 - the cache belongs to the process, like its size
     if "GDAL_CACHEMAX" in os.environ:
@@ -221,35 +225,42 @@ def _cache_need(ds: DatasetReader) -> int:
     height, width = ds.block_shapes[0] if ds.count else (1, 1)
     across = min(math.ceil(_USUAL_WINDOW / width) + 1, math.ceil(ds.width / width))
     down = min(math.ceil(_USUAL_WINDOW / height) + 1, math.ceil(ds.height / height))
+    # rasterio's "complex_int16" is no type of numpy; a "complex64" is at least as large.
     values = sum(np.dtype(name.replace("_int16", "64")).itemsize for name in ds.dtypes)
     return int(across * down * width * height * values)
 
 
-def unwritten(ds: DatasetReader, indexes: Sequence[int], window: Window, bands: NDArray[Any]) -> BoolArray | None:
-    """Find the pixels (H, W) in blocks that a sparse TIFF never wrote; None if there are none.
+def unwritten_pixels(
+    ds: DatasetReader, indexes: Sequence[int], window: Window, bands: NDArray[Any]
+) -> BoolArray | None:
+    """Mark the pixels (H, W) of a window in blocks that a sparse TIFF never wrote; None if there are none.
 
-    `bands` (B, H, W) are the values of the window: a block that was never written reads as 0.
+    Args:
+        ds: the open file.
+        indexes: bands, counted from 1.
+        window: the window, in file pixels.
+        bands: values (B, H, W) of the window; a block that was never written reads as 0.
     """
-    holes: BoolArray | None = None
+    unwritten: BoolArray | None = None
     for col, row, block in _blocks(ds, indexes[0], window):
         rows, cols = block.relative_to(window).slices_rc
-        # Looking one pixel up is much faster than asking the driver for every block.
-        if not bands[:, rows.start, cols.start].any() and _is_hole(ds, indexes, col, row):
-            holes = np.zeros(window.shape_hw, bool) if holes is None else holes
-            holes[rows, cols] = True
-    return holes
+        # Testing the first pixel is much faster than asking the driver for every block.
+        if not bands[:, rows.start, cols.start].any() and _is_unwritten_block(ds, indexes, col, row):
+            unwritten = np.zeros(window.shape_hw, bool) if unwritten is None else unwritten
+            unwritten[rows, cols] = True
+    return unwritten
 
 
 def is_unwritten(ds: DatasetReader, indexes: Sequence[int], window: Window) -> bool:
-    """Return True if a TIFF has no block at all in the window; False if only reading could tell."""
+    """Return True if a TIFF has no block at all in the window; False also if only reading could tell."""
     blocks = list(_blocks(ds, indexes[0], window))
-    return bool(blocks) and all(_is_hole(ds, indexes, col, row) for col, row, _ in blocks)
+    return bool(blocks) and all(_is_unwritten_block(ds, indexes, col, row) for col, row, _ in blocks)
 
 
-def has_holes(ds: DatasetReader, indexes: Sequence[int]) -> bool:
+def has_unwritten_blocks(ds: DatasetReader, indexes: Sequence[int]) -> bool:
     """Return True if a TIFF has blocks that were never written."""
     whole = Window(0, 0, ds.width, ds.height)
-    return any(_is_hole(ds, indexes, col, row) for col, row, _ in _blocks(ds, indexes[0], whole))
+    return any(_is_unwritten_block(ds, indexes, col, row) for col, row, _ in _blocks(ds, indexes[0], whole))
 
 
 def _blocks(ds: DatasetReader, index: int, window: Window) -> Iterator[tuple[int, int, Window]]:
@@ -264,8 +275,8 @@ def _blocks(ds: DatasetReader, index: int, window: Window) -> Iterator[tuple[int
                 yield col, row, block
 
 
-def _is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
-    """Test whether a block of a TIFF was never written in any of the bands."""
+def _is_unwritten_block(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> bool:
+    """Return True if a block of a TIFF was written in none of the bands."""
     tag = f"BLOCK_OFFSET_{col}_{row}"
     return all(ds.get_tag_item(tag, "TIFF", bidx=index) is None for index in indexes)
 
@@ -273,6 +284,7 @@ def _is_hole(ds: DatasetReader, indexes: Sequence[int], col: int, row: int) -> b
 def _bands(ds: DatasetReader, indexes: Sequence[int], window: FileWindow) -> NDArray[Any]:
     if len({ds.dtypes[i - 1] for i in indexes}) == 1:
         return np.asarray(ds.read(list(indexes), window=window))
+    # rasterio refuses to read bands of several types at once.
     return np.stack([ds.read(i, window=window) for i in indexes])
 
 
@@ -283,6 +295,7 @@ def _place(window: Window | None) -> str:
 
 
 def _aligned(ds: DatasetReader, window: Window, read: _Read) -> NDArray[Any]:
+    """Read the chunks of the fixed grid that meet a window, and put the window together from them."""
     out: NDArray[Any] | None = None
     for row in range(window.row_off // _WARP_CHUNK * _WARP_CHUNK, window.row_end, _WARP_CHUNK):
         for col in range(window.col_off // _WARP_CHUNK * _WARP_CHUNK, window.col_end, _WARP_CHUNK):

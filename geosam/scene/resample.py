@@ -1,8 +1,8 @@
-"""Resampling on a fixed grid: the value of an output pixel depends on nothing but its place. Arrays only.
+"""Resampling on a fixed grid: the value of an output pixel depends only on its place. Arrays only.
 
-GDAL warps in chunks and rounds in each differently; here every output pixel is a weighted mean whose weights come
-from its absolute position and whose terms are added in a fixed order, so that windows that overlap agree to the
-byte. Coarser pixels average the area they cover, finer ones are interpolated between the nearest centres.
+GDAL warps in chunks and rounds differently in each. Here every output pixel is a weighted mean. Its weights come from
+its absolute position and its terms are added in a fixed order, so overlapping windows agree to the byte. Coarser pixels
+average the area that they cover, finer ones are interpolated between the nearest centres.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ class AxisScale:
         return max(0, min(low, self.size - 1)), max(1, min(high, self.size))
 
     def weights(self, begin: int, end: int) -> sparse.csr_matrix:
-        """Return weights (end - begin, inputs of :meth:`support`).
+        """Return the weights of the inputs of :meth:`support` for the outputs ``begin .. end``.
 
-        A row sums to 1, or to less if the output pixel reaches over the end of the input.
+        Returns:
+            Sparse matrix (outputs, inputs). A row sums to 1, or to less if the output pixel reaches over the end of the
+            input.
         """
         low, high = self.support(begin, end)
         outputs = np.arange(begin, end, dtype=np.float64)
@@ -77,7 +79,7 @@ def resample(
     Returns:
         Means (B, H, W), and True (H, W) where enough of the pixel is valid.
     """
-    full = bool(valid.all())
+    full = bool(valid.all())  # then integers need no copy with the invalid pixels set to 0
     share = _weighted(valid.astype(np.float64), rows, cols)
     divisor = np.where(share > 0, share, 1.0)
     means = np.empty((len(bands), *share.shape))

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from geosam.errors import UnreadableScene
-from geosam.geometry.geobox import GeoBox, Window
+from geosam.geometry.geobox import GeoBox, Window, crs_name
 from geosam.scene import views
 from geosam.scene.fingerprint import FileStamp, content_fingerprint
-from geosam.scene.georeference import crs_name
 from geosam.scene.levels import choose_level
 from geosam.scene.preflight import check_source
 from geosam.scene.recipe import Recipe, digest_of
@@ -39,7 +38,7 @@ class Tile:
     """The picture of one window."""
 
     rgb: Bytes
-    """Picture (3, H, W); 0 where invalid."""
+    """Picture (3, H, W), red, green and blue; 0 where invalid."""
     valid: BoolArray
     """Valid pixels (H, W)."""
     geobox: GeoBox
@@ -68,7 +67,7 @@ class Scene:
     bands: tuple[int, ...]
     """Bands of the picture, counted from 1: three, or one."""
     stretch: Stretch
-    """From band values to the picture."""
+    """Map of band values to the picture."""
     region: Window
     """Part to segment, in scene pixels."""
     gsd_xy: tuple[float, float]
@@ -137,7 +136,10 @@ class Scene:
         return not self._values(window)[1].any()
 
     def zoom(self, scale_x: float, scale_y: float) -> Scene:
-        """Return the scene with pixels `scale` times as large, read from an overview where one serves."""
+        """Return the scene with pixels `scale_x` times as wide and `scale_y` times as high.
+
+        It is read from an overview if the file has one that is fine enough and agrees with its pixels.
+        """
         if scale_x == scale_y == 1:
             return self
         if self.axes is None:
@@ -193,7 +195,7 @@ class Scene:
     def fingerprint(self) -> str:
         """Identity of the content of the file and its side-cars; a copy or a touch does not change it."""
         source = self.reader.raster.source
-        if source.remote:  # the server's word for the content, which would take long to download
+        if source.remote:  # the version that the server states, because the content would take long to download
             return hashlib.sha256(f"{source.uri}|{source.version}".encode()).hexdigest()
         return content_fingerprint(stamp.path for stamp in self.stamps)
 
@@ -206,9 +208,11 @@ class Scene:
     def recipe_as_opened(self) -> Recipe:
         """Recipe whose `source` names the files as they were opened, so that no content needs to be read.
 
-        Use it for what lives as long as this process; a copy of the file has another one.
+        Use it for values that live as long as this process, such as a session's memory. A copy of the file has another
+        recipe.
         """
         source = self.reader.raster.source
+        # Stamps hold times and inodes, which another process or machine does not share.
         opened = (source.uri, source.driver, source.alone, source.version, self.stamps)
         return Recipe.of(digest_of(repr(opened)), self.geobox, self.reader, self.axes, self.stretch)
 
@@ -221,7 +225,7 @@ class Scene:
         source = self.reader.raster.source
         if source.remote and check_source(source.name).version != source.version:
             raise UnreadableScene(
-                f"changed while reading: {source.name}.",
+                f"the scene changed while reading: {source.name}.",
                 remedy="Run again.",
                 code="remote-scene-changed",
                 scene=source.name,
@@ -233,14 +237,14 @@ class Scene:
                 same = False
             if not same:
                 raise UnreadableScene(
-                    f"changed while reading: {stamp.path}.",
-                    remedy="Run again when nothing writes to it.",
+                    f"the scene changed while reading: {stamp.path}.",
+                    remedy="Run again when no other program writes to it.",
                     code="scene-changed",
                     file=stamp.path,
                 )
 
     def provenance(self) -> dict[str, Any]:
-        """Return what a result says about its scene, ready for JSON."""
+        """Return the facts about the scene that a result records, ready for JSON."""
         low, high = self.recipe.stretch
         return {
             "scene": self.path,
@@ -271,7 +275,7 @@ class Scene:
 
     def _checked(self, window: Window) -> Window:
         for value in (window.col_off, window.row_off, window.width, window.height):
-            index(value)  # a float that is whole would read, and then fail somewhere less clear
+            index(value)  # refuse floats: GDAL reads them, and a later step would fail with a less clear message
         if not self.geobox.window.contains(window):
             raise ValueError(f"{window} leaves the scene of {self.geobox.width} x {self.geobox.height} px")
         return window

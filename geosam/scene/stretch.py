@@ -1,4 +1,4 @@
-"""Stretch: band values of any type become the uint8 picture that models see. Arrays only, no files.
+"""Stretch: the map of band values of any type to the uint8 picture that models see. Arrays only, no files.
 
 One stretch serves a whole scene, so that a live click, a cached embedding and a batch run see the same picture.
 """
@@ -53,9 +53,14 @@ class Stretch:
         return self == Stretch.identity(len(self.low))
 
     def apply(self, bands: NDArray[Any], valid: BoolArray) -> Bytes:
-        """Turn `bands` (3 or 1, H, W) into a picture (3, H, W); pixels that are not `valid` (H, W) become 0.
+        """Turn band values into a picture.
 
-        A single band is repeated three times. Values that are not finite become 0.
+        Args:
+            bands: values (3, H, W) or (1, H, W); a single band is repeated three times.
+            valid: valid pixels (H, W); all others become 0.
+
+        Returns:
+            The picture (3, H, W); values that are not finite become 0.
         """
         if len(bands) != len(self.low):
             raise ValueError(f"the stretch has {len(self.low)} bands, the picture {len(bands)}")
@@ -82,7 +87,7 @@ class StretchRule:
     """Rule by which the stretch of a scene is chosen: ``auto``, ``none``, ``MIN,MAX`` or ``pLO,pHI``."""
 
     kind: Literal["auto", "none", "range", "percentiles"]
-    """One of the four."""
+    """Form of the rule."""
     low: float = PERCENTILES[0]
     """Value or percentile that becomes 0."""
     high: float = PERCENTILES[1]
@@ -114,11 +119,17 @@ class StretchRule:
         return cls("percentiles" if percent else "range", low, high)
 
     def needs_sample(self, *, is_picture: bool) -> bool:
-        """Return True if :meth:`resolve` needs samples; `is_picture`: uint8 bands that are a picture already."""
+        """Return True if :meth:`resolve` needs samples; `is_picture` is :attr:`BandPlan.is_picture`."""
         return self.kind == "percentiles" or (self.kind == "auto" and not is_picture)
 
     def resolve(self, samples: Sequence[NDArray[Any]], dtype: DTypeLike, *, is_picture: bool) -> Stretch:
-        """Return the stretch for bands of `dtype`, from 1-D `samples` of their valid values, one array a band."""
+        """Choose the stretch of a scene.
+
+        Args:
+            samples: valid values of each band, 1-D; they may be empty if :meth:`needs_sample` is False.
+            dtype: type of the bands.
+            is_picture: True for uint8 bands that are a picture as they are.
+        """
         count = len(samples)
         if self.needs_sample(is_picture=is_picture):
             limits = [_limits(sample, dtype, self.low, self.high) for sample in samples]
@@ -129,13 +140,16 @@ class StretchRule:
 
 
 def _limits(sample: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> tuple[float, float]:
-    """Return percentiles of the finite values; extremes if these coincide; the range of `dtype` if there are none."""
+    """Return two percentiles of the finite values.
+
+    If they are equal, return the extremes instead; if there is no value, the range of `dtype`.
+    """
     finite = sample[np.isfinite(sample)].astype(np.float64)
     if not len(finite):
         kind = np.dtype(dtype)
         return (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) if kind.kind in "iu" else (0.0, 1.0)
     first, last = np.percentile(finite, (low, high))
-    # One rare object on a constant ground is exactly what percentiles would cut away.
+    # On a constant ground, percentiles would cut away the one rare object.
     return (float(first), float(last)) if first < last else (float(finite.min()), float(finite.max()))
 
 
@@ -150,13 +164,16 @@ def _scaled(band: NDArray[Any], low: float, high: float) -> Bytes:
 
 @lru_cache(maxsize=32)
 def _table(dtype: str, low: float, high: float) -> Bytes:
-    """Stretch every value of a type of at most 16 bits; the index is a value's bits read as an unsigned number."""
+    """Return the stretched values of all values of a type of at most 16 bits.
+
+    The index is a value's bits read as an unsigned number.
+    """
     size = np.dtype(dtype).itemsize
     return _linear(np.arange(1 << (8 * size), dtype=f"u{size}").view(dtype), low, high)
 
 
 def _linear(values: NDArray[Any], low: float, high: float) -> Bytes:
-    span = high - low if high > low else 1.0  # a constant scene becomes black, whatever rises above it white
+    span = high - low if high > low else 1.0  # a constant scene becomes black, and a value above it white
     scaled = values.astype(np.float64)
     scaled -= low
     scaled *= 255.0 / span

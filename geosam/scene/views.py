@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geosam.errors import GeosamError, UsageError
-from geosam.geometry.geobox import SNAP_PX, Window
-from geosam.scene.georeference import crs_name
+from geosam.geometry.geobox import SNAP_PX, Window, crs_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +27,7 @@ _CARD_PX, _CARD_READ_PX = 384, 64e6
 
 
 def headline(scene: Scene) -> str:
-    """Say what a scene is in one line."""
+    """Describe a scene in one line."""
     name = scene.path if len(scene.path) <= _PATH_CHARACTERS else f"...{scene.path[-_PATH_CHARACTERS:]}"
     height, width = scene.shape
     bands = ", ".join(map(str, scene.bands))
@@ -36,19 +35,36 @@ def headline(scene: Scene) -> str:
 
 
 def square_scale(scene: Scene, size: int) -> tuple[float, float]:
-    """Return how much larger pixels must be along x and y to be square on the ground and `size` in a row.
+    """Return the factors along x and y that make pixels square on the ground, and the region at most `size` px long.
 
-    Pixels are never smaller than the scene's finer side.
+    Pixels never become smaller than the shorter side of the scene's own pixels.
+
+    Raises:
+        UsageError: `size` is less than one pixel.
     """
+    if size < 1:
+        raise UsageError(
+            f"the picture has no pixel: `size`: found {size}, expected at least 1.",
+            remedy="Leave it out for a usual size.",
+            code="size-below-one",
+            size=size,
+        )
     (gsd_x, gsd_y), region = scene.gsd_xy, scene.region
-    if abs(gsd_x - gsd_y) < _SQUARE * gsd_x:
+    if abs(gsd_x - gsd_y) < _SQUARE * gsd_x:  # no resampling for a difference that nobody sees
         gsd_y = gsd_x
     metres = max(max(region.width * gsd_x, region.height * gsd_y) / size, min(gsd_x, gsd_y))
     return metres / gsd_x, metres / gsd_y
 
 
 def scaled(window: Window, scale_x: float, scale_y: float, whole: Window) -> Window:
-    """Return the window that covers the same ground in pixels `scale` times as large, inside `whole`."""
+    """Return the window that covers the same ground on a grid with larger pixels.
+
+    Args:
+        window: the window on the original grid.
+        scale_x: width of the larger pixels, in original pixels.
+        scale_y: their height.
+        whole: all pixels of the larger grid, to which the result is clipped.
+    """
     col, row = int(window.col_off / scale_x), int(window.row_off / scale_y)
     col_end = min(math.ceil(window.col_end / scale_x - SNAP_PX), whole.width)
     row_end = min(math.ceil(window.row_end / scale_y - SNAP_PX), whole.height)
@@ -96,6 +112,7 @@ def plot(scene: Scene, ax: Any, size: int) -> Any:
     axes.imshow(_drawn(coarse), extent=(0, grid.width, grid.height, 0), transform=placed)
     left, bottom, right, top = grid.bounds
     axes.set(xlim=(left, right), ylim=(bottom, top), title=Path(scene.path).name)
+    # With one metre per pixel on both axes the aspect is 1; in degrees it depends on the latitude.
     axes.set_aspect(t.a * coarse.gsd_xy[1] / -t.e / coarse.gsd_xy[0] if t.b == t.d == 0 and t.e else "equal")
     return axes
 
@@ -106,10 +123,6 @@ def _sides(scene: Scene) -> str:
 
 
 def _coarse(scene: Scene, size: int) -> Scene:
-    if size < 1:
-        raise UsageError(
-            f"the picture has no pixel: `size`: found {size}, expected 1 or more.", code="size-below-one", size=size
-        )
     return scene.zoom(*square_scale(scene, size))
 
 

@@ -13,8 +13,8 @@ from shapely.affinity import translate
 from shapely.geometry import Polygon, box
 
 from geosam.errors import CRSMismatch, UsageError
-from geosam.evaluation.compare import evaluate, read_polygons
-from geosam.vector.polygons import PolygonLayer
+from geosam.evaluation.compare import evaluate
+from geosam.vector.polygons import PolygonLayer, read_polygons
 
 UTM = CRS.from_epsg(32633)
 X, Y = 450_000, 5_000_000

@@ -29,9 +29,9 @@ def test_drafts_that_say_nothing_or_lie_elsewhere_are_refused(wide):
     crs = wide.geobox.crs.to_wkt()
     with pytest.raises(PromptOutsideScene, match="the draft"):
         session.answer(clicks(wide, (100.5, 25.5), (-5, 4)))
-    with pytest.raises(EmptyPrompt, match="nothing to select: the draft"):
+    with pytest.raises(EmptyPrompt, match="the prompt selects nothing: the draft"):
         session.answer(clicks(wide, (100.5, 25.5, 0)))
-    with pytest.raises(EmptyPrompt, match="nothing to select"):
+    with pytest.raises(EmptyPrompt, match="the prompt selects nothing"):
         session.answer(Draft(crs))
     with pytest.raises(EmptyPrompt, match="the box has no area"):
         session.answer(Draft(crs).with_box(on_map(wide, crs, (1, 1), (5, 5), (5, 5), (1, 1))))

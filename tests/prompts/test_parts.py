@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from geosam.errors import CRSMismatch, EmptyPrompt, PromptError
-from geosam.geometry.geobox import Window
-from geosam.prompts.parts import box_of, check_mask, crs_name, known_crs, labels_of, points_of, stated_crs
+from geosam.geometry.geobox import Window, crs_name
+from geosam.prompts.parts import box_of, check_mask, known_crs, labels_of, points_of, stated_crs
 from geosam.prompts.placement import in_region
 from geosam.prompts.prompt import ScenePrompt
 

@@ -38,8 +38,8 @@ def test_prompt_is_picklable_and_keeps_its_values():
 @pytest.mark.parametrize(
     ("error", "text", "given_parts"),
     [
-        (EmptyPrompt, "at least one including point or a box", {}),
-        (EmptyPrompt, "at least one including point or a box", {"points_xy": at((1, 1)), "labels": 0 * ONE}),
+        (EmptyPrompt, "at least one including point, a box or a mask", {}),
+        (EmptyPrompt, "at least one including point, a box or a mask", {"points_xy": at((1, 1)), "labels": 0 * ONE}),
         (PromptError, "not finite", {"points_xy": at((1, np.nan)), "labels": ONE}),
         (PromptError, "not finite", {"points_xy": at((-np.inf, 1)), "labels": ONE}),
         (PromptError, "unknown label: layer, object 3: found 2", {"points_xy": at((1, 1)), "labels": 2 * ONE}),

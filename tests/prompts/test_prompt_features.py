@@ -38,7 +38,7 @@ def placed_points(path, scene=SCENE, **options):
 @pytest.mark.fault("P17")
 def test_only_negative_points(tmp_path):
     path = write_layer(tmp_path / "p.gpkg", shifted(Point(1, 1), Point(2, 2)), object_id=[7, 7], label=[0, 0])
-    refused(EmptyPrompt, path, "object 7", "at least one including point or a box")
+    refused(EmptyPrompt, path, "object 7", "at least one including point, a box or a mask")
     with pytest.raises(EmptyPrompt, match="--negative"):
         prompts_from_options([], [(1, 2)], [(0, 0, 1, 1)], CRS(UTM))
 

@@ -156,7 +156,7 @@ def test_bare_coordinates_are_in_the_crs_of_the_scene_unless_another_is_given():
     assert prompts_of((1, 2), scene_crs=UTM)[0][0].crs == CRS(UTM)
     assert prompts_of((1, 2), crs=4326, scene_crs=UTM)[0][0].crs == CRS(4326)
     for bare in ((1, 2), Point(1, 2), [box(0, 0, 1, 1)]):
-        assert '`prompt_crs`, "EPSG:4326"' in refusal(bare, error=CRSMismatch)
+        assert '`prompt_crs`, for example "EPSG:4326"' in refusal(bare, error=CRSMismatch)
 
 
 def test_prompts_keep_their_ids_unless_two_share_one():
@@ -240,7 +240,7 @@ def test_points_boxes_and_polygons_are_made_in_a_word():
 @pytest.mark.parametrize(
     ("parts", "text"),
     [
-        ({"points_xy": [[1, 2]]}, 'Give `crs`, "EPSG:4326"'),
+        ({"points_xy": [[1, 2]]}, 'Give `crs`, for example "EPSG:4326"'),
         ({"crs": "EPSG:4326", "points_xy": [1, 2]}, "Write points_xy=[[x, y], ...]"),
         ({"crs": "EPSG:4326", "points_xy": [[1, 2], [3]]}, "expected numbers"),
         ({"crs": "EPSG:4326", "points_xy": [["a", "b"]]}, "expected numbers"),

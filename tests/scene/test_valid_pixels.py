@@ -57,7 +57,7 @@ def test_a_mask_band_beats_nodata_and_the_user_is_told(tmp_path):
         file.write_mask(blank(np.full((1, 70, 90), 255, np.uint8))[0])
     opened = open_scene(path)
     assert (whole(opened).valid == (blank(np.ones((1, 70, 90)))[0] > 0)).all()
-    assert "the mask band says which pixels are valid" in opened.warnings[0]
+    assert "the mask band decides which pixels are valid" in opened.warnings[0]
 
 
 def test_nodata_and_alpha_both_count(tmp_path):

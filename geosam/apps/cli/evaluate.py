@@ -9,7 +9,7 @@ import click
 from geosam import api
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import EVALUATION, set_values
+from geosam.options import EVALUATION, without_none
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 @click.pass_obj
 def evaluate(report: Report, /, *, predicted: str, reference: str, **options: Any) -> None:
     """Compare the polygons of PREDICTED with those of REFERENCE, one to one."""
-    scores = api.evaluate(predicted, reference, **set_values(options))
+    scores = api.evaluate(predicted, reference, **without_none(options))
     report.warn(scores.notes)
     report.result(scores.to_json(), scores.lines())

@@ -12,7 +12,7 @@ from geosam import api
 from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, set_values
+from geosam.options import CACHE, LEARNING, MODEL, OPENING, pick, without_none
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -54,7 +54,7 @@ def finetune(report: Report, /, *, scene: str, polygons: str, output: Path, laye
     labels = read_polygons(polygons, layer)  # before the scene, whose embeddings take long
     report.warn(labels.notes)
     with opened_scene(report, scene, options) as opened, report.progress() as progress:
-        tuned = api.finetune(opened, labels, output, progress=progress, **set_values(options))
+        tuned = api.finetune(opened, labels, output, progress=progress, **without_none(options))
     report.result({"output": str(output), **tuned.to_json()}, _lines(output, tuned))
 
 

@@ -11,7 +11,7 @@ from geosam import api
 from geosam.apps.cli.options.opening import opened_scene
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.options import OPENING, PREVIEW, set_values
+from geosam.options import OPENING, PREVIEW, without_none
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -27,6 +27,6 @@ if TYPE_CHECKING:
 def preview(report: Report, /, *, scene: str, polygons: str, output: Path, **options: Any) -> None:
     """Draw the polygons of the vector file POLYGONS on the raster SCENE."""
     with opened_scene(report, scene, options) as opened:
-        api.preview(opened, polygons, output, **set_values(options))
+        api.preview(opened, polygons, output, **without_none(options))
     report.result({"output": str(output)})
     report.note(f"{output}: written")

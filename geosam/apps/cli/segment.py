@@ -15,7 +15,7 @@ from geosam.apps.cli.options.recorded import recorded_command
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
 from geosam.errors import PartialResult, UsageError
-from geosam.options import CACHE, MODEL, OPENING, RULES, RUN, set_values
+from geosam.options import CACHE, MODEL, OPENING, RULES, RUN, without_none
 
 if TYPE_CHECKING:
     from geosam.apps.cli.report import Report
@@ -55,7 +55,7 @@ def segment(report: Report, /, *, scene: str, output: Path | None, **options: An
                 out=out,
                 observer=observer,
                 command=recorded_command(report.command),
-                **set_values(options),
+                **without_none(options),
             )
     _tell(report, result.summary)
 

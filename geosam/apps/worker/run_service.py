@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Message
     from geosam.apps.worker.tasks import Task
     from geosam.objects.scene_object import SceneObject
-    from geosam.prompts.prompt import Detail, Prompt
+    from geosam.prompts.prompt import Granularity, Prompt
     from geosam.scene import Scene
     from geosam.segmenters.segmenter import ModelSpec, Segmenter
 
@@ -138,7 +138,7 @@ def _recorded(task: Task) -> str:
 
 
 def _prompts(
-    path: str | None, out: str, *, crs: str | None = None, granularity: Detail | None = None, **prompting: Any
+    path: str | None, out: str, *, crs: str | None = None, granularity: Granularity | None = None, **prompting: Any
 ) -> tuple[list[Prompt] | None, list[str]]:
     """Return the prompts of a layer (None without a layer), and warnings."""
     if path is None:
