@@ -17,6 +17,7 @@ import shapely
 
 from geosam.errors import CRSMismatch, EmptyPrompt, PromptError, UsageError
 from geosam.geometry.measure import beyond_degrees
+from geosam.geometry.polygons import POLYGONAL
 from geosam.prompts.prompt import GRANULARITIES, NAMED, Prompt, Steps
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 KINDS = ("point", "box", "mask")
 _POINT, _BOX, _MASK = range(3)
 _POINTS = (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT)
-_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
 def prompts_of_table(
@@ -102,7 +102,7 @@ def _without_empty(table: VectorTable) -> tuple[VectorTable, list[str]]:
 
 def _check_geometries(table: VectorTable) -> None:
     kinds = shapely.get_type_id(table.geometries)
-    wrong = np.flatnonzero(~np.isin(kinds, _POINTS + _POLYGONS))
+    wrong = np.flatnonzero(~np.isin(kinds, _POINTS + POLYGONAL))
     if len(wrong):
         name = table.geometries[wrong[0]].geom_type
         raise PromptError(

@@ -1,4 +1,4 @@
-"""Features that wait for their format, compressed, beside the output."""
+"""Buffer: features that wait on the disk until their format writes them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ ROWS = 4096
 
 
 class FeatureBuffer:
-    """Arrow stream on disk: features are appended in batches, then read as often as needed."""
+    """Compressed Arrow stream on disk: features are appended in batches, then read as often as needed.
+
+    Every batch that is read has ROWS rows; only the last one may have fewer.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Create the file at `path` for batches of `schema`."""
         self._path = path
         self._file = path.open("wb")
         self._stream = pa.ipc.new_stream(self._file, schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
@@ -34,7 +38,7 @@ class FeatureBuffer:
             self._file.close()
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Append a batch."""
+        """Append a batch of any size; it is written when ROWS rows have come together."""
         self._waiting.append(batch)
         if sum(waiting.num_rows for waiting in self._waiting) >= ROWS:
             rows = pa.Table.from_batches(self._waiting).combine_chunks()

@@ -1,4 +1,4 @@
-"""Checks that refuse an output before the model runs, and check the finished file."""
+"""Checks of an output: they refuse it before the model runs, and compare the finished file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def check_output(
     path: Path, crs: CRS, columns: Sequence[Column], *, overwrite: bool, inputs: Sequence[Path] = ()
 ) -> None:
-    """Refuse an output that cannot or must not be written. To be sure, write an empty result beside it.
+    """Refuse an output that cannot or must not be written; the last check writes an empty result beside it.
 
     Args:
         path: the output.
@@ -50,7 +50,7 @@ def check_output(
     check_existing(final, overwrite=overwrite)
     check_folder(path)
     _check_fit(form, path, crs, columns)
-    form.kept(final, final.stem)
+    form.kept(final, final.stem)  # refuses a file whose other layers cannot be kept
     _try_empty(form, Target(final, crs, tuple(columns), final.stem, {}, 1.0))
 
 
@@ -119,19 +119,19 @@ def check_folder(path: Path) -> None:
         )
 
 
-def check_facts(form: Format, target: Target, made: Path, count: int) -> None:
+def check_facts(form: Format, target: Target, staged: Path, count: int) -> None:
     """Read a finished file again, and compare the number of features and the CRS.
 
     Args:
         form: format of the file.
         target: description of the output, for its CRS and its name in messages.
-        made: the finished file, still in its staging folder.
+        staged: the finished file, still in its staging folder.
         count: number of features that were written.
 
     Raises:
         ExportError: the file does not hold `count` features, or has another CRS than the one written.
     """
-    features, crs = form.facts(made, target.layer)
+    features, crs = form.facts(staged, target.layer)
     if features != count:
         raise ExportError(
             f"the finished file is not complete: {target.path}: found {features} features, expected {count}.",
@@ -141,7 +141,7 @@ def check_facts(form: Format, target: Target, made: Path, count: int) -> None:
             expected=count,
         )
     expected = WGS84 if form.wgs84 else target.crs
-    # Heights and the order of axes are no difference: features are flat, and every format puts x first.
+    # Heights and the order of axes do not count: features have no heights, and every format puts x first.
     if crs is None or not crs.to_2d().equals(expected.to_2d(), ignore_axis_order=True):
         raise ExportError(
             f"{form.name} cannot hold this CRS: {target.path}: found {crs.name if crs else 'no CRS'!r} when read back, "
@@ -161,9 +161,11 @@ def _check_fit(form: Format, path: Path, crs: CRS, columns: Sequence[Column]) ->
             code="format-needs-wgs84",
             format=form.name,
         )
+    # GDAL would take the part before the mark for an archive, and write to another place.
     if form.through_gdal and "!" in os.path.realpath(path.parent):
         raise ExportError(
-            f"GDAL reads '!' in a path as an archive: {path}: found folder {path.parent}, expected one without '!'.",
+            f"the output's folder has a '!' in its path: {path}: found folder {path.parent}, expected one without '!', "
+            "which GDAL reads as the mark of an archive.",
             remedy="Choose another folder.",
             code="output-path-with-archive-mark",
         )
@@ -178,7 +180,7 @@ def _check_fit(form: Format, path: Path, crs: CRS, columns: Sequence[Column]) ->
 
 
 def _try_empty(form: Format, target: Target) -> None:
-    """Write an empty result beside the output and read it again, which tries folder, CRS and columns at once."""
+    """Write an empty result beside the output and read it again: this tests folder, CRS and columns together."""
     names, _ = plan_names(target.columns, short=form.short_names)
     with Staging(target.path) as staging, failures_reported(target.path):
         alone = replace(target, path=staging.folder / target.path.name)  # not beside the layers of an existing file

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from geosam.vector.schema import Features
 
 
-def _none(_path: Path) -> list[Path]:
+def _no_files(_path: Path) -> list[Path]:
     return []
 
 
-def _nothing(_path: Path, _layer: str) -> list[str]:
+def _no_content(_path: Path, _layer: str) -> list[str]:
     return []
 
 
@@ -37,11 +37,11 @@ class Format:
     """Function that reads a finished file again: number of features and CRS of a layer."""
     provenance: Callable[[Path], dict[str, Any] | None]
     """Function that reads the provenance from a file."""
-    companions: Callable[[Path], list[Path]] = _none
-    """Function that lists existing files which must go before the output is replaced, in this order."""
-    kept: Callable[[Path, str], list[str]] = _nothing
-    """Function that lists the other content of an existing file, and refuses one in which the layer cannot be
-    replaced."""
+    companions: Callable[[Path], list[Path]] = _no_files
+    """Function that lists the existing files that must be removed with the old output, in this order."""
+    kept: Callable[[Path, str], list[str]] = _no_content
+    """Function that lists the content of an existing file that stays when the layer is replaced; it refuses a file in
+    which the layer cannot be replaced."""
     short_names: bool = False
     """True if names of fields are limited to ten bytes."""
     wgs84: bool = False

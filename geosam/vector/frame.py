@@ -15,12 +15,13 @@ from geosam.vector.table import VectorTable
 if TYPE_CHECKING:
     import geopandas
 
+#: Types of values that a column may hold; a datetime is a date, too.
 _TYPES = (bool, int, float, str, dt.date, type(None))
 
 
 def is_frame(value: Any) -> bool:
     """Return True for a GeoDataFrame or GeoSeries, without importing geopandas."""
-    # Without the module in memory there can be no object of it: tables must not cost an import of half a second.
+    # A value of geopandas exists only if the module is loaded, so other values do not cost an import of half a second.
     module = sys.modules.get("geopandas")
     return module is not None and isinstance(value, module.GeoDataFrame | module.GeoSeries)
 
@@ -28,11 +29,14 @@ def is_frame(value: Any) -> bool:
 def table_of_frame(
     frame: geopandas.GeoDataFrame | geopandas.GeoSeries, place: str = "the table"
 ) -> tuple[VectorTable, list[str]]:
-    """Turn a GeoDataFrame or GeoSeries into a vector table, and warnings.
+    """Turn a GeoDataFrame or GeoSeries into a vector table.
 
     Args:
         frame: the table; its index numbers the features if it holds distinct whole numbers, else they count from 0.
         place: name of the table for messages.
+
+    Returns:
+        The table, and warnings about columns that are left out.
 
     Raises:
         PromptError: the table has no geometry column.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from geosam.vector.schema import Features
 
-#: The date in every output: the day it is written would make two equal runs differ.
+#: Date in every output: with the present date, two equal runs would give different bytes.
 FIXED_DATE = "2000-01-01"
 
 
@@ -35,7 +35,8 @@ def write_layer(
     Args:
         path: the file.
         features: the features to write.
-        batches: the features in another form than as MultiPolygons under the names of this format.
+        batches: the features in the form that the driver takes; by default MultiPolygons, with the column names of
+            `features`.
         schema: Arrow schema of `batches`.
         options: driver, geometry type and creation options, as `pyogrio.write_arrow` takes them.
     """
@@ -44,7 +45,7 @@ def write_layer(
     def guarded() -> Iterator[pa.RecordBatch]:
         try:
             yield from _as_multi(features.renamed()) if batches is None else batches
-        except BaseException as error:  # Ctrl-C included: a C stream would lose it
+        except BaseException as error:  # Ctrl-C included: Arrow's C stream passes only a text on
             failures.append(error)
             raise
 
@@ -64,7 +65,7 @@ def write_layer(
 
 
 def layer_facts(path: Path, layer: str | None = None) -> tuple[int, CRS | None]:
-    """Read the number of features, as the file states it, and the CRS of a layer."""
+    """Return the number of features of a layer, as the file states it, and its CRS."""
     info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
     return int(info["features"]), CRS.from_user_input(info["crs"]) if info["crs"] else None
 

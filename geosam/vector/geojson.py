@@ -1,4 +1,4 @@
-"""GeoJSON (RFC 7946): longitude and latitude in WGS84, one feature per line, written as they come."""
+"""GeoJSON (RFC 7946): longitude and latitude in WGS84, one feature per line, in the order of the features."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from geosam.vector.wgs84 import WGS84, ToWgs84, UnreachableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
     from pyproj import CRS
 
+    from geosam._arrays import Geometries
     from geosam.vector.schema import Features, Target
 
+#: Beginning of a line with a feature, and the last line; :func:`facts` counts and checks them.
 _FEATURE = '{"type": "Feature", "properties": '
 _END = "]}\n"
 #: Most characters of the first line that are searched for the provenance.
@@ -40,10 +40,10 @@ def write(folder: Path, features: Features) -> list[Path]:
     to_wgs84 = ToWgs84(target.crs, target.pixel_size)
     head = {"type": "FeatureCollection", "name": target.layer, "provenance": target.provenance}
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(_dumps(head)[:-1] + ', "features": [\n')
+        file.write(_dumps(head)[:-1] + ', "features": [\n')  # [:-1]: without the closing brace
         separator = ""
         for batch in features.renamed():
-            geometries = _placed(to_wgs84, batch, target)
+            geometries = _geojson(to_wgs84, batch, target)
             for geometry, row in zip(geometries, batch.drop_columns([GEOMETRY]).to_pylist(), strict=True):
                 file.write(f'{separator}{_FEATURE}{_dumps(row)}, "geometry": {geometry}}}')
                 separator = ",\n"
@@ -71,18 +71,19 @@ def provenance(path: Path) -> dict[str, Any] | None:
     return dict(member) if isinstance(member, dict) else None
 
 
-def _placed(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> NDArray[np.object_]:
+def _geojson(to_wgs84: ToWgs84, batch: pa.RecordBatch, target: Target) -> Geometries:
+    """Return the geometries (N,) of a batch as GeoJSON texts in WGS84."""
     try:
         polygons = to_wgs84(geometries_of(batch))
     except UnreachableError:
         raise ExportError(
             f"features have no longitude and latitude: {target.path}: found coordinates outside the area of "
-            f"{target.crs.name!r}, expected ones inside it.",
+            f"{target.crs.name!r}, expected coordinates inside it.",
             remedy="Choose GeoPackage (.gpkg), or check the scene's CRS.",
             code="features-outside-crs",
             crs=target.crs.name,
         ) from None
-    texts: NDArray[np.object_] = shapely.to_geojson(polygons)
+    texts: Geometries = shapely.to_geojson(polygons)
     return texts
 
 

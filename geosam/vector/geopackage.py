@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for another program that is writing the file.
 PATIENCE_S = 5.0
-
+#: Errors of SQLite that mean another program is using the file.
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -53,7 +53,7 @@ def facts(path: Path, layer: str) -> tuple[int, CRS | None]:
 
 
 def companions(path: Path) -> list[Path]:
-    """List the journals of a database that will be replaced; SQLite would apply them to the new one."""
+    """List the journals of a database that will be replaced, because SQLite would apply them to the new one."""
     names = [path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm")]
     return [name for name in names if name.exists()]
 
@@ -61,10 +61,10 @@ def companions(path: Path) -> list[Path]:
 def other_tables(path: Path, layer: str) -> list[str]:
     """List the tables of an existing GeoPackage that must stay when `layer` is replaced.
 
-    The content of its write-ahead log moves into the file, so that nothing is lost when the file is replaced later.
+    The content of its write-ahead log is moved into the file, so that nothing is lost when the file is replaced later.
 
     Raises:
-        ExportError: the file is damaged, another program is writing it, or `layer` is no vector layer there.
+        ExportError: the file is damaged, another program is writing it, or a table named `layer` is no vector layer.
     """
     if not path.exists():
         return []
@@ -76,7 +76,7 @@ def other_tables(path: Path, layer: str) -> list[str]:
             listed = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'gpkg_contents'").fetchone()
             tables = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall() if listed else []
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the error, the others its variant
         if code == sqlite3.SQLITE_NOTADB:  # some other file: it has no layers to keep
             return []
         if code in _BUSY:
@@ -99,7 +99,7 @@ def other_tables(path: Path, layer: str) -> list[str]:
 
 
 def _copy(source: Path, copy: Path) -> None:
-    """Copy a database that others may have open."""
+    """Copy a database that other programs may have open; a copy of the file alone could be half of a change."""
     with (
         contextlib.closing(sqlite3.connect(source, timeout=PATIENCE_S)) as old,
         contextlib.closing(sqlite3.connect(copy)) as new,

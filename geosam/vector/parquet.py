@@ -58,6 +58,7 @@ def provenance(path: Path) -> dict[str, Any] | None:
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Collect batches into tables of at least ROW_GROUP_BYTES; the last one may be smaller."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)

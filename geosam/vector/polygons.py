@@ -1,4 +1,4 @@
-"""Layers of polygons, valid and two-dimensional, read from any vector file."""
+"""Polygon layers: valid polygons without heights, from any vector file or table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pyproj import CRS, Transformer
 
 from geosam.errors import CRSMismatch, PromptError, UsageError
 from geosam.geometry.geobox import map_crs
+from geosam.geometry.polygons import POLYGONAL
 from geosam.vector.frame import is_frame, table_of_frame
 from geosam.vector.reading import read_vector
 from geosam.vector.table import VectorTable
@@ -21,14 +22,10 @@ from geosam.vector.table import VectorTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from geosam._arrays import BoolArray, Geometries, Integers
 
-    from geosam._arrays import BoolArray
-
-    Geometries = NDArray[np.object_]
-
+#: Extensions of GeoParquet, which GDAL reads only in some builds.
 _PARQUET = (".parquet", ".geoparquet")
-_POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +36,7 @@ class PolygonLayer:
     """(N,) valid shapely Polygons and MultiPolygons, none empty, no Z."""
     crs: CRS
     """CRS of their coordinates."""
-    ids: NDArray[np.int64]
+    ids: Integers
     """(N,) values of the column `id` if they are whole numbers, else the feature numbers."""
     classes: tuple[str, ...] | None = None
     """N values of the column `class`; None without one."""
@@ -50,7 +47,13 @@ class PolygonLayer:
 
     @classmethod
     def of(cls, polygons: Sequence[Any] | Geometries, crs: Any, classes: Sequence[str] | None = None) -> PolygonLayer:
-        """Make a layer of valid polygons, numbered from 0; `crs` is anything that pyproj understands."""
+        """Make a layer of polygons in memory, numbered from 0.
+
+        Args:
+            polygons: N valid shapely Polygons and MultiPolygons.
+            crs: their CRS, in any form that pyproj takes.
+            classes: N class names.
+        """
         column = np.array(polygons, dtype=object).reshape(-1)
         return cls(column, map_crs(crs), np.arange(len(column)), None if classes is None else tuple(classes))
 
@@ -58,7 +61,7 @@ class PolygonLayer:
         return len(self.polygons)
 
     def select(self, rows: BoolArray) -> PolygonLayer:
-        """Return the rows that a boolean column (N,) marks."""
+        """Return a layer of the rows that are True in `rows` (N,)."""
         classes = None if self.classes is None else tuple(np.array(self.classes, object)[rows])
         return replace(self, polygons=self.polygons[rows], ids=self.ids[rows], classes=classes)
 
@@ -66,7 +69,7 @@ class PolygonLayer:
         """Transform the polygons, vertex by vertex, to another CRS.
 
         Raises:
-            CRSMismatch: PROJ knows no way from one CRS to the other, or a vertex has no place in the other.
+            CRSMismatch: PROJ cannot transform one CRS to the other, or a vertex has no place in the other.
         """
         if self.crs == crs:
             return self
@@ -84,7 +87,7 @@ class PolygonLayer:
         if wrong.any():
             raise CRSMismatch(
                 f"polygons have no place in {crs.name!r}: {self.source}, feature {self.ids[wrong][0]}: found "
-                f"coordinates that do not fit {self.crs.name!r}, expected ones that do.",
+                f"coordinates that do not fit {self.crs.name!r}, expected coordinates inside its area.",
                 remedy="Check the CRS that the file declares.",
                 code="polygons-without-place",
             )
@@ -106,7 +109,7 @@ def read_polygons(path: str | Path, layer: str | None = None) -> PolygonLayer:
 
 
 def polygons_of(value: Any, layer: str | None = None, *, name: str = "polygons") -> PolygonLayer:
-    """Return the polygons of anything that has some.
+    """Return the polygons of a file, a table or a layer.
 
     Args:
         value: a path, a GeoDataFrame or GeoSeries with a CRS, or a PolygonLayer.
@@ -116,7 +119,7 @@ def polygons_of(value: Any, layer: str | None = None, *, name: str = "polygons")
     Raises:
         PromptError: as :func:`read_polygons`.
         CRSMismatch: as :func:`read_polygons`.
-        UsageError: the value is none of these.
+        UsageError: the value is something else.
     """
     if isinstance(value, PolygonLayer):
         return value
@@ -162,7 +165,7 @@ def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]
         )
     if not path.is_file():  # pyarrow would read a folder as one table, and wait for a pipe
         raise PromptError(
-            f"the layer cannot be read: {path}: found no such regular file, expected one.",
+            f"the layer cannot be read: {path}: found no regular file, expected one.",
             remedy="Check the path.",
             code="layer-missing",
         )
@@ -171,7 +174,7 @@ def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]
     except Exception as error:  # pyarrow's errors have no common base
         cause = " ".join(str(error).split())[:160].rstrip(".")
         raise PromptError(
-            f"the layer cannot be read: {path}: found {cause}, expected a GeoParquet file in one piece.",
+            f"the layer cannot be read: {path}: found {cause}, expected a complete GeoParquet file.",
             remedy="Write it again.",
             code="parquet-damaged",
         ) from error
@@ -184,11 +187,11 @@ def _checked(layer: PolygonLayer) -> PolygonLayer:
     """Drop features without geometry or area, and repair invalid ones."""
     kinds = shapely.get_type_id(layer.polygons)
     blank = shapely.is_missing(layer.polygons) | shapely.is_empty(layer.polygons)
-    _refuse(layer, ~blank & ~np.isin(kinds, _POLYGONAL), "no polygon", "polygons only")
+    _refuse(layer, ~blank & ~np.isin(kinds, POLYGONAL), "no polygon", "polygons only")
     _refuse(layer, ~blank & ~_finite(layer.polygons), "a coordinate that is not a number", "finite coordinates")
     if layer.crs.is_geographic:
         limits = shapely.bounds(layer.polygons)[~blank]
-        if len(limits) and np.abs(limits).max() > 360:
+        if len(limits) and np.abs(limits).max() > 360:  # metres that are declared as degrees
             raise CRSMismatch(
                 f"the coordinates do not fit the CRS: {layer.source}: found {np.abs(limits).max():.0f} as degrees, "
                 f"expected numbers that {layer.crs.name!r} allows.",
@@ -207,7 +210,7 @@ def _refuse(layer: PolygonLayer, rows: BoolArray, found: str, expected: str) -> 
         first = layer.ids[rows][0]
         raise PromptError(
             f"a feature cannot be used: {layer.source}, feature {first}: found {found}, expected {expected}.",
-            remedy="Edit it.",
+            remedy="Correct or remove it.",
             code="feature-unusable",
             feature=int(first),
         )
@@ -233,12 +236,13 @@ def polygon_part(geometries: Geometries) -> Geometries:
     mixed = shapely.get_type_id(geometries) == shapely.GeometryType.GEOMETRYCOLLECTION
     for row in np.flatnonzero(mixed):
         parts = shapely.get_parts(shapely.get_parts(geometries[row]))
-        result[row] = shapely.union_all(parts[np.isin(shapely.get_type_id(parts), _POLYGONAL)])
+        result[row] = shapely.union_all(parts[np.isin(shapely.get_type_id(parts), POLYGONAL)])
     result[shapely.get_dimensions(result) < 2] = shapely.Polygon()
     return result
 
 
 def _finite(polygons: Geometries) -> BoolArray:
+    """Test which polygons (N,) have finite coordinates only."""
     coords, rows = shapely.get_coordinates(polygons, return_index=True)
     bad = rows[~np.isfinite(coords).all(axis=1)]
     return np.asarray(np.bincount(bad, minlength=len(polygons)) == 0)

@@ -1,7 +1,7 @@
-"""Reading one layer of a vector file, with every precaution that a stranger's file needs.
+"""Reading of one layer of a vector file that is not trusted.
 
 GDAL opens more than files: network services, drivers behind a prefix, and virtual layers that read any file of the
-machine. Here a layer is an existing regular file, and its first bytes are those of a format that holds its own data.
+machine. Here a layer is in an existing regular file, and its first bytes are those of a format that holds its own data.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from geosam.vector.table import VectorTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Formats that are read, for messages.
 FORMATS = "a GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML"
 
-#: First bytes of the formats. Virtual layers, services and pipelines, which lead to other files, are XML or JSON, too.
+#: First bytes of the formats, in this order: GeoPackage, FlatGeobuf, shapefile, GeoJSON, KML.
 _STARTS = re.compile(rb"SQLite format 3\0|fgb|\0\0\x27\x0a|(\xef\xbb\xbf)?\s*([\x1e{\[]|(?=<)(?s:.*?)<(\w+:)?kml[\s>])")
+#: Marks of virtual layers, services and pipelines: they are XML or JSON, too, but lead to other files.
 _LEADS_ELSEWHERE = re.compile(rb"<OGR\w+DataSource|gdal_streamed_alg")
+#: Bytes of a file that are searched for both.
 _HEAD_BYTES = 65536
 #: Place of the length of a shapefile in its header, in units of two bytes.
 _SHP_LENGTH = slice(24, 28)
@@ -42,12 +45,15 @@ _CODE_PAGE_BYTE = 29
 def read_vector(
     path: str | Path, *, layer: str | None = None, encoding: str | None = None
 ) -> tuple[VectorTable, list[str]]:
-    """Read one layer of a vector file, and warnings.
+    """Read one layer of a vector file.
 
     Args:
         path: GeoPackage, GeoJSON, shapefile, FlatGeobuf or KML; a regular file of any name.
-        layer: name of the layer; only needed where there are several.
-        encoding: encoding of the text, where the file does not state it.
+        layer: name of the layer; only needed if there are several.
+        encoding: encoding of the text, if the file does not state it.
+
+    Returns:
+        The features, and warnings.
 
     Raises:
         PromptError: the file is missing, damaged, of another kind, incomplete, or in another encoding.
@@ -91,7 +97,7 @@ def _checked_path(path: Path) -> str:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise _unreadable(path, "a directory", remedy="Name the file in it.")
-        if not stat.S_ISREG(mode):  # a pipe would be waited for
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for ever
             raise _unreadable(path, "not a regular file")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -124,7 +130,7 @@ def _unreadable(path: Path, reason: str, remedy: str = "") -> PromptError:
 
 
 def _check_siblings(path: Path) -> None:
-    """Refuse a shapefile that is incomplete or cut off: GDAL reads it as if nothing were missing."""
+    """Refuse a shapefile that is incomplete or cut off, because GDAL would read the rest without a warning."""
     present = {p.suffix.lower() for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()}
     missing = [suffix for suffix in (".shx", ".dbf") if suffix not in present]
     if missing:
@@ -148,14 +154,14 @@ def _check_encoding(encoding: str | None) -> None:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
         raise UsageError(
-            f"`encoding` is unknown: found {encoding!r}, expected utf-8 or latin-1 for example.",
+            f"the encoding is unknown: `encoding`: found {encoding!r}, expected a name such as utf-8 or latin-1.",
             code="unknown-encoding",
             encoding=encoding,
         ) from None
 
 
 def _check_code_page(path: Path, table: VectorTable) -> None:
-    """Refuse text of a shapefile that states no encoding: GDAL would guess Latin-1."""
+    """Refuse text beyond ASCII in a shapefile that states no encoding, because GDAL would take it for Latin-1."""
     beside = {p.suffix.lower(): p for p in path.parent.iterdir() if p.stem == path.stem}
     with beside[".dbf"].open("rb") as file:
         stated = ".cpg" in beside or file.read(_CODE_PAGE_BYTE + 1)[-1] != 0
@@ -165,8 +171,8 @@ def _check_code_page(path: Path, table: VectorTable) -> None:
         for row, value in enumerate(values):
             if isinstance(value, str) and not value.isascii():
                 raise PromptError(
-                    f"the encoding of the text is unknown: {table.feature(row, name)}: found {value!r} if it were "
-                    "Latin-1, expected a .cpg file.",
+                    f"the encoding of the text is unknown: {table.feature(row, name)}: found {value!r} when read as "
+                    "Latin-1, expected a .cpg file that states the encoding.",
                     remedy="Give the encoding, for example `encoding='utf-8'`.",
                     code="text-encoding-unknown",
                 )
@@ -219,11 +225,14 @@ def _read(place: str, full: str, layer: str, encoding: str | None) -> tuple[Vect
 
 
 def _values(column: NDArray[Any], declared: str) -> list[Any] | None:
-    """Return Python values of a field, None for nulls; None instead of a list for lists and binary data.
+    """Return the values of a field as Python values.
 
     Args:
-        column: (N,) values as pyogrio returns them: whole numbers and booleans are floats as soon as one is null.
-        declared: type of the field in the file, which restores them.
+        column: (N,) values as pyogrio returns them: whole numbers and booleans become floats if one of them is null.
+        declared: numpy's name of the field's type in the file, by which they become whole numbers and booleans again.
+
+    Returns:
+        N values, None for nulls; or None, if they are lists or binary data.
     """
     values: list[Any] = column.astype(object).tolist()
     if column.dtype.kind == "O" and not all(value is None or isinstance(value, str) for value in values):

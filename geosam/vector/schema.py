@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from pyproj import CRS
+
+    from geosam._arrays import Geometries
 
 Kind = Literal["int", "float", "text", "bool", "date", "datetime"]
 
@@ -70,9 +71,9 @@ class Target:
     layer: str
     """Name of the layer, in formats whose layers have one."""
     provenance: Mapping[str, Any]
-    """Scene, model and options that the features were made from, as JSON-able data."""
+    """Scene, model and options that the features were made from, as plain data for JSON."""
     pixel_size: float
-    """Side of a scene pixel in CRS units, which says how many decimals are worth writing."""
+    """Side of a scene pixel in CRS units, which decides the number of decimals in formats of text."""
 
     @property
     def provenance_json(self) -> str:
@@ -91,7 +92,7 @@ class Features:
     batches: Iterable[pa.RecordBatch]
     """Column `geometry` (WKB, exterior rings counter-clockwise), then the columns by position; can be read again."""
     warnings: list[str]
-    """List to which a format adds what it had to change."""
+    """List to which a format adds a warning for each change that it makes."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -111,9 +112,9 @@ def arrow_schema(columns: Sequence[Column], names: Iterable[str] | None = None) 
     return pa.schema([pa.field(GEOMETRY, pa.binary()), *fields])
 
 
-def geometries_of(batch: pa.RecordBatch) -> NDArray[np.object_]:
+def geometries_of(batch: pa.RecordBatch) -> Geometries:
     """Read the geometries (N,) of a batch as shapely objects."""
-    geometries: NDArray[np.object_] = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
+    geometries: Geometries = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
     return geometries
 
 
@@ -176,7 +177,7 @@ def _convert(kind: Kind, values: Sequence[Any]) -> tuple[pa.Array, int]:
     inferred = pa.array(values, from_pandas=True)
     if kind == "datetime" and pa.types.is_timestamp(inferred.type) and inferred.type.tz is None:
         inferred = inferred.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
-    lossy = kind == "datetime"  # fractions of a millisecond are dropped
+    lossy = kind == "datetime"  # columns keep milliseconds; smaller fractions are dropped
     return inferred.cast(ARROW_TYPES[kind], safe=not lossy), 0
 
 

@@ -35,6 +35,7 @@ MAX_TEXT = 254
 #: Most digits of an integer field that is read back as integers.
 _MAX_DIGITS = 18
 
+#: Key in the metadata of an Arrow field, from which GDAL takes the width of a column.
 _WIDTH = "GDAL:OGR:width"
 #: Extensions of the files of a shapefile, and of the indexes that other programs add.
 _ENDINGS = frozenset(
@@ -76,6 +77,7 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
     """Read the number of features and the CRS; the number is 0 if the size of a file contradicts its header."""
     # GDAL reads a file that is cut off as if the rest had never been there.
     count, crs = layer_facts(path)
+    # Headers: of the .dbf, rows (uint32) and bytes of header and row (uint16); of the .shp, its size in 16-bit words.
     with path.with_suffix(".dbf").open("rb") as table:
         rows, header, row = struct.unpack("<IHH", table.read(12)[4:])
     with path.open("rb") as shapes:
@@ -86,8 +88,8 @@ def facts(path: Path, _layer: str) -> tuple[int, CRS | None]:
 
 
 def provenance(path: Path) -> dict[str, Any] | None:
-    """Read the provenance in the file beside it."""
-    path.stat()  # so that a missing shapefile is an error, and not one without provenance
+    """Read the provenance from `<name>.shp.json` beside the shapefile."""
+    path.stat()  # a missing shapefile is an error, not a shapefile without provenance
     sidecar = path.with_name(path.name + ".json")
     return dict(json.loads(sidecar.read_text(encoding="utf-8"))) if sidecar.exists() else None
 
@@ -110,7 +112,7 @@ class _Measured:
     rows: int = 0
     """Number of features."""
     shape_bytes: int = 100
-    """Size of the .shp."""
+    """Size of the .shp in bytes; 100 are the header."""
 
     @classmethod
     def of(cls, features: Features) -> _Measured:
@@ -171,6 +173,7 @@ def _shape_bytes(batch: pa.RecordBatch) -> int:
 
 
 def _check_size(path: Path, measured: _Measured, fields: list[pa.Field]) -> None:
+    # dBase: 1 byte marks a deleted row; 32 bytes of header, 32 for each field, and 1 for the end of the header.
     row = 1 + sum(int((field.metadata or {}).get(_WIDTH.encode(), 24)) for field in fields)
     table_bytes = 33 + 32 * len(fields) + measured.rows * row
     for ending, size in ((".shp", measured.shape_bytes), (".dbf", table_bytes)):

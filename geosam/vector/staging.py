@@ -1,4 +1,4 @@
-"""Staging folders: an output is made in a hidden folder beside it, then moved to its place as a whole."""
+"""Staging: an output is made in a hidden folder beside its place, then moved there as a whole."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ if sys.platform != "win32":
 
 logger = logging.getLogger(__name__)
 
+#: Numbers and texts of errors that mean a full disk or quota; GDAL and SQLite report only texts.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = re.compile("no space left|disk is full|disk quota|file too large", re.IGNORECASE)
+#: Folder in the staging folder for files of the previous output.
 _RETIRED = "retired"
-#: With more free space than this many times the size of the output, a failure has another reason than a full disk.
+#: If the free space is at least this many times the size of the output, a failure has another reason than a full disk.
 _AMPLE = 2
 
 
 class Staging:
     """Hidden folder beside an output, locked while it is used and removed afterwards in every case.
 
-    On entry, folders that killed runs left behind for the same output are removed. (For one file of geosam's own, which
-    needs neither a lock nor companions, :func:`geosam.whole_file.whole_file` is enough.)
+    On entry, folders that killed runs left behind for the same output are removed. (For geosam's own single files,
+    which need neither a lock nor companions, :func:`geosam.whole_file.whole_file` is enough.)
     """
 
     def __init__(self, path: Path) -> None:
-        self.final = Path(os.path.realpath(path))
+        """Name the output; the folder is made when the block begins."""
+        self.final = Path(os.path.realpath(path))  # a link stays, and the file behind it is replaced
+        # The checksum keeps names short: the name of an output may have 255 bytes.
         self._prefix = f".geosam-{zlib.crc32(os.fsencode(self.final.name)):08x}-"
         self._lock: int | None = None
 
@@ -58,15 +62,15 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
         _release(self._lock)
 
-    def publish(self, made: Sequence[Path], companions: Sequence[Path] = ()) -> None:
+    def publish(self, staged: Sequence[Path], companions: Sequence[Path] = ()) -> None:
         """Give finished files their final names.
 
         Args:
-            made: files in the staging folder, all with one stem; the last one is the output itself.
+            staged: files in the staging folder, all with one stem; the last one is the output itself.
             companions: files of the previous output that must not lie beside the new one. They move into the staging
                 folder first, in this order, and return if anything fails before the output is in place.
         """
-        for path in made:
+        for path in staged:
             _sync(path)
         retired = self.folder / _RETIRED
         retired.mkdir()
@@ -74,12 +78,12 @@ class Staging:
         try:
             for path in companions:
                 path.replace(retired / path.name)
-            for path in made:
-                placed.append(self._final_name(path, made[-1]))
+            for path in staged:
+                placed.append(self._final_name(path, staged[-1]))
                 path.replace(placed[-1])
         except BaseException:
-            # The output itself moves last: what has been placed before it belongs to nothing yet.
-            for path in placed[: len(made) - 1]:
+            # The output itself moves last, so files placed before it belong to no output yet.
+            for path in placed[: len(staged) - 1]:
                 path.unlink(missing_ok=True)
             self._restore(self.folder)
             raise
@@ -98,7 +102,7 @@ class Staging:
     def _sweep(self) -> None:
         for folder in self.final.parent.glob(self._prefix + "*"):
             lock = self._claim(folder)
-            # A run that was killed between the two renames has taken the old output away and placed no new one.
+            # A run that was killed between its renames has moved the old output away and placed no new one.
             if (folder / _RETIRED / self.final.name).exists() and not self.final.exists():
                 self._restore(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -120,7 +124,7 @@ class Staging:
                 remedy="Wait for it or choose another output.",
                 code="output-being-written",
             ) from None
-        except OSError as error:  # some network file systems know no locks
+        except OSError as error:  # some network file systems have no locks
             logger.debug("no lock on %s: %s", folder, error)
         return descriptor
 
@@ -147,7 +151,7 @@ def _failure(path: Path, error: Exception, needed: int) -> ExportError | DiskFul
     except OSError:
         free = sys.maxsize
     stated = getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error))
-    if stated or free < _AMPLE * needed:  # GDAL often says no more than "I/O failure"
+    if stated or free < _AMPLE * needed:  # GDAL often reports only "I/O failure"
         expected = f"about {needed / 1e6:,.1f} MB" if needed else "more"
         return DiskFull(
             f"no space left for the output: {path}: found {free / 1e6:,.1f} MB free, expected {expected}.",

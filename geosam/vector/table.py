@@ -1,4 +1,4 @@
-"""Features of one layer as plain columns, wherever they come from."""
+"""Table: the features of one layer as plain columns, read from a file or from geopandas."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pyproj import CRS
 
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Geometries, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +20,11 @@ class VectorTable:
     place: str
     """File and layer, for messages."""
     crs: CRS | None
-    """The CRS the layer declares."""
-    fids: NDArray[np.int64]
+    """CRS that the layer declares; None without one."""
+    fids: Integers
     """(N,) feature numbers as other programs show them."""
-    geometries: NDArray[np.object_]
-    """(N,) shapely geometries without Z and M, None where there is none."""
+    geometries: Geometries
+    """(N,) shapely geometries without Z and M; None for a feature without geometry."""
     columns: dict[str, list[Any]]
     """Fields in the order of the layer, N values each: int, float, str, bool, date, datetime or None."""
 
@@ -34,7 +33,7 @@ class VectorTable:
         return f"{self.place}, feature {self.fids[row]}" + (f' field "{field}"' if field else "")
 
     def select(self, rows: BoolArray) -> VectorTable:
-        """Return the rows that a boolean column (N,) marks."""
+        """Return a table of the rows that are True in `rows` (N,)."""
         index = np.flatnonzero(rows)
         columns = {name: [values[i] for i in index.tolist()] for name, values in self.columns.items()}
         return VectorTable(self.place, self.crs, self.fids[index], self.geometries[index], columns)

@@ -1,7 +1,8 @@
-"""Polygons in longitude and latitude as RFC 7946 requires: split at the antimeridian, with as few decimals as needed.
+"""WGS84: polygons in longitude and latitude as RFC 7946 requires: split at the antimeridian, with few decimals.
 
-Straight edges keep their place on the ground. Rings take the shorter way around the globe from vertex to vertex; parts
-beyond -180 to 180 degrees are cut off and moved back; a ring around a pole is closed along the edge of the map.
+Edges that are straight in the scene's CRS get more vertices, so that they keep their place on the ground. Rings take
+the shorter way around the globe from vertex to vertex. Parts beyond -180 to 180 degrees are cut off and moved back. A
+ring around a pole is closed along the edge of the map.
 """
 
 from __future__ import annotations
@@ -16,20 +17,16 @@ from pyproj import CRS, Transformer
 from geosam.geometry.measure import metres_per_unit
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from geosam._arrays import BoolArray, Floats
-
-    Ints = NDArray[np.int64]
-    Polygons = NDArray[np.object_]
+    from geosam._arrays import BoolArray, Floats, Geometries, Integers
 
 #: WGS84 with longitude first, the CRS of GeoJSON.
 WGS84 = CRS("OGC:CRS84")
 
+#: Radius of the sphere on which bends are measured.
 _RADIUS_M = 6378137.0
 #: Vertices this close to a pole (degrees) have no longitude of their own, because a pole is a point.
 _POLE_DEG = 1e-9
-#: Largest bend of an edge, which is divided otherwise, and unit of the last decimal, both in pixels.
+#: Edges that bend more than this are divided (pixels); and the largest unit of the last decimal (pixels).
 _BEND_PX, _UNIT_PX = 0.05, 0.01
 #: Edges shorter than this (pixels) bend less and are not checked.
 _SHORT_PX = 8.0
@@ -53,14 +50,14 @@ class ToWgs84:
         unit_deg = math.degrees(_UNIT_PX * self._pixel_m / _RADIUS_M)
         self._decimals = min(max(math.ceil(-math.log10(unit_deg)), 0), _ALL_DECIMALS)
 
-    def __call__(self, polygons: Polygons) -> Polygons:
+    def __call__(self, polygons: Geometries) -> Geometries:
         """Transform polygons.
 
         Args:
-            polygons: (N,) in the scene's CRS, exterior rings counter-clockwise.
+            polygons: Polygons and MultiPolygons (N,) in the scene's CRS, exterior rings counter-clockwise.
 
         Returns:
-            (N,) in WGS84, rounded, exterior rings counter-clockwise.
+            Polygons and MultiPolygons (N,) in WGS84, rounded, exterior rings counter-clockwise.
 
         Raises:
             UnreachableError: a vertex has no longitude and latitude.
@@ -72,7 +69,7 @@ class ToWgs84:
         placed[single] = shapely.get_geometry(placed[single], 0)
         odd = _leaves_the_map(lonlat, rings, placed)
         placed[odd] = [_folded(polygon) for polygon in placed[odd]]
-        oriented: Polygons = shapely.orient_polygons(self._rounded(placed))
+        oriented: Geometries = shapely.orient_polygons(self._rounded(placed))
         return oriented
 
     def _transform(self, xy: Floats) -> Floats:
@@ -81,7 +78,7 @@ class ToWgs84:
             raise UnreachableError
         return lonlat
 
-    def _bent(self, xy: Floats, rings: Ints) -> tuple[Floats, Ints]:
+    def _bent(self, xy: Floats, rings: Integers) -> tuple[Floats, Integers]:
         """Transform vertices (V, 2), and add new ones on edges that are not straight in WGS84.
 
         Returns:
@@ -106,7 +103,7 @@ class ToWgs84:
             edge[placed] = edge[placed - 1] = True
         return lonlat, rings
 
-    def _rounded(self, polygons: Polygons) -> Polygons:
+    def _rounded(self, polygons: Geometries) -> Geometries:
         """Round to as few decimals as the precision needs, and to more where a polygon would become invalid."""
         rounded = _round(polygons, self._decimals)
         broken = np.flatnonzero(~shapely.is_valid(rounded))
@@ -118,8 +115,8 @@ class ToWgs84:
         return rounded
 
 
-def _round(polygons: Polygons, decimals: int) -> Polygons:
-    rounded: Polygons = shapely.transform(polygons, lambda xy: np.round(xy, decimals) + 0.0)  # + 0.0: no "-0.0"
+def _round(polygons: Geometries, decimals: int) -> Geometries:
+    rounded: Geometries = shapely.transform(polygons, lambda xy: np.round(xy, decimals) + 0.0)  # + 0.0: no "-0.0"
     return rounded
 
 
@@ -128,12 +125,12 @@ def _halfway(start: Floats, end: Floats) -> Floats:
 
 
 def _short_way(degrees: Floats) -> Floats:
-    """Return differences of longitude along the shorter way, -180 to 180."""
+    """Return differences of longitude along the shorter way, -180 .. 180 degrees."""
     return degrees - 360.0 * np.round(degrees / 360.0)
 
 
 def _distance_m(a: Floats, b: Floats) -> Floats:
-    """Compute the chord between points on a sphere, which is their distance if they are close."""
+    """Compute the chords (N,) in metres between points (N, 2), which are their distances if they are close."""
     difference = _on_sphere(a) - _on_sphere(b)
     return _RADIUS_M * np.hypot(np.hypot(difference[:, 0], difference[:, 1]), difference[:, 2])
 
@@ -143,11 +140,17 @@ def _on_sphere(lonlat: Floats) -> Floats:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-def _leaves_the_map(lonlat: Floats, rings: Ints, placed: Polygons) -> BoolArray:
-    """Find polygons (N,) with a vertex beyond 180 degrees or on a pole, or an edge over the antimeridian."""
+def _leaves_the_map(lonlat: Floats, rings: Integers, placed: Geometries) -> BoolArray:
+    """Test which polygons (N,) have a vertex beyond 180 degrees or on a pole, or an edge over the antimeridian.
+
+    Args:
+        lonlat: vertices (V, 2) of all polygons, degrees.
+        rings: offsets of their rings in `lonlat`.
+        placed: the polygons.
+    """
     odd = (np.abs(lonlat[:, 0]) > 180) | (np.abs(lonlat[:, 1]) > 90 - _POLE_DEG)
     jump = np.abs(np.diff(lonlat[:, 0])) > 180
-    jump[rings[1:-1] - 1] = False
+    jump[rings[1:-1] - 1] = False  # the step from one ring to the next is no edge
     odd[:-1] |= jump
     per_polygon = np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(placed))])
     counts = np.concatenate([[0], np.cumsum(odd)])[per_polygon]
@@ -170,7 +173,7 @@ def _fold(ring: Floats) -> shapely.Geometry:
     lon, lat = _around_pole_vertices(ring).T
     lon = lon[0] + np.concatenate([[0.0], np.cumsum(_short_way(np.diff(lon)))])
     turn = round((lon[-1] - lon[0]) / 360)
-    if turn:  # eastwards with the area on the left: around the north pole
+    if turn:  # the area is on the left: around the north pole if the ring runs eastwards, else the south pole
         pole = math.copysign(90.0, turn)
         lon = np.concatenate([lon, [lon[-1], lon[0], lon[0]]])
         lat = np.concatenate([lat, [pole, pole, lat[0]]])

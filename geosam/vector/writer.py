@@ -12,6 +12,7 @@ import pyarrow as pa
 import shapely
 
 from geosam.errors import ExportError
+from geosam.geometry.polygons import POLYGONAL
 from geosam.vector.buffer import FeatureBuffer
 from geosam.vector.checks import check_existing, check_facts, check_output
 from geosam.vector.formats import format_of
@@ -22,21 +23,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from geosam._arrays import Geometries
     from geosam.vector.schema import Target
-
-_POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
 class FeatureWriter:
-    """Context manager that takes features in batches and, at a good end, puts the file under its final name.
+    """Context manager that takes features in batches and, when its block succeeds, makes the file.
 
     Features wait in a compressed buffer beside the output. So memory does not grow with their number, and a format can
     read all of them before it writes the first byte. If anything fails, an existing file stays as it was.
     """
 
     def __init__(self, target: Target, *, overwrite: bool = False) -> None:
+        """Check the output; no file is made before the block begins.
+
+        Args:
+            target: description of the output.
+            overwrite: True to replace an existing output.
+
+        Raises:
+            GeosamError: the output is one that `check_output` refuses.
+        """
         check_output(target.path, target.crs, target.columns, overwrite=overwrite)
         self._format = format_of(target.path)
         self._names, self.warnings = plan_names(target.columns, short=self._format.short_names)
@@ -49,11 +56,7 @@ class FeatureWriter:
 
     @classmethod
     def open(cls, target: Target, *, overwrite: bool = False) -> Self:
-        """Make a writer for `target`; no file is made before the block begins.
-
-        Raises:
-            GeosamError: the output is one that `check_output` refuses.
-        """
+        """Make a writer; the same as the constructor."""
         return cls(target, overwrite=overwrite)
 
     def __enter__(self) -> Self:
@@ -68,7 +71,7 @@ class FeatureWriter:
             if kind is None:
                 self._finish()
 
-    def write(self, geometries: NDArray[np.object_], columns: Mapping[str, Sequence[Any]]) -> None:
+    def write(self, geometries: Geometries, columns: Mapping[str, Sequence[Any]]) -> None:
         """Add a batch of features.
 
         Args:
@@ -103,14 +106,17 @@ class FeatureWriter:
         with failures_reported(target.path, needed=self._bytes):
             self._buffer.end()
             features = Features(target, self._names, self._buffer, self.warnings)
-            made = self._format.write(self._staging.folder, features)
-            check_facts(self._format, target, made[-1], self._count)
-            check_existing(target.path, overwrite=self._overwrite)  # again: a run takes hours
-            self._staging.publish(made, self._format.companions(target.path))
+            staged = self._format.write(self._staging.folder, features)
+            check_facts(self._format, target, staged[-1], self._count)
+            check_existing(target.path, overwrite=self._overwrite)  # again, because a run may take hours
+            self._staging.publish(staged, self._format.companions(target.path))
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Read the provenance from a file that geosam has written: scene, model, options. None if there is none.
+    """Read the provenance from a file that geosam has written: scene, model and options.
+
+    Returns:
+        Plain data; None if the file has no provenance.
 
     Raises:
         UnknownFormat: the extension names no format that geosam writes.
@@ -127,9 +133,15 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _check_polygons(geometries: NDArray[np.object_], path: Path, first: int) -> None:
-    """Refuse geometries that are no polygon or have coordinates that are not finite."""
-    polygonal = np.isin(shapely.get_type_id(geometries), _POLYGONAL) & ~shapely.is_empty(geometries)
+def _check_polygons(geometries: Geometries, path: Path, first: int) -> None:
+    """Refuse geometries (N,) that are no polygon or have coordinates that are not finite.
+
+    Args:
+        geometries: a batch of geometries.
+        path: the output, for messages.
+        first: number of the batch's first feature, for messages.
+    """
+    polygonal = np.isin(shapely.get_type_id(geometries), POLYGONAL) & ~shapely.is_empty(geometries)
     if not polygonal.all():
         row = int(np.flatnonzero(~polygonal)[0])
         text = "no geometry" if geometries[row] is None else f"{geometries[row].wkt[:60]}"
@@ -145,7 +157,7 @@ def _check_polygons(geometries: NDArray[np.object_], path: Path, first: int) -> 
         row = int(rows[~finite][0])
         raise ExportError(
             f"a feature has no place: {path}, feature {first + row}: found coordinates "
-            f"{coordinates[~finite][0].tolist()}, expected finite ones.",
+            f"{coordinates[~finite][0].tolist()}, expected finite numbers.",
             remedy="Check the CRS of the scene.",
             code="feature-without-place",
             feature=first + row,

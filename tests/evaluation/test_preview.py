@@ -13,7 +13,7 @@ from shapely.geometry import Polygon, box
 
 import geosam
 from geosam.errors import DiskFull, ExportError, OutputExists, PromptError, UnknownFormat, UsageError
-from geosam.evaluation.preview import _NOWHERE, COLOURS, _colours, _scale_bar
+from geosam.evaluation.preview import _INVALID, COLOURS, _colours, _scale_bar
 from geosam.scene import open_scene
 from tests.scenes import NORTH_UP, SCENES, UTM, write_scene
 
@@ -167,7 +167,7 @@ def test_a_background_with_thousands_of_corners_does_not_slow_the_choice_of_colo
 def test_nodata_is_shown_as_nothing(tmp_path):
     scene = open_scene(SCENES["nodata"](tmp_path, grey()))
     picture = drawn(tmp_path, scene, [])
-    assert (picture[:150, :190] == _NOWHERE).all()
+    assert (picture[:150, :190] == _INVALID).all()
     assert (picture[170:, 210:] == 120).all()
 
 

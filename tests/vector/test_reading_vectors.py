@@ -39,7 +39,7 @@ def test_text_in_another_encoding(tmp_path):
     path = write_geojson(tmp_path / "p.geojson", feature(json_point(1, 2), label=1, name="naïve"), encoding="latin-1")
     refused(PromptError, path, "0xef", "utf-8", "`encoding=")
     assert read_prompts(path, encoding="latin-1")[0][0].attributes == {"name": "naïve"}
-    with pytest.raises(UsageError, match="`encoding` is unknown: found 'klingon'"):
+    with pytest.raises(UsageError, match="the encoding is unknown: `encoding`: found 'klingon'"):
         read_prompts(path, encoding="klingon")
 
 
