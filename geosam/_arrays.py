@@ -28,5 +28,8 @@ Indexes: TypeAlias = NDArray[np.intp]
 Labels: TypeAlias = NDArray[np.int32]
 """Numbers of regions or objects (H, W); 0 is none."""
 
+PointLabels: TypeAlias = NDArray[np.int8]
+"""Labels of the points of a prompt (K,): 1 includes, 0 excludes."""
+
 Geometries: TypeAlias = NDArray[np.object_]
 """Shapely geometries."""

@@ -23,10 +23,9 @@ from geosam.prompts.prompt import GRANULARITIES, NAMED, Prompt, Steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
     from pyproj import CRS
 
-    from geosam._arrays import BoolArray
+    from geosam._arrays import BoolArray, Floats, Indexes, PointLabels
     from geosam.prompts.prompt import Granularity
     from geosam.vector.table import VectorTable
 
@@ -159,13 +158,13 @@ class _Rows:
     """Noun for the ids in messages."""
     ids: list[str | int]
     """Name of each object, in the order of their first features."""
-    owner: NDArray[np.intp]
+    owner: Indexes
     """(N,) position in `ids` of the object that the feature belongs to."""
-    steps: NDArray[np.float64]
+    steps: Floats
     """(N,) whole numbers: the order within an object."""
-    kinds: NDArray[np.intp]
+    kinds: Indexes
     """(N,) positions in KINDS."""
-    labels: NDArray[np.int8]
+    labels: PointLabels
     """(N,) 1 includes, 0 excludes."""
     granularities: list[Granularity]
     """(N,) granularities."""
@@ -207,7 +206,7 @@ def _rows(table: VectorTable, polygons: Literal["box", "mask"]) -> tuple[_Rows, 
     return rows, notes
 
 
-def _stated_kinds(table: VectorTable, by_geometry: NDArray[np.intp]) -> NDArray[np.intp]:
+def _stated_kinds(table: VectorTable, by_geometry: Indexes) -> Indexes:
     """Return kinds (N,) by the field `kind`, and by the geometry where it is empty."""
     stated = np.array(_parsed(table, "kind", _kind, f"one of {', '.join(KINDS)}", default=-1), np.intp)
     kinds = np.where(stated < 0, by_geometry, stated)

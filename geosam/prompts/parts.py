@@ -16,9 +16,9 @@ from geosam.geometry.geobox import map_crs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from geosam._arrays import Floats
+    from geosam._arrays import Floats, PointLabels
 
 
 def known_crs(crs: Any, source: str) -> CRS:
@@ -90,7 +90,7 @@ def points_of(points_xy: ArrayLike, source: str) -> Floats:
     return xy
 
 
-def labels_of(labels: ArrayLike, source: str) -> NDArray[np.int8]:
+def labels_of(labels: ArrayLike, source: str) -> PointLabels:
     """Return labels as a (K,) array of 0 and 1."""
     values = labels if isinstance(labels, np.ndarray) else _numbers(labels, "labels", source)
     unknown = (values != 0) & (values != 1)

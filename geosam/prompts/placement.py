@@ -23,10 +23,9 @@ from geosam.prompts.prompt import NAMED, ScenePrompt, Steps
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
     from pyproj import CRS
 
-    from geosam._arrays import BoolArray, Floats
+    from geosam._arrays import BoolArray, Floats, Geometries, Indexes, PointLabels
     from geosam.geometry.geobox import GeoBox, Window
     from geosam.prompts.prompt import Box, Prompt
 
@@ -85,15 +84,15 @@ class _Parts:
 
     # So PROJ is called once for each CRS, and not for each prompt: a layer may have a million of them.
 
-    kind: NDArray[np.intp]
+    kind: Indexes
     """(G,) _POINT for all points in the order of the prompts, then _BOX for all boxes, then _POLYGON."""
-    owner: NDArray[np.intp]
+    owner: Indexes
     """(G,) position of the prompt that the part belongs to."""
-    places: NDArray[np.intp]
+    places: Indexes
     """(G,) position of a point among those of its prompt, 0 for boxes and polygons."""
-    labels: NDArray[np.int8]
+    labels: PointLabels
     """(G,) 1 includes (boxes and polygons do), 0 excludes."""
-    shapes: NDArray[np.object_]
+    shapes: Geometries
     """(G,) shapely geometries in map coordinates."""
 
     @classmethod
@@ -127,7 +126,7 @@ def _by_crs(prompts: Sequence[Prompt]) -> Iterator[tuple[CRS, BoolArray]]:
 
 def _place(
     parts: _Parts, prompts: Sequence[Prompt], geobox: GeoBox, *, skip_outside: bool
-) -> tuple[Floats, NDArray[np.object_]]:
+) -> tuple[Floats, Geometries]:
     """Transform parts to pixels.
 
     Returns:
@@ -181,7 +180,7 @@ class _Way:
                 crs=crs.name,
             ) from error
 
-    def curved(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    def curved(self, shapes: Geometries) -> Geometries:
         """Cut the edges of shapes into short pieces, because straight edges are curves in another CRS."""
         if self.transformer is None:
             return shapes
@@ -224,9 +223,7 @@ def _inside(px_xy: Floats, geobox: GeoBox) -> BoolArray:
     return np.asarray(((px_xy >= 0) & (px_xy < (geobox.width, geobox.height))).all(axis=1))
 
 
-def _clip(
-    kind: NDArray[np.intp], envelopes: Floats, polygons: NDArray[np.object_], geobox: GeoBox
-) -> tuple[Floats, BoolArray]:
+def _clip(kind: Indexes, envelopes: Floats, polygons: Geometries, geobox: GeoBox) -> tuple[Floats, BoolArray]:
     """Clip envelopes (G, 4) to the scene, and mark the parts (G,) that share more than an edge with it."""
     size = (geobox.width, geobox.height)
     clipped = np.clip(envelopes, 0, (*size, *size))
@@ -238,9 +235,9 @@ def _clip(
 def _assemble(
     prompts: Sequence[Prompt],
     parts: _Parts,
-    rows: NDArray[np.intp],
+    rows: Indexes,
     clipped: Floats,
-    polygons: NDArray[np.object_],
+    polygons: Geometries,
 ) -> list[ScenePrompt]:
     """Make prompts of the parts with numbers `rows`, whose envelopes lie inside the scene."""
     kind, owner, low, high = parts.kind[rows], parts.owner[rows], clipped[rows, :2], clipped[rows, 2:]
@@ -268,7 +265,7 @@ def _assemble(
     ]
 
 
-def _steps_left(steps: Steps | None, places: NDArray[np.intp], *, box: bool, polygon: bool) -> Steps | None:
+def _steps_left(steps: Steps | None, places: Indexes, *, box: bool, polygon: bool) -> Steps | None:
     """Rank the steps of the parts that are left: the points at `places`, the box and the polygon."""
     if steps is None:
         return None
@@ -280,9 +277,7 @@ def _box(row: Floats) -> Box:
     return xmin, ymin, xmax, ymax
 
 
-def _outside(
-    prompts: Sequence[Prompt], owners: NDArray[np.intp], envelope: Floats, geobox: GeoBox
-) -> PromptOutsideScene:
+def _outside(prompts: Sequence[Prompt], owners: Indexes, envelope: Floats, geobox: GeoBox) -> PromptOutsideScene:
     """Make the error for parts of the prompts `owners`; `envelope` (4,) is that of the first part, in pixels."""
     size = np.array([geobox.width, geobox.height])
     nearest = np.clip(size / 2, envelope[:2], envelope[2:])
@@ -320,7 +315,7 @@ def _mismatch(prompt: Prompt, xy: Floats, geobox: GeoBox) -> CRSMismatch:
     )
 
 
-def _note(prompts: Sequence[Prompt], owners: NDArray[np.intp], what: str) -> list[str]:
+def _note(prompts: Sequence[Prompt], owners: Indexes, what: str) -> list[str]:
     """Make at most one warning, which names the first prompts."""
     distinct = np.unique(owners).tolist()
     if not distinct:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pyproj import CRS
 
-    from geosam._arrays import Floats
+    from geosam._arrays import Floats, Integers, PointLabels
 
 
 Granularity: TypeAlias = Literal["auto", "part", "whole", "group"]
@@ -37,7 +37,7 @@ NAMED = 5
 class Steps(NamedTuple):
     """Order in which the parts of a prompt were given, 0 first; equal numbers were given together."""
 
-    points: NDArray[np.int64]
+    points: Integers
     """(K,) step of each point, never decreasing."""
     box: int = 0
     """Step of the box; 0 without one."""
@@ -93,7 +93,7 @@ class Prompt:
     """CRS of all its coordinates."""
     points_xy: Floats
     """(K, 2) points (x, y), in the order in which they were given."""
-    labels: NDArray[np.int8]
+    labels: PointLabels
     """(K,) 1 includes, 0 excludes; by default all points include."""
     box_xyxy: Box | None
     """(xmin, ymin, xmax, ymax)."""
@@ -225,7 +225,7 @@ class ScenePrompt:
     """Position of its :class:`Prompt` in the list that was placed."""
     points_xy: Floats
     """(K, 2) sub-pixel points inside the scene."""
-    labels: NDArray[np.int8]
+    labels: PointLabels
     """(K,) 1 includes, 0 excludes."""
     box_xyxy: Box | None
     """Box clipped to the scene, or None."""
