@@ -63,7 +63,7 @@ def prompts_of_table(
     table, skipped = _without_empty(table)
     if not len(table.fids):
         return [], [*notes, *skipped, f"{table.place}: no prompts in it"]
-    if "granularit" in table.columns:  # a shapefile keeps ten letters of the name
+    if "granularit" in table.columns:  # a shapefile keeps only ten letters of the name
         columns = {"granularity" if name == "granularit" else name: v for name, v in table.columns.items()}
         table = replace(table, columns=columns)
     _check_geometries(table)
@@ -208,6 +208,7 @@ def _rows(table: VectorTable, polygons: Literal["box", "mask"]) -> tuple[_Rows, 
 
 def _stated_kinds(table: VectorTable, by_geometry: Indexes) -> Indexes:
     """Return kinds (N,) by the field `kind`, and by the geometry where it is empty."""
+    # -1 stands for a feature whose field is empty.
     stated = np.array(_parsed(table, "kind", _kind, f"one of {', '.join(KINDS)}", default=-1), np.intp)
     kinds = np.where(stated < 0, by_geometry, stated)
     wrong = np.flatnonzero((kinds == _POINT) != (by_geometry == _POINT))
@@ -253,7 +254,7 @@ def _parsed(
 
 def _whole(value: Any) -> int:
     number = _number(value)
-    if isinstance(number, bool) or number != int(number):
+    if isinstance(number, bool) or number != int(number):  # True would pass as 1
         raise ValueError(value)
     return int(number)
 
@@ -267,12 +268,15 @@ def _name(value: Any) -> str | int:
     return value if isinstance(value, str) and value else _whole(value)
 
 
+# In the next functions, `index` raises ValueError for a value that is not in the tuple; 1.0 and True equal 1.
+
+
 def _label(value: Any) -> int:
     return (0, 1).index(_number(value))
 
 
 def _including(value: Any) -> int:
-    return (1, None).index(_number(value))
+    return (1, None).index(_number(value))  # the number is not used, only the refusal of a 0
 
 
 def _kind(value: Any) -> int:

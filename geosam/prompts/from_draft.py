@@ -44,12 +44,13 @@ def prompt_of(
         PromptError: its CRS is unknown, or it breaks another rule of :class:`~geosam.prompts.prompt.Prompt`.
     """
     for ring in (ring for step in draft.steps for ring in step.rings):
+        # Checked before hull and area are computed, which have no meaning for such a ring.
         if not np.isfinite(ring).all():
             raise not_finite(source, ring[:2])
     numbers: dict[str, float] = {}
     areas: dict[str, Any] = {}
     for number, step in enumerate(draft.steps):
-        if step.kind != "point":
+        if step.kind != "point":  # a draft has at most one box and one mask
             numbers[step.kind] = number
             areas[step.kind] = (_hull if step.kind == "box" else _polygon)(step.rings, source)
     clicks = [(number, step) for number, step in enumerate(draft.steps) if step.kind == "point"]

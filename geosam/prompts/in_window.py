@@ -34,7 +34,7 @@ def burn(polygon: Any, window: Window) -> BoolArray:
     snapped = shapely.transform(polygon, lambda xy: np.round(xy / BURN_PX) * BURN_PX)
     burn = partial(rasterize, [snapped], out_shape=window.shape_hw, transform=shift, dtype=np.uint8)
     mask: BoolArray = burn().astype(bool)
-    if not mask.any():
+    if not mask.any():  # a polygon thinner than a pixel still marks something
         mask = burn(all_touched=True).astype(bool)
     return mask
 
@@ -58,5 +58,5 @@ def in_window(prompts: Sequence[ScenePrompt], window: Window, logits: Sequence[L
         tuple(p.labels for p in prompts),
         boxes - np.tile(shift, 2),
         tuple(None if polygon is None else burn(polygon, window) for polygon in polygons),
-        earlier if any(former is not None for former in earlier) else (),
+        earlier if any(former is not None for former in earlier) else (),  # no logits at all: an empty tuple
     )

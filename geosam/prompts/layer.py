@@ -131,6 +131,7 @@ def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
             parts.append((order.box, "box", 1, prompt.outline or shapely.box(*prompt.box_xyxy)))
         parts += [(order.polygon, "mask", 1, prompt.mask)] if prompt.mask is not None else []
         points = shapely.points(prompt.points_xy)
+        # Not strict: `repeat` never ends.
         parts += zip(order.points.tolist(), repeat("point"), prompt.labels.tolist(), points, strict=False)
         rows += [(prompt, *part) for part in sorted(parts, key=itemgetter(0))]
     owners, steps, kinds, labels, shapes = zip(*rows, strict=True)
@@ -151,6 +152,7 @@ def _to_arrow(path: str | Path, prompts: Sequence[Prompt]) -> pa.Table:
         taken.add(free.casefold())
         values = [prompt.attributes.get(name) for prompt in owners]
         try:
+            # A column without any value has no type; it is written as text.
             columns[free] = pa.array(values, None if any(value is not None for value in values) else pa.string())
         except pa.ArrowException as error:
             raise ExportError(

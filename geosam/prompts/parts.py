@@ -92,6 +92,7 @@ def points_of(points_xy: ArrayLike, source: str) -> Floats:
 
 def labels_of(labels: ArrayLike, source: str) -> PointLabels:
     """Return labels as a (K,) array of 0 and 1."""
+    # An array is not converted: labels of a million points in int8 need no copy.
     values = labels if isinstance(labels, np.ndarray) else _numbers(labels, "labels", source)
     unknown = (values != 0) & (values != 1)
     if unknown.any():

@@ -67,6 +67,7 @@ def to_scene(
     if len(out) and not skip_outside:
         raise _outside(prompts, out, envelopes[~kept][0], geobox)
     cut = kept & (clipped != envelopes).any(axis=1)
+    # Prompts that have an including part left.
     selecting = np.bincount(parts.owner[kept & (parts.labels == 1)], minlength=len(prompts)) > 0
     useless = np.setdiff1d(parts.owner[kept], np.flatnonzero(selecting))
     warnings = _note(prompts, out, "outside the scene, left out")
@@ -148,7 +149,7 @@ def _place(
             if lost.any():
                 first = int(np.argmax(lost))
                 raise _mismatch(prompts[owner[first]], xy[first], geobox)
-            pixels[~trusted] = np.nan
+            pixels[~trusted] = np.nan  # so that the envelope of the whole part becomes NaN
             starts = np.searchsorted(part_of, np.arange(len(block)))
             envelopes[block] = np.hstack([np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)])
             masks = (parts.kind[block] == _POLYGON) & np.isfinite(envelopes[block]).all(axis=1)
@@ -228,6 +229,7 @@ def _clip(kind: Indexes, envelopes: Floats, polygons: Geometries, geobox: GeoBox
     size = (geobox.width, geobox.height)
     clipped = np.clip(envelopes, 0, (*size, *size))
     covers = (clipped[:, :2] < clipped[:, 2:]).all(axis=1)
+    # The envelope of a polygon may meet the scene although the polygon passes by.
     covers &= (kind != _POLYGON) | (shapely.area(shapely.clip_by_rect(polygons, 0, 0, *size)) > 0)
     return clipped, np.where(kind == _POINT, _inside(envelopes[:, :2], geobox), covers)
 
@@ -280,7 +282,7 @@ def _box(row: Floats) -> Box:
 def _outside(prompts: Sequence[Prompt], owners: Indexes, envelope: Floats, geobox: GeoBox) -> PromptOutsideScene:
     """Make the error for parts of the prompts `owners`; `envelope` (4,) is that of the first part, in pixels."""
     size = np.array([geobox.width, geobox.height])
-    nearest = np.clip(size / 2, envelope[:2], envelope[2:])
+    nearest = np.clip(size / 2, envelope[:2], envelope[2:])  # point of the part nearest to the scene's centre
     here, there = geobox.to_map([nearest, np.clip(nearest, 0, size)])
     distance, unit = float(np.hypot(*(here - there))), "CRS units"
     geod = geobox.crs.get_geod() if geobox.crs.is_geographic else None

@@ -57,7 +57,7 @@ class Steps(NamedTuple):
             The steps from 0 up; None if all numbers are equal, because then the parts have no order.
         """
         numbers = sorted({*points.tolist(), box, polygon} - {None})
-        if len(numbers) < 2:
+        if len(numbers) < 2:  # all parts were given together
             return None
         rank_of = {number: rank for rank, number in enumerate(numbers)}
         ranks = np.array([rank_of[number] for number in points.tolist()], np.int64)
@@ -252,19 +252,21 @@ class ScenePrompt:
         """
         if self.steps is None:
             return [self]
+        # The last step is the prompt itself. Step 0 of a missing box or polygon does no harm, because states without an
+        # including part are left out.
         steps = {*self.steps.points.tolist(), self.steps.box, self.steps.polygon} - {self.steps.latest}
         earlier = [self._until(step, self.steps) for step in sorted(steps)]
         return [*(state for state in earlier if state is not None), self]
 
     def _until(self, step: int, steps: Steps) -> ScenePrompt | None:
         """Return the prompt as it was after a step; None if it had no including part."""
-        count = int(np.searchsorted(steps.points, step, side="right"))
+        count = int(np.searchsorted(steps.points, step, side="right"))  # points are sorted by step
         points, labels = self.points_xy[:count], self.labels[:count]
         box = self.box_xyxy if steps.box <= step else None
         polygon = self.polygon if steps.polygon <= step else None
         areas = [area for area in (box, polygon and polygon.bounds) if area is not None]
         if not (areas or labels.any()):
-            return None
+            return None  # excluding points alone select nothing
         x0, y0, x1, y1 = self.bounds_xyxy
         corners = np.concatenate([points, np.array(areas, np.float64).reshape(-1, 2)])
         corners = np.clip(corners, (x0, y0), (x1, y1))  # polygons are not clipped, and may reach beyond the scene

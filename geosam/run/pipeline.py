@@ -239,7 +239,7 @@ class _Run:
         with ExitStack() as stack:
             # The writer knows its last warnings when it is closed, so this runs after its end.
             stack.callback(lambda: self.log.add_warnings(writer.warnings))
-            writer = stack.enter_context(FeatureWriter.open(target, overwrite=overwrite))
+            writer = stack.enter_context(FeatureWriter(target, overwrite=overwrite))
             counts = write_rows(
                 spool,
                 writer,

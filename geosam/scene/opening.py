@@ -95,6 +95,7 @@ def open_scene(
         stamps = () if raster.source.remote else _stamps(raster.source.uri, ds.files)
         facts = _facts(ds, place)
         slow = _slow_note(ds, name)
+    # Alpha before stretch: the alpha band decides which pixels the stretch samples.
     base, alpha_notes = _reader(raster, plan, place)
     limits, stretch_notes = _stretch(base, rule, name)
     grid, level, axes, level_notes = _at_resolution(base, place.geobox, resolution)
@@ -240,8 +241,8 @@ def _facts(ds: DatasetReader, place: Georeference) -> dict[str, Any]:
         "native_height": ds.height,
         "band_count": ds.count,
         "dtype": sorted(set(ds.dtypes)),
-        "color_interpretation": [color.name for color in ds.colorinterp[:16]],
-        "nodata": None if ds.nodata is None else repr(ds.nodata),
+        "color_interpretation": [color.name for color in ds.colorinterp[:16]],  # a file may have 5,000 bands
+        "nodata": None if ds.nodata is None else repr(ds.nodata),  # as text, because JSON has no NaN
         "compression": structure.get("COMPRESSION", "none"),
         "interleave": structure.get("INTERLEAVE", "band").lower(),
         "block": list(ds.block_shapes[0][::-1]),

@@ -299,7 +299,7 @@ class Scene:
 
 def _parts(window: Window, axes: tuple[AxisScale, AxisScale]) -> list[list[Window]]:
     """Cut a window into rows of parts whose input is small enough to be resampled at once."""
-    width, height = (max(1, int(_RESAMPLE_PX / axis.scale)) for axis in axes)
+    width, height = (max(1, int(_RESAMPLE_PX / axis.scale)) for axis in axes)  # in output pixels
     return [
         [
             Window(col, row, min(width, window.col_end - col), min(height, window.row_end - row))

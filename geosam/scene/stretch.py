@@ -154,7 +154,7 @@ def _limits(sample: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> 
 
 
 def _scaled(band: NDArray[Any], low: float, high: float) -> Bytes:
-    if band.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+    if band.dtype == np.uint8 and (low, high) == (0.0, 255.0):  # the identity
         return band
     if band.dtype.kind in "iu" and band.dtype.itemsize <= 2:  # a table is several times faster than arithmetic
         unsigned = np.dtype(f"u{band.dtype.itemsize}")

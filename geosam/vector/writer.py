@@ -54,14 +54,10 @@ class FeatureWriter:
         self._count = self._bytes = 0
         self._nulls: Counter[str] = Counter()
 
-    @classmethod
-    def open(cls, target: Target, *, overwrite: bool = False) -> Self:
-        """Make a writer; the same as the constructor."""
-        return cls(target, overwrite=overwrite)
-
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, failures_reported(self._target.path):
             stack.enter_context(self._staging)
+            # If the buffer cannot be made, the stack removes the staging folder.
             self._buffer = stack.enter_context(FeatureBuffer(self._staging.folder / "features.arrow", self._schema))
             self._cleanup = stack.pop_all()
         return self

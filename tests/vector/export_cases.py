@@ -73,7 +73,7 @@ def write(
 ):
     """Write everything in batches; the writer's warnings."""
     values = attributes(len(polygons)) if values is None else values
-    with FeatureWriter.open(target, overwrite=overwrite) as writer:
+    with FeatureWriter(target, overwrite=overwrite) as writer:
         for start in range(0, len(polygons), batch):
             part = slice(start, start + batch)
             writer.write(polygons[part], {name: column[part] for name, column in values.items()})
@@ -99,7 +99,7 @@ def refused(path, *, crs=UTM33, columns=COLUMNS, overwrite=False, inputs=()):
         check_output(path, crs, columns, overwrite=overwrite, inputs=inputs)
     if not inputs:
         with pytest.raises(type(first.value)) as second:
-            FeatureWriter.open(target_at(path, crs=crs, columns=columns), overwrite=overwrite)
+            FeatureWriter(target_at(path, crs=crs, columns=columns), overwrite=overwrite)
         assert str(second.value) == str(first.value)
     assert "\n" not in str(first.value)
     assert str(path) in str(first.value)
@@ -108,6 +108,6 @@ def refused(path, *, crs=UTM33, columns=COLUMNS, overwrite=False, inputs=()):
 
 def fails_after(path, polygons, *, overwrite=True, error=RuntimeError):
     """Write some features, then raise inside the block."""
-    with FeatureWriter.open(target_at(path), overwrite=overwrite) as writer:
+    with FeatureWriter(target_at(path), overwrite=overwrite) as writer:
         writer.write(polygons, attributes(len(polygons)))
         raise error("half-way")

@@ -85,7 +85,7 @@ def test_existing_output_is_kept_without_overwrite(tmp_path, extension):
 @pytest.mark.fault("O16")
 def test_an_output_that_appears_during_the_run_is_kept(tmp_path):
     path = tmp_path / "out.gpkg"
-    writer = FeatureWriter.open(target_at(path))
+    writer = FeatureWriter(target_at(path))
     writer.__enter__()
     writer.write(pixel_polygons(2), attributes(2))
     path.write_bytes(b"somebody else's")
@@ -275,7 +275,7 @@ def test_output_equal_to_an_input_is_a_usage_error(tmp_path):
 @pytest.mark.fault("O28")
 def test_two_writers_of_one_output(tmp_path):
     path = tmp_path / "out.gpkg"
-    with FeatureWriter.open(target_at(path)) as writer:
+    with FeatureWriter(target_at(path)) as writer:
         error = refused(path)
         assert isinstance(error, LockHeld)
         assert error.exit_code == 8

@@ -82,7 +82,7 @@ def test_engineering_crs_stays_or_is_refused_before_the_model_runs(tmp_path, ext
     polygons = pixel_polygons(4, origin=(0.0, 0.0))
     if extension == ".geojson":
         with pytest.raises(ExportError, match=r"out\.geojson: found CRS 'local', which cannot reach WGS84"):
-            FeatureWriter.open(target_at(path, crs=LOCAL))
+            FeatureWriter(target_at(path, crs=LOCAL))
         assert not contents(tmp_path)
     else:
         write(target_at(path, crs=LOCAL), polygons)
@@ -95,7 +95,7 @@ def test_empty_result_has_schema_and_crs(tmp_path, extension):
     path = tmp_path / f"out{extension}"
     write(target_at(path), pixel_polygons(0))
     none = contents(tmp_path)
-    with FeatureWriter.open(target_at(path), overwrite=True) as writer:
+    with FeatureWriter(target_at(path), overwrite=True) as writer:
         writer.write(pixel_polygons(0), attributes(0))  # a batch without features
     assert contents(tmp_path) == none
     frame = read(path)
@@ -360,7 +360,7 @@ start, count, rss = time.perf_counter(), int(sys.argv[2]), []
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 before = peak()
-with FeatureWriter.open(target) as writer:
+with FeatureWriter(target) as writer:
     for first in range(0, count, 1000):
         rings = 3 * star + rng.uniform(0, 1e5, (1000, 1, 2)) + (5e5, 4e6)
         writer.write(shapely.polygons(rings), {

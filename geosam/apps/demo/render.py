@@ -129,6 +129,6 @@ def _write_truth(path: Path, instances: Labels, classes: NDArray[np.str_], geobo
             numbers.append(number)
             corners.append(corners_of(mask, window[1].start, window[0].start))
     target = Target(path, _CRS, _COLUMNS, "truth", {"made by": "geosam.apps.demo", "seed": seed}, PIXEL_M)
-    with FeatureWriter.open(target, overwrite=True) as writer:
+    with FeatureWriter(target, overwrite=True) as writer:
         rows = {"id": range(1, len(numbers) + 1), "class": classes[numbers].tolist()}
         writer.write(place(polygonize(corners), geobox), rows)
