@@ -165,7 +165,7 @@ def _read_parquet(path: Path, layer: str | None) -> tuple[VectorTable, list[str]
         )
     if not path.is_file():  # pyarrow would read a folder as one table, and wait for a pipe
         raise PromptError(
-            f"the layer cannot be read: {path}: found no regular file, expected one.",
+            f"the layer cannot be read: {path}: found no such regular file, expected one.",
             remedy="Check the path.",
             code="layer-missing",
         )

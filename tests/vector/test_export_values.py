@@ -44,7 +44,7 @@ def test_a_polygon_without_a_place_is_refused(tmp_path, bad):
     with np.errstate(invalid="ignore"):
         polygons[2] = shapely.Polygon([(0, 0), (1, 0), (bad, bad)])
     polygons = np.concatenate([pixel_polygons(3), polygons])
-    with pytest.raises(ExportError, match=r"out\.gpkg, feature 5: found coordinates .*, expected finite ones"):
+    with pytest.raises(ExportError, match=r"out\.gpkg, feature 5: found coordinates .*, expected finite numbers"):
         write(target_at(path), polygons, batch=3)
     assert not contents(tmp_path)
 
