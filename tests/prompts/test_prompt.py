@@ -111,7 +111,7 @@ def test_pixel_prompts_of_nothing_are_empty():
 
 
 def test_pixel_prompts_refuse_columns_of_different_length():
-    with pytest.raises(ValueError, match="same number"):
+    with pytest.raises(ValueError, match="differ in length"):
         PixelPrompts((at((1, 1)),), (ONE,), np.zeros((2, 4)), (None,))
 
 
