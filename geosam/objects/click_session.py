@@ -130,6 +130,7 @@ class ClickSession:
             )
         kept = self.answer.found
         row = {"id": len(self._accepted) + 1, **kept.columns}
+        # A table has one column for a name: the user's value would replace a measured one.
         taken = sorted(row.keys() & attributes.keys() | ({"geometry"} & attributes.keys()))
         if taken:
             raise PromptError(

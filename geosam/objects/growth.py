@@ -107,6 +107,7 @@ def _grown(prompt: ScenePrompt, answer: MaskSet, view: WindowView, embedder: Emb
     """Grow the mask of the first window into the whole object."""
     first = view.window
     growth = _Growth(rule.grid(first), prompt.points_xy[prompt.labels == 0], _class_of(answer, 0))
+    # The grid is anchored at the first window, so one of its tiles is this window.
     start = next(tile for tile in growth.grid.meeting(first) if growth.grid.window(tile) == first)
     growth.masks[start] = view.mask(answer, 0)
     growth.scores[start] = _scores(answer, 0)
@@ -193,6 +194,7 @@ def _continue(growth: _Growth, there: int, part: BoolArray, strip: Window, view:
     masks = view.segmenter.decode(view.embedding, prompts, multimask=True, keep=None)
     inside = strip.relative_to(view.window).slices_rc
     candidates = [view.mask(masks, row) for row in range(len(masks))]
+    # A mask of another class is another object, however well it agrees.
     same_class = [_class_of(masks, row) == growth.class_id for row in range(len(masks))]
     ious = [_agreement(mask[inside], part) if same else 0.0 for mask, same in zip(candidates, same_class, strict=True)]
     if not ious or max(ious) < _AGREEMENT:
@@ -200,6 +202,7 @@ def _continue(growth: _Growth, there: int, part: BoolArray, strip: Window, view:
     row = int(np.argmax(ious))
     present = growth.masks.get(there)
     growth.masks[there] = candidates[row] if present is None else present | candidates[row]
+    # The first answer of a tile counts; later ones add parts.
     growth.scores.setdefault(there, _scores(masks, row))
     return True
 

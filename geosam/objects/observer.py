@@ -73,7 +73,7 @@ class Callbacks(Observer):
 
 
 class Observers(Observer):
-    """Several observers that hear the same, one after the other."""
+    """Several observers that get the same calls, one after the other."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers

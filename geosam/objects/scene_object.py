@@ -21,6 +21,7 @@ def pack_objects(objects: Sequence[SceneObject]) -> bytes:
     """Pack objects into bytes; the inverse of :func:`unpack_objects`."""
     outlines = np.concatenate([item.corners for item in objects]) if objects else NO_CORNERS
     counts = np.array([len(item.corners) for item in objects], np.int64)
+    # Columns, not one record for each object: a tile has hundreds of them.
     columns = {name: np.array([getattr(item, name) for item in objects]) for name in _COLUMNS}
     return pack({"corners": outlines, "counts": counts, **columns})
 
@@ -39,6 +40,7 @@ def unpack_objects(data: bytes) -> list[SceneObject]:
     ]
 
 
+#: Fields of an object beside its corners, in the packed bytes.
 _COLUMNS = ("score", "stability", "n_tiles", "touches_edge", "truncated", "prompt_index", "class_id", "class_score")
 
 

@@ -171,7 +171,7 @@ class _Border(NamedTuple):
 
 def compare(a: TileMasks, b: TileMasks, rule: SeamRule) -> SeamRelations:
     """Compare the masks of two tiles whose windows share pixels; the order of the two does not matter."""
-    if b.index < a.index:
+    if b.index < a.index:  # one order, so that ties do not depend on which tile comes last
         a, b = b, a
     relations = SeamRelations()
     strip = a.window.intersection(b.window)
@@ -181,7 +181,7 @@ def compare(a: TileMasks, b: TileMasks, rule: SeamRule) -> SeamRelations:
     views_a, views_b = a.views_in(strip), b.views_in(strip)
     for i, j in _meeting([view.box for view in views_a], [view.box for view in views_b]):
         p, q = views_a[i], views_b[j]
-        if p.class_id != q.class_id:
+        if p.class_id != q.class_id:  # an object has one class
             continue
         if p.whole and q.whole:
             if _are_duplicates(p, q, rule):
@@ -209,6 +209,7 @@ def _join(a: TileMasks, b: TileMasks, strip: Window, rule: SeamRule, relations: 
     scored = []
     for i, j in _meeting([part.box for part in parts_a], [part.box for part in parts_b]):
         p, q = parts_a[i], parts_b[j]
+        # A component on one side of the border lies in one core and needs no partner.
         if (p.crosses or q.crosses) and p.class_id == q.class_id:
             iou = _iou(p, q, _shared_px(p, q))
             if iou >= rule.join_iou:
@@ -248,6 +249,7 @@ def _fragment_px(piece: MaskView, whole: MaskView, rivals: list[MaskView], strip
     if common is None:
         return 0
     in_strip = whole._replace(box=common, mask=whole.within(common), area=int(np.count_nonzero(whole.within(common))))
+    # A piece that agrees with the whole view in the strip is the same object, also if a rival surrounds it.
     if _iou(piece, in_strip, shared) < rule.join_iou:
         for rival in rivals:
             if rival.name == piece.name or rival.class_id != piece.class_id:
@@ -261,7 +263,7 @@ def _fragment_px(piece: MaskView, whole: MaskView, rivals: list[MaskView], strip
 def _strays(tile: TileMasks, other: TileMasks) -> Iterator[tuple[MaskId, int, Corners]]:
     """Yield pixels of the tile's pieces in the other tile's core that no mask there covers."""
     for view in tile.views_in(other.core):
-        common = None if view.whole else view.box.intersection(other.core)
+        common = None if view.whole else view.box.intersection(other.core)  # a whole view keeps all its pixels
         if common is None:
             continue
         uncovered = view.within(common) & ~other.covered[common.relative_to(other.window).slices_rc]
@@ -315,6 +317,7 @@ def _strip_parts(tile: TileMasks, other: TileMasks, strip: Window, border: _Bord
         common = None if view.whole else view.box.intersection(strip)
         if common is None:
             continue
+        # Two parts can be joined if one of them crosses: a part of this tile, or one of the other.
         partners = rivals if view.box.intersection(border.line) else crossing
         mask = view.within(common)
         if any(_shared_px(view, partner) for partner in partners):
@@ -370,7 +373,7 @@ def _meeting(boxes_a: list[Window], boxes_b: list[Window]) -> Iterator[tuple[int
         for boxes in (boxes_a, boxes_b)
     )
     pairs = shapely.STRtree(shapes_b).query(shapes_a).T
-    yield from sorted((int(i), int(j)) for i, j in pairs)
+    yield from sorted((int(i), int(j)) for i, j in pairs)  # the tree's own order is not defined
 
 
 def _core_border(a: Window, b: Window) -> _Border | None:

@@ -132,7 +132,7 @@ class _SceneEmbeddings(NamedTuple):
 
     def windows(self) -> list[Window]:
         """Return the windows in memory."""
-        keys = [key for key in self.memory if isinstance(key, WindowKey)]
+        keys = [key for key in self.memory if isinstance(key, WindowKey)]  # others may share the memory
         return [key.window for key in keys if key.origin == self.origin]
 
 
@@ -222,7 +222,7 @@ class Session:
             UnreadableScene: the file changed since it was opened, or is damaged.
             PromptError: the draft cannot be used, for example because it lies outside the scene.
         """
-        self._check_file()
+        self._check_file()  # first, because cached windows would answer for a file that is gone
         observer = Observer() if observer is None else observer
         prompt, warnings = self._placed(draft)
         _report(warnings, observer)
@@ -233,6 +233,7 @@ class Session:
             other = self._cached_around(prompt)
             if other is None:
                 return Answer(ready=False, complete=False, found=None, window=window, warnings=tuple(warnings))
+            # A preview. `withheld` is True by now, so it is not complete.
             window = other
             objects = segment_prompted(embedder, [prompt], window, self.rule, self._answers)
         shaping = Shaping(simplify_m=simplify_m, fill_holes_m2=fill_holes_m2)
@@ -266,7 +267,7 @@ class Session:
         for window in self.windows_around(bounds, crs):
             if total + largest > self.memory.bytes_ahead:  # the next one may be as large as the largest
                 return
-            self._check_file()
+            self._check_file()  # at every step: the caller may wait between two
             cached = self._embeddings.cached(window, ahead=True)
             embedding = cached.embedding if cached is not None else self._embeddings.embed(window, observer, ahead=True)
             total, largest = total + size_of(embedding), max(largest, size_of(embedding))
@@ -323,7 +324,7 @@ class Session:
         """
         region = self.rule.region
         if not region.contains(window):
-            return -math.inf
+            return -math.inf  # of a session with another region of the scene
         x0, y0, x1, y1 = prompt.bounds_xyxy
         gaps = (
             (x0 - window.col_off, window.col_off > region.col_off),
@@ -358,6 +359,7 @@ def _report(warnings: list[str], observer: Observer) -> list[str]:
 
 def _origin(scene: Scene, segmenter: Segmenter) -> str:
     """Return a digest of all that embeddings of a scene depend on beside their window; valid in this process."""
+    # Not the fingerprint of the content, which reads the file: in one process the stamps of the opened file suffice.
     spec = segmenter.spec
     facts = repr((scene.recipe_as_opened, spec.fingerprint, spec.input_size))
     return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()

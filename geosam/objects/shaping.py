@@ -78,6 +78,7 @@ def on_map(
     """Place polygons (N,) from scene pixels on the map, and return them with their columns (without `id`)."""
     placed = place(polygons, geobox)
     areas, perimeters = areas_perimeters(placed, geobox.crs)
+    # Six digits: networks compute in single precision or less.
     columns: dict[str, list[Any]] = {
         "score": [round(item.score, 6) for item in objects],
         "stability": [round(item.stability, 6) for item in objects],
@@ -102,10 +103,12 @@ def _rounded(probability: float) -> float | None:
 def outlines(objects: Sequence[SceneObject], gsd_xy: tuple[float, float], shaping: Shaping) -> Geometries:
     """Return polygons (N,) of objects in scene pixels, each filled and simplified alone."""
     tolerance_px, fill_px = in_pixels(gsd_xy, shaping)
+    # Holes first, because simplification changes their areas.
     return simplify_alone(fill_holes(polygonize([item.corners for item in objects]), fill_px), tolerance_px)
 
 
 def in_pixels(gsd_xy: tuple[float, float], shaping: Shaping) -> tuple[float, float]:
     """Return the tolerance of the simplification in pixels, and the area of filled holes in square pixels."""
+    # One length for both axes: the side of a square with the area of a pixel.
     px_area = gsd_xy[0] * gsd_xy[1]
     return shaping.simplify_m / math.sqrt(px_area), shaping.fill_holes_m2 / px_area

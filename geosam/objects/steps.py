@@ -73,6 +73,7 @@ class Answers:
             keys: keys of a prompt's steps, the first step first.
         """
         with self._lock:
+            # From the end: the last cached step makes all earlier ones unnecessary.
             for number, key in reversed(list(enumerate(keys, start=1))):
                 if key in self._cached:
                     self._cached.move_to_end(key)
@@ -111,6 +112,7 @@ def replay(view: WindowView, histories: Sequence[Sequence[ScenePrompt]], cache: 
     answers = [answer for _, answer in latest]
     for number in range(max(map(len, histories), default=0)):
         due = [i for i, steps in enumerate(histories) if latest[i][0] <= number < len(steps)]
+        # One call for a step of all prompts: a network decodes a batch faster than its prompts one by one.
         refined = refine(view, [histories[i][number] for i in due], [answers[i] for i in due])
         for i, answer in zip(due, refined, strict=True):
             answers[i] = answer
@@ -138,7 +140,7 @@ def refine(
     logits = [_logits(prompt, answer) for prompt, answer in zip(prompts, previous, strict=True)]
     open_choice = [low is None and _is_ambiguous(prompt) for prompt, low in zip(prompts, logits, strict=True)]
     answers: list[MaskSet | None] = [None] * len(prompts)
-    for multimask in (True, False):
+    for multimask in (True, False):  # a call of the decoder has one value for all its prompts
         group = [i for i, several in enumerate(open_choice) if several == multimask]
         if not group:
             continue
@@ -169,6 +171,7 @@ def _choose(masks: MaskSet, number: int, prompt: ScenePrompt) -> int | None:
     rows = np.flatnonzero(masks.prompt_index == number)
     if prompt.granularity != "auto" and len(rows) > 1:
         expected = Granularity[prompt.granularity.upper()]
+        # The nearest one, because a model may not give every granularity; stable, so that the first of equals is taken.
         rows = rows[np.argsort(np.abs(masks.granularity[rows] - int(expected)), kind="stable")]
         return int(rows[0])
     return int(rows[np.argmax(masks.predicted_iou[rows])]) if len(rows) else None
@@ -176,13 +179,13 @@ def _choose(masks: MaskSet, number: int, prompt: ScenePrompt) -> int | None:
 
 def _keys(window: Window, steps: Sequence[ScenePrompt]) -> list[bytes]:
     """Return a key for each step: a digest of all that its answer depends on, the earlier steps included."""
-    digest = hashlib.blake2b(repr(window).encode(), digest_size=20)
+    digest = hashlib.blake2b(repr(window).encode(), digest_size=20)  # another window gives another answer
     keys = []
     for state in steps:
         polygon = None if state.polygon is None else state.polygon.wkb
         facts = (len(state.labels), state.box_xyxy, state.granularity, state.ends_with_polygon, polygon)
         digest.update(repr(facts).encode() + state.points_xy.tobytes() + state.labels.tobytes())
-        keys.append(digest.digest())
+        keys.append(digest.digest())  # the digest continues, so it contains all earlier steps
     return keys
 
 

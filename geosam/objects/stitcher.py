@@ -106,14 +106,14 @@ class Stitcher:
         self._admit(tile)
         finished = []
         neighbours = grid.neighbours(index)
-        for other in neighbours:
+        for other in neighbours:  # each pair of tiles is compared once, when the second one comes
             if other in self._alive:
                 self._record(compare(tile, self._alive[other], self._rule))
             if other in self._missing:
                 self._missing[other] -= 1
         self._alive[index] = tile
         for candidate in (index, *neighbours):
-            if candidate in self._alive and not self._missing[candidate]:
+            if candidate in self._alive and not self._missing[candidate]:  # all its neighbours have come
                 finished.extend(self._retire(self._alive.pop(candidate)))
                 del self._missing[candidate]
         return finished
@@ -180,6 +180,7 @@ class Stitcher:
         """Keep the outlines of the tile's masks, and return the objects of complete clusters."""
         finished = []
         for view in tile.views:
+            # A piece ends at its core: pixels beyond come from other tiles.
             outline = view.corners(tile.window if view.whole else tile.core)
             self._members[view.name].outline = self._outlines.keep(outline)
             cluster = self._clusters[view.name]
@@ -320,7 +321,7 @@ def _groups(pieces: list[_Member], joins: Iterable[tuple[MaskId, MaskId]]) -> li
         larger += smaller
         for member in smaller:
             group_of[member.name] = larger
-    unique = {id(group): group for group in group_of.values()}
+    unique = {id(group): group for group in group_of.values()}  # all members share the list of their group
     return [sorted(group, key=lambda member: member.name) for group in unique.values()]
 
 

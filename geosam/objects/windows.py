@@ -70,7 +70,7 @@ class WindowRule:
 
     @property
     def _quarter(self) -> int:
-        return self.tile_size // 4 or 1
+        return self.tile_size // 4 or 1  # tiles may have less than four pixels
 
     def follow(self, prompt: ScenePrompt) -> tuple[Window, list[ScenePrompt]]:
         """Return the window of a prompt, and the states of the prompt since that window was chosen, one for each step.

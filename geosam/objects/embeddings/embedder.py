@@ -56,10 +56,10 @@ class TileEmbedder:
         """Return the embeddings of tiles, None where no pixel is valid. The store gets those that it lacks."""
         embeddings = [item.embedding for item in prepared]
         missing = [n for n, item in enumerate(prepared) if item.embedding is None and item.tile.valid.any()]
-        for n, made in zip(missing, embed(self.segmenter, [prepared[n].tile for n in missing]), strict=True):
-            embeddings[n] = made
+        for n, embedding in zip(missing, embed(self.segmenter, [prepared[n].tile for n in missing]), strict=True):
+            embeddings[n] = embedding
             if self.store is not None and (key := prepared[n].key) is not None:
-                self.store.put(key, made)
+                self.store.put(key, embedding)
         return embeddings
 
     def embed(self, window: Window) -> Embedding | None:
@@ -85,7 +85,7 @@ def embed(segmenter: Segmenter, tiles: Sequence[Tile]) -> list[Embedding]:
         rgb, valid = (np.stack(arrays) for arrays in zip(*pictures, strict=True))
         embeddings += segmenter.embed(rgb, valid)
     # The layout of arrays from a store: a network may give other bits for another layout.
-    return [replace(made, arrays={name: plain(array) for name, array in made.arrays.items()}) for made in embeddings]
+    return [replace(item, arrays={name: plain(array) for name, array in item.arrays.items()}) for item in embeddings]
 
 
 def _padded(tile: Tile, size: int | None) -> tuple[Bytes, BoolArray]:

@@ -109,7 +109,7 @@ class EmbeddingMemory:
                     self._used(key, ahead=ahead)
                 return flight.result()  # not from the memory: it may have dropped the embedding already
         try:
-            made = make()
+            embedding = make()  # without the lock: other keys are made side by side
         except BaseException as error:  # a KeyboardInterrupt too: threads that wait must wake up
             with self._lock:
                 del self._flights[key]
@@ -117,9 +117,9 @@ class EmbeddingMemory:
             raise
         with self._lock:
             del self._flights[key]
-            self._keep(key, _Entry(made, size_of(made), ahead))
-        own.set_result(made)
-        return made
+            self._keep(key, _Entry(embedding, size_of(embedding), ahead))
+        own.set_result(embedding)
+        return embedding
 
     def clear(self) -> None:
         """Drop all embeddings."""
