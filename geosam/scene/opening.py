@@ -95,8 +95,7 @@ def open_scene(
         stamps = () if raster.source.remote else _stamps(raster.source.uri, ds.files)
         facts = _facts(ds, place)
         slow = _slow_note(ds, name)
-    # Alpha before stretch: the alpha band decides which pixels the stretch samples.
-    base, alpha_notes = _reader(raster, plan, place)
+    base, alpha_notes = _reader(raster, plan, place)  # first: alpha decides which pixels the stretch samples
     limits, stretch_notes = _stretch(base, rule, name)
     grid, level, axes, level_notes = _at_resolution(base, place.geobox, resolution)
     return Scene(
