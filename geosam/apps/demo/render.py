@@ -79,7 +79,7 @@ def render_scene(out_tif: str | Path, out_truth_gpkg: str | Path, *, size: int =
     canvas = Canvas(size, PIXEL_M, np.random.default_rng(seed))
     canvas.sun, canvas.lean = _SUN, np.zeros(2)  # straight from above: roofs hide no walls
     classes = np.array(["", *paint_village(canvas, land_of(TEMPERATE))])
-    canvas.cast_shadows()
+    canvas.cast_shadows()  # once all heights are known
     valid = _valid(size)
     geobox = GeoBox(size, size, Affine(PIXEL_M, 0, _ORIGIN[0], 0, -PIXEL_M, _ORIGIN[1]), _CRS)
     _write_picture(Path(out_tif), expose(canvas, valid), geobox)

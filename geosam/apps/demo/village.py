@@ -107,12 +107,13 @@ def paint_village(canvas: Canvas, land: Land) -> list[str]:
     wet = stream.buffer(5 * metre).union(pond)
     village.ground = streets.buffer(1.8 * metre).union(wet.buffer(6 * metre))
     meadow(canvas, land)
+    # the plots claim their ground before the fields divide the rest
     plots = [*_plots(village, main, _MAIN / 2), *_plots(village, side, _SIDE / 2)]
     shapes = _paint_fields(village)
     _paint_water(village, stream, pond)
     _paint_streets(village, main, side)
     for frame, is_farm in plots:
-        (_paint_farm if is_farm else _paint_plot)(village, frame)
+        (_paint_farm if is_farm else _paint_plot)(village, frame)  # after the fields, whose rims they may cover
     _paint_trees(village, stream, shapes)
     village.close("tree")
     return village.classes
@@ -158,6 +159,7 @@ def _paint_fields(village: Village) -> list[Polygon]:
     """Cut the free ground into fields and paint them. Return their outlines."""
     canvas, metre = village.canvas, village.metre
     size, rng = canvas.size, canvas.rng
+    # beyond the canvas, so that no field ends at its edge
     free = shapely.box(-9, -9, size + 9, size + 9).difference(village.ground.buffer(3 * metre))
     todo = list(shapely.get_parts(free.buffer(-8 * metre).buffer(8 * metre)))
     crops = [fields.draw_crop(canvas, village.land) for _ in range(9)]
@@ -193,7 +195,7 @@ def _paint_water(village: Village, stream: LineString, pond: Polygon) -> None:
 def _paint_streets(village: Village, main: LineString, side: LineString) -> None:
     """Paint the streets, and dashes in the middle of the main street; they are no objects."""
     canvas, metre = village.canvas, village.metre
-    colour = village.land.road
+    colour = village.land.road  # one colour, or the junction would show a seam
     for line, width in ((side, _SIDE), (main, _MAIN)):
         road(canvas, line, width * metre, colour, village.land)
     for at in np.arange(3 * metre, main.length, 9 * metre):
@@ -214,7 +216,7 @@ def _paint_plot(village: Village, frame: Frame) -> None:
     length, breadth = village.between(10.5, 13.5) / 2, village.between(8, 9.5) / 2
     if village.chance(0.35):
         length, breadth = breadth, length
-    wings = [Wing(0, 0, length, breadth)]
+    wings = [Wing(0, 0, length, breadth)]  # the origin is the middle of the main wing
     if village.chance(0.35):
         wings.append(Wing(village.between(-1.5, 1.5), breadth + 2 * metre, 2.8 * metre, 3.2 * metre))
     house = Frame(*frame.at(-hand * village.between(1.6, 2.6), village.between(11.5, 14)), frame.angle)

@@ -164,7 +164,7 @@ class Canvas:
         if shape.geom_type == "Polygon" and not shape.interiors:
             corners = shapely.get_coordinates(shape)[:-1]
             if len(corners) <= _FEW_CORNERS and _is_convex(corners):
-                return _within(patch, corners)
+                return _within(patch, corners)  # faster than subpixels, and most shapes are boxes
         (rows, columns), (height, width) = patch.place, patch.shape_hw
         place = Affine(1 / _SUBPIXELS, 0, columns.start, 0, 1 / _SUBPIXELS, rows.start)
         covered = rasterize([mapping(shape)], (height * _SUBPIXELS, width * _SUBPIXELS), transform=place, dtype="uint8")
@@ -187,7 +187,7 @@ class Canvas:
         below = self.rgb[patch.place]
         below += alpha[..., None] * (np.asarray(colour, np.float32) - below)
         if number is not None:
-            inside = alpha >= 0.5
+            inside = alpha >= 0.5  # a pixel belongs to what covers most of it
             np.copyto(self.height[patch.place], np.asarray(height, np.float32), where=inside)
             np.copyto(self.instances[patch.place], number, where=inside)
 
@@ -223,6 +223,7 @@ class Canvas:
         east, south = np.asarray(slope_x, np.float32), np.asarray(slope_y, np.float32)
         facing = 1 - (east * self.sun.x + south * self.sun.y) * self.sun.reach
         direct = np.maximum(facing, 0) / np.sqrt(1 + east**2 + south**2)
+        # a sensor that is exposed for level ground does not go far beyond
         return np.asarray(np.minimum(self.sun.ambient + (1 - self.sun.ambient) * direct, 1.7), np.float32)
 
     def cast_shadows(self) -> None:
@@ -272,8 +273,8 @@ def _shifted(field: Singles, x: int, y: int) -> Singles:
 
 def _sun(rng: np.random.Generator) -> Sun:
     turn = rng.uniform(0, math.tau)
-    strength = rng.uniform(0.4, 0.68) if rng.random() < 0.75 else rng.uniform(0.1, 0.4)
-    blue = rng.uniform(0, 0.12)
+    strength = rng.uniform(0.4, 0.68) if rng.random() < 0.75 else rng.uniform(0.1, 0.4)  # one in four days is hazy
+    blue = rng.uniform(0, 0.12)  # the sky lights shadows
     dark = (float(strength + blue / 2), float(strength), float(strength - blue))
     return Sun(
         math.cos(turn), math.sin(turn), float(0.3 + 1.4 * rng.random() ** 1.7), dark, float(rng.uniform(0.45, 0.8))
@@ -284,9 +285,9 @@ def _bands(size: int, rng: np.random.Generator) -> Singles:
     """Return noise (B, S, S) of each wavelength, of mean 0 and standard deviation 1; S is 1.5 times the canvas."""
     white = fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
     frequency = np.hypot(fft.fftfreq(size)[:, None], fft.rfftfreq(size)[None]).astype(np.float32)
-    frequency[0, 0] = 1e-6
+    frequency[0, 0] = 1e-6  # its logarithm is taken
     octave = -np.log2(frequency)
-    more = size // 2
+    more = size // 2  # room to cut patches at random places; the noise is periodic, so it goes on without a seam
     bands = np.empty((len(_WAVELENGTHS), size + more, size + more), np.float32)
     for band, length in zip(bands, _WAVELENGTHS, strict=True):
         away = octave - np.float32(math.log2(length))

@@ -178,6 +178,7 @@ def field(canvas: Canvas, shape: Polygon, rows: float, crop: Crop, contours: War
         track = np.abs((across / np.float32(crop.tramlines)) % 1 - 0.5) * np.float32(crop.tramlines)
         light = light + np.float32(rng.normal(0, 0.1)) * np.clip(1.3 - track, 0, 1)
     alpha = canvas.coverage(patch, shape)
+    # the number hides what lies below: fields do not share pixels
     canvas.paint(patch, alpha, lit(mix(crop.ground, crop.plants, share), light), number=canvas.number())
     if rng.random() < 0.35:
         _margin(canvas, patch, alpha, shape, crop)
@@ -223,7 +224,7 @@ def _mosaic(canvas: Canvas, frame: Frame) -> Iterator[tuple[BaseGeometry, float]
     view = shapely.box(-40, -40, canvas.size + 40, canvas.size + 40)
     while todo:
         piece = todo.pop()
-        if not piece.intersects(view):
+        if not piece.intersects(view):  # `view` has a margin, because bends move parcels
             continue
         if piece.area < area * rng.uniform(0.7, 2.5):
             yield warp.bend(piece), frame.angle

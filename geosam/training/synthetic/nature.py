@@ -35,11 +35,11 @@ def paint_nature(canvas: Canvas, land: Land) -> None:
         colour = mix(land.soil, land.road, rng.random())
         line = crossing(canvas, rng.uniform(0, math.pi), rng.uniform(5, 80))
         road(canvas, line, float(np.clip(rng.uniform(1, 6) * metre, 1, 40)), colour, land)
-    if canvas.gsd > 0.25:
+    if canvas.gsd > 0.25:  # a wood at a finer resolution would fill the picture
         for _ in range(rng.integers(0, 6) + more * rng.integers(0, 14)):
             radius = float(np.exp(rng.uniform(math.log(10), math.log(0.6 * size))))
             grove(canvas, blob(spot(canvas), radius, rng, rough=0.25), land)
-    if canvas.gsd < 0.5:
+    if canvas.gsd < 0.5:  # a coarser picture does not show litter
         small_objects.litter(canvas, int(rng.integers(0, 80)), land)
     typical = float(rng.uniform(1.2, 5.5) * metre)
     if typical > 1.2:

@@ -47,6 +47,7 @@ def render(rng: np.random.Generator, size: int = 512) -> LabelledPicture:
     """
     kind = str(rng.choice(list(_KINDS), p=[share for share, _ in _KINDS.values()]))
     finest, coarsest = _KINDS[kind][1]
+    # evenly over the logarithm: a factor of two matters as much at 0.1 m as at 5 m
     gsd = math.exp(rng.uniform(math.log(finest), math.log(coarsest)))
     land = draw_land(rng)
     canvas = Canvas(size, gsd, rng)

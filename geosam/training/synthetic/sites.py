@@ -33,6 +33,7 @@ def paint_site(canvas: Canvas, land: Land) -> None:
     rng, size, metre = canvas.rng, canvas.size, 1 / canvas.gsd
     meadow(canvas, land)
     frame = Frame(size / 2, size / 2, float(rng.uniform(0, math.pi)))
+    # paved with something between the local road and plain concrete
     grey = rng.normal(1, 0.12) * mix(land.road, (118, 118, 118), rng.random())
     for _ in range(rng.integers(1, 5)):
         u, v, half_u, half_v = rng.uniform((-0.5, -0.5, 0.2, 0.2), (0.5, 0.5, 0.8, 0.6)) * size

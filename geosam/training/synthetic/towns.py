@@ -211,7 +211,7 @@ def _house(canvas: Canvas, land: Land, builders: Builders, frame: Frame) -> None
         half_u, half_v = half_v, half_u
     turn = frame.angle + rng.normal(0, 0.02 + 0.12 * spread) + (rng.uniform(0, 3) if rng.random() < spread / 3 else 0)
     x, y = frame.x + rng.normal(0, 0.06 * length), frame.y + rng.normal(0, 0.06 * length)
-    if min(half_u, half_v) < 2.5 or is_taken(canvas, x, y):
+    if min(half_u, half_v) < 2.5 or is_taken(canvas, x, y):  # spares the work of a building that `claim` would refuse
         return
     roof = draw_roof(canvas, land.soil, builders.habits)
     wings, court = [Wing(0, 0, half_u, half_v)], None
@@ -230,7 +230,7 @@ def _shed(canvas: Canvas, land: Land, builders: Builders, frame: Frame, house: W
     rng = canvas.rng
     side = rng.choice([-1, 1])
     half_u, half_v = house.half_u * rng.uniform(0.25, 0.8), house.half_v * rng.uniform(0.2, 0.5)
-    if min(half_u, half_v) < 2.5:
+    if min(half_u, half_v) < 2.5:  # too few pixels to be seen as a building
         return
     u = house.u + rng.uniform(-1, 1) * (house.half_u - half_u)
     v = house.v + side * (house.half_v + half_v + rng.choice([0.5, 1.5]))
@@ -259,5 +259,6 @@ def _garden_trees(canvas: Canvas, land: Land, style: Style, area: float) -> None
     for _ in range(min(220, rng.poisson(style.trees * rng.lognormal(0, 0.7) * area))):
         radius = float(rng.lognormal(math.log(2.1), 0.55) * metre)
         x, y = spot(canvas)
+        # some crowns hang over roofs
         if radius > 1 and (not is_taken(canvas, x, y) or rng.random() < 0.1):
             crown(canvas, (x, y), radius, land)
