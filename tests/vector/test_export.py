@@ -396,6 +396,5 @@ def test_a_million_polygons_in_bounded_memory(tmp_path, extension):
 @pytest.mark.fault("L04")
 @pytest.mark.parametrize("extension", [".gpkg", ".geojson", ".shp", ".parquet"])
 def test_memory_does_not_grow_with_the_features(tmp_path, extension):
-    few, _ = measured(tmp_path / f"few{extension}", 40_000)
-    many, _ = measured(tmp_path / f"many{extension}", 120_000)
+    few, many = (measured(tmp_path / f"{count}{extension}", count)[0] for count in (40_000, 120_000))
     assert many < few + 40
