@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Free space below which a finding warns, in bytes.
 LITTLE_SPACE = 1_000_000_000
+#: Number of lines of the worker's output in a report, from the end.
+_LAST_LINES = 40
 
 
 class Finding(NamedTuple):
@@ -63,7 +65,7 @@ def diagnose(client: WorkerClient, status: dict[str, Any] | None) -> Diagnosis:
         tr("Proxy of QGIS"): [without_password(proxy_variables().get("HTTPS_PROXY", ""))],
         tr("The worker"): [client.program, *_lines(client.greeting), *_lines(status)],
         tr("Last ends of the worker"): _deaths(client),
-        tr("Last output of the worker"): client.stderr.splitlines()[-40:],
+        tr("Last output of the worker"): client.stderr.splitlines()[-_LAST_LINES:],
     }
     report = "\n\n".join(f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items())
     return Diagnosis(findings, report)
@@ -107,6 +109,7 @@ def _model_findings(greeting: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _space_findings() -> Iterator[Finding]:
+    # installers unpack packages in the temporary folder, which is often on another disk
     for place in dict.fromkeys([_existing(environments()), Path(tempfile.gettempdir())]):
         free = shutil.disk_usage(place).free
         yield Finding(free > LITTLE_SPACE, tr("{:.1f} GB are free in {}.").format(free / 1e9, place))
@@ -128,6 +131,7 @@ def _locations() -> list[str]:
 
 
 def _lines(answer: dict[str, Any] | None) -> list[str]:
+    # the models have a finding of their own
     return [f"{name}: {value}" for name, value in (answer or {}).items() if name != "models"]
 
 
@@ -135,7 +139,7 @@ def _deaths(client: WorkerClient) -> list[str]:
     lines = []
     for death in client.deaths:
         lines.append(tr("{:.0f} s ago: {}").format(time.monotonic() - death.at, death.reason))
-        lines += [f"  {line}" for line in death.stderr.splitlines()[-40:]]
+        lines += [f"  {line}" for line in death.stderr.splitlines()[-_LAST_LINES:]]
     return lines
 
 

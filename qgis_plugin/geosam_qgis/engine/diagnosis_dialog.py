@@ -89,6 +89,7 @@ class DiagnosisDialog(QDialog):
         self.findings.setText(f"{self.findings.text()}\n✗ {failure.message}")
 
     def _ended(self, _reason: str) -> None:
+        # after *Try again* the old worker may end when the new one runs already
         if not self._client.is_running:
             self._show(None)
 

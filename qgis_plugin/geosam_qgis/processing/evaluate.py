@@ -120,6 +120,7 @@ class Evaluate(GeosamAlgorithm):
         for note in scores["notes"]:
             feedback.pushWarning(plain_text(note))
         results = {name: _at(scores, keys) for name, keys in _NUMBERS.items()}
+        # the log of qgis_process shows the numbers even without a report
         for name, value in results.items():
             feedback.pushInfo(f"{name}: {'-' if value is None else value}")
         reports = {self.OUTPUT_HTML: html_report(scores), self.OUTPUT_JSON: json.dumps(scores, indent=1)}
