@@ -2,11 +2,11 @@
 
 Run: python benchmarks/automatic.py [POINTS_PER_SIDE]
 
-Weights are random, so the thresholds are set to where a third of the masks have the predicted IoU and half of those the
-stability: an assumption about trained weights, and the fewer masks pass, the better for geosam. POINTS_PER_SIDE (12)
-squared points are asked; 32 a side, as in a real run, take seven times as long in every row. The image encoder is left
-out (benchmarks/encoders.py has it). Each row is the CPU time of a process of its own, on one thread; geosam sets its
-allocator itself.
+Weights are random, so a third of the masks pass the threshold of the predicted IoU, and half of these pass the
+threshold of the stability. This is an assumption about trained weights; geosam gains more if fewer masks pass. The
+prompts are POINTS_PER_SIDE (12) squared points; 32 a side, as in a real run, take seven times as long in every row. The
+image encoder is not included (see benchmarks/encoders.py). Each row is the CPU time of a separate process on one
+thread. geosam sets its allocator itself.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ROWS = ("official, default allocator", "official, tuned allocator", "geosam fp32
 
 
 def features() -> torch.Tensor:
-    """(1, 256, 64, 64) what an image encoder could have given."""
+    """Return random features (1, 256, 64, 64) in place of those of an image encoder."""
     return torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 def rules() -> tuple[SamModel, KeepRule]:
-    """Our network with the references' random weights, and the thresholds."""
+    """Return geosam's network with the random weights of the references, and the thresholds."""
     import references  # makes the references importable
 
     from geosam.segmenters.sam.build import VARIANTS, load
@@ -52,23 +52,25 @@ def rules() -> tuple[SamModel, KeepRule]:
     model = load(VARIANTS["mobile_sam"], references.mobile_sam().state_dict(), "random weights")
     context = prepare(model.prompt_encoder, model.mask_decoder, ImageFeatures(features()))
     points = torch.rand(24, 1, 2, generator=torch.Generator().manual_seed(2)) * SIDE
-    asked = PromptTensors(torch.cat([points, points], dim=1), torch.tensor([[1, -1]]).expand(24, -1))
-    found = decode(model.prompt_encoder, model.mask_decoder, context, asked, lambda iou, _: torch.ones_like(iou) > 0)
-    three = found.rows(found.column > 0)
-    least = float(three.iou.quantile(2 / 3))
-    stable = masks_from_logits(three.rows(three.iou >= least).logits, (SIDE, SIDE)).stability
-    return model, KeepRule(least, float(np.median(stable)), 0.7)
+    prompts = PromptTensors(torch.cat([points, points], dim=1), torch.tensor([[1, -1]]).expand(24, -1))
+    decoded = decode(
+        model.prompt_encoder, model.mask_decoder, context, prompts, lambda iou, _: torch.ones_like(iou) > 0
+    )
+    three = decoded.rows(decoded.column > 0)
+    min_iou = float(three.iou.quantile(2 / 3))
+    stable = masks_from_logits(three.rows(three.iou >= min_iou).logits, (SIDE, SIDE)).stability
+    return model, KeepRule(min_iou, float(np.median(stable)), 0.7)
 
 
 def official(points_per_side: int) -> Callable[[], int]:
-    """The authors' generator, its encoder replaced by a constant."""
+    """Return a run of the authors' generator, with a constant in place of the encoder."""
     import references
     from segment_anything import SamAutomaticMaskGenerator
 
     _, keep = rules()
     sam = references.mobile_sam()
-    known = features()
-    sam.image_encoder.forward = lambda pictures: known.expand(len(pictures), -1, -1, -1)
+    constant = features()
+    sam.image_encoder.forward = lambda pictures: constant.expand(len(pictures), -1, -1, -1)
     generator = SamAutomaticMaskGenerator(
         sam, points_per_side, 64, keep.min_predicted_iou, keep.min_stability, box_nms_thresh=keep.max_duplicate_iou
     )
@@ -77,7 +79,7 @@ def official(points_per_side: int) -> Callable[[], int]:
 
 
 def ours(points_per_side: int, precision: str) -> Callable[[], int]:
-    """The same with geosam."""
+    """Return a run of geosam with the same points and thresholds."""
     from geosam.geometry.geobox import Window
     from geosam.objects.everything import segment_tile
     from geosam.segmenters.compute import Compute, keep_freed_memory
@@ -97,7 +99,7 @@ def ours(points_per_side: int, precision: str) -> Callable[[], int]:
 
 
 def measure(row: str, points_per_side: int) -> tuple[float, int]:
-    """(CPU seconds, masks) of one tile."""
+    """Return CPU seconds and number of masks of one tile."""
     torch.set_num_threads(1)
     with torch.inference_mode():
         run = official(points_per_side) if row.startswith("official") else ours(points_per_side, row.split()[1])

@@ -1,10 +1,10 @@
-"""The mask decoder of SAM against the official code: CPU time a prompt, for the 32 x 32 points of one tile, and clicks.
+"""The mask decoder of SAM against the official code: CPU time for the 32 x 32 points of one tile, and for clicks.
 
 Run: python benchmarks/decoder.py [PROMPTS] [THREADS]
-Weights and the 64 x 64 embedding are random: they change no time. PROMPTS points (64) of the 1,024 are decoded and the
-time is scaled up; official batches are of 64 points, as its mask generator makes them. Every row is CPU time of one run
-in one process, so rows can be compared; the whole is run twice, with the allocator as it comes and with one that keeps
-freed memory. Upsampling masks to the tile is no part of the first table.
+Weights and the 64 x 64 embedding are random, which changes no time. PROMPTS points (64) of the 1,024 are decoded, and
+the time is scaled up. The official code gets batches of 64 points, as in its mask generator. All rows are CPU times of
+one process, so they can be compared. Everything runs twice: with the default allocator, and with one that keeps freed
+memory. The first table does not include upsampling to the tile.
 """
 
 from __future__ import annotations
@@ -38,53 +38,54 @@ if TYPE_CHECKING:
     from geosam.segmenters.sam.mask_decoder import Choose
 
 POINTS, BATCH = 1024, 64
-#: Prompts of one call of ours. What a call returns stays below the 32 MB from which glibc gets memory from the kernel
-#: each time, which would cost 15 % of the time.
+#: Prompts of one call of geosam. Its result stays below 32 MB. Above, glibc would get memory from the kernel in every
+#: call, which takes 15 % of the time.
 CALL = 16
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
 
 
 class Ours(NamedTuple):
-    """Our decoder in one precision."""
+    """Decoder of geosam in one precision."""
 
     prompts: PromptEncoder
     decoder: MaskDecoder
     features: ImageFeatures
 
     def run(self, points: Tensor, choose: Choose, micro_batch: int | None = None) -> None:
-        """Decode points (N, 2) in calls, whose results are dropped, of micro-batches."""
+        """Decode points (N, 2) in several calls, and drop the results."""
         context = prepare(self.prompts, self.decoder, self.features)
         for some in points.split(max(CALL, micro_batch or 1)):
-            decode(self.prompts, self.decoder, context, asked(some), choose, micro_batch=micro_batch)
+            decode(self.prompts, self.decoder, context, clicks_at(some), choose, micro_batch=micro_batch)
 
 
-def asked(points: Tensor) -> PromptTensors:
-    """Single points (N, 2) with the padding point that SAM's predictor adds."""
+def clicks_at(points: Tensor) -> PromptTensors:
+    """Return N prompts of one point (N, 2) each, with the padding point that SAM's predictor adds."""
     padded = torch.stack([points, torch.zeros_like(points)], dim=1)
     return PromptTensors(padded, torch.tensor([[1, -1]]).expand(len(points), -1))
 
 
 def three(iou: Tensor, _objects: Tensor | None) -> Tensor:
-    """The three masks that the generator looks at."""
+    """Choose the three masks that the generator uses."""
     chosen = torch.ones_like(iou, dtype=torch.bool)
     chosen[:, 0] = False
     return chosen
 
 
 def of_one_in_four() -> Choose:
-    """The three masks of every fourth micro-batch, as if the others had missed the threshold."""
+    """Return a choice of the three masks of every fourth micro-batch, as if the others had missed the threshold."""
     turn = itertools.count()
     return lambda iou, objects: three(iou, objects) & (next(turn) % 4 == 0)
 
 
 def official_modules() -> ModuleType:
+    """Import segment_anything, as the tests do."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     importlib.import_module("torchvision_shim")
     return importlib.import_module("segment_anything.modeling")
 
 
 def models() -> tuple[Callable[[Tensor], Tensor], Ours, Ours]:
-    """(official decoder for points, ours in float32, ours in bfloat16), all of the same weights."""
+    """Return the official decoder for points, and geosam's in float32 and in bfloat16, with the same weights."""
     official = official_modules()
     prompts = official.PromptEncoder(256, (64, 64), (1024, 1024), 16).eval()
     decoder = official.MaskDecoder(transformer_dim=256, transformer=official.TwoWayTransformer(2, 256, 8, 2048)).eval()
@@ -111,7 +112,7 @@ def models() -> tuple[Callable[[Tensor], Tensor], Ours, Ours]:
 
 
 def seconds(work: Callable[[], object], times: int = 1) -> float:
-    """CPU time of one of several runs, after one that is not counted."""
+    """Return the mean CPU time of several runs, after one that does not count."""
     work()
     began = time.process_time()
     for _ in range(times):
@@ -120,7 +121,7 @@ def seconds(work: Callable[[], object], times: int = 1) -> float:
 
 
 def one_by_one(ours: Ours, points: Tensor) -> None:
-    """Decode with the tile's share of the work done again for each prompt."""
+    """Decode prompts one by one, with the tile's share of the work done again for each."""
     for point in points:
         ours.run(point[None], three)
 
@@ -132,7 +133,7 @@ def with_mkl(ours: Ours, points: Tensor) -> None:
 
 
 def automatic(count: int, official: Callable[[Tensor], Tensor], fp32: Ours, bf16: Ours) -> None:
-    """The table for one tile."""
+    """Print the table for one tile."""
     points = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * 1023
     rows: list[tuple[str, Callable[[], object]]] = [
         ("official, float32", lambda: deque(map(official, points.split(BATCH)), 0)),
@@ -156,7 +157,7 @@ def automatic(count: int, official: Callable[[Tensor], Tensor], fp32: Ours, bf16
 
 
 def clicks(official: Callable[[Tensor], Tensor], fp32: Ours, bf16: Ours) -> None:
-    """The table for one click on a tile whose embedding, and what the decoder keeps of it, are there."""
+    """Print the table for one click on a tile, with its embedding and the state of the decoder computed before."""
     point = torch.tensor([[400.0, 300.0]])
 
     def enlarged(logits: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def clicks(official: Callable[[Tensor], Tensor], fp32: Ours, bf16: Ours) -> None
 
     def clicked(ours: Ours) -> Callable[[], object]:
         context = prepare(ours.prompts, ours.decoder, ours.features)
-        click = asked(point)
+        click = clicks_at(point)
         return lambda: masks_from_logits(decode(ours.prompts, ours.decoder, context, click, three).logits, (1024, 1024))
 
     base = 0.0
@@ -180,6 +181,7 @@ def clicks(official: Callable[[Tensor], Tensor], fp32: Ours, bf16: Ours) -> None
 
 
 def main(count: int, threads: int) -> None:
+    """Print both tables."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     with torch.inference_mode():
@@ -189,8 +191,8 @@ def main(count: int, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*given, *(BATCH, 1)[len(given) :])
+    arguments = [int(word) for word in sys.argv[1:]]
+    main(*arguments, *(BATCH, 1)[len(arguments) :])
     if not KEEP_MEMORY.keys() <= os.environ.keys():
         print("\nthe same with an allocator that keeps freed memory", flush=True)
         again = [sys.executable, __file__, *sys.argv[1:]]

@@ -2,10 +2,9 @@
 
 Run: python benchmarks/encoders.py [ENCODER ...]
 
-Every figure comes from a process of its own, with random weights: the least of several runs. PyTorch has one thread;
-OpenVINO chooses its own number, and the CPU time of all of them is counted. `default` and `tuned` say how glibc's
-allocator was set; rows of one table belong to one run. Memory is the peak of the resident set above what it was before
-the tile, so without the weights.
+Every figure is the least of several runs in a separate process, with random weights. PyTorch has one thread. OpenVINO
+chooses its number of threads, and the CPU time of all of them counts. `default` and `tuned` are settings of glibc's
+allocator. Memory is the peak of the resident set during the tile, minus its size before, so the weights do not count.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def ours(name: str, way: str) -> Encoder:
 
 
 def measure(name: str, way: str, *, repeats: int = REPEATS) -> dict[str, float]:
-    """CPU seconds and megabytes of one tile, in this process."""
+    """Measure CPU seconds and megabytes of one tile, in this process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -94,7 +93,7 @@ def measure(name: str, way: str, *, repeats: int = REPEATS) -> dict[str, float]:
             began = time.process_time()
             encoder(picture)
             seconds.append(time.process_time() - began)
-            done.set()  # memory is that of the first tile, time that of the best
+            done.set()  # memory is measured for the first tile only, time for the best one
     watcher.join()
     return {"seconds": min(seconds), "megabytes": (peak[0] - before) / 2**20}
 
@@ -110,8 +109,8 @@ def elsewhere(name: str, way: str, allocator: str, repeats: int = REPEATS) -> di
         capture_output=True,
         text=True,
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def ladder(name: str) -> None:
@@ -122,22 +121,23 @@ def ladder(name: str) -> None:
     for way in WAYS:
         cells = ""
         for allocator in ALLOCATORS:
-            found = elsewhere(name, way, allocator)
-            base.setdefault(allocator, found["seconds"])
-            cells += f"{found['seconds']:10.2f}{base[allocator] / found['seconds']:8.2f}{found['megabytes']:8.0f}  "
+            figures = elsewhere(name, way, allocator)
+            seconds = figures["seconds"]
+            base.setdefault(allocator, seconds)
+            cells += f"{seconds:10.2f}{base[allocator] / seconds:8.2f}{figures['megabytes']:8.0f}  "
         print(f"{way:16}{cells}", flush=True)
 
 
 def memory_of_the_largest() -> None:
-    """Print what ViT-H needs above its weights."""
-    found = {way: elsewhere("sam_vit_h", way, "default", 1)["megabytes"] for way in WAYS[:3]}
+    """Print the memory that ViT-H needs above its weights."""
+    megabytes_of = {way: elsewhere("sam_vit_h", way, "default", 1)["megabytes"] for way in WAYS[:3]}
     print("\nsam_vit_h: peak memory above the weights, MB")
-    for way, megabytes in found.items():
-        print(f"{way:16}{megabytes:8.0f}   1/{found['official fp32'] / megabytes:.1f}")
+    for way, megabytes in megabytes_of.items():
+        print(f"{way:16}{megabytes:8.0f}   1/{megabytes_of['official fp32'] / megabytes:.1f}")
 
 
 def main(arguments: list[str]) -> None:
-    """Measure one thing for :func:`elsewhere`, or print everything."""
+    """Measure one row for :func:`elsewhere`, or print everything."""
     if arguments[:1] == ["--measure"]:
         print(json.dumps(measure(arguments[1], arguments[2], repeats=int(arguments[3]))))
         return

@@ -3,14 +3,14 @@
 Run: python benchmarks/lite.py [RASTER [POINTS_PER_SIDE]]
 
 The tile is the first 1024 x 1024 pixels of RASTER, by default of the demo's rendered scene. geosam_lite has the weights
-that come with the package. MobileSAM has random ones, so the thresholds of the official mask generator are set as
-benchmarks/automatic.py sets them: a third of its masks have the predicted IoU, and half of those the stability. It is
-asked at POINTS_PER_SIDE (8) squared points, and the time of its decoder is extrapolated to the 32 x 32 of a real run,
-which leaves out that it then has more duplicates to drop. Both times for everything include the embedding.
+that come with the package. MobileSAM has random ones, so the official mask generator gets the thresholds of
+benchmarks/automatic.py: a third of its masks pass the predicted IoU, and half of these pass the stability. It gets
+POINTS_PER_SIDE (8) squared points, and the time of its decoder is extrapolated to the 32 x 32 of a real run. (A real
+run has more duplicates to drop, too.) Both times for everything include the embedding.
 
-Embedding and everything are CPU seconds of a process of its own, on one thread. Click to polygon is the median over 60
-clicks inside objects that were found, of what passes from the click to the polygon, the tile being embedded: on the
-clock and of a CPU, for one thread and for two. Two need two idle cores, else they wait for each other.
+Embedding and everything are CPU seconds of a separate process, on one thread. Click to polygon is the median time from
+the click to the polygon over 60 clicks inside objects, on an embedded tile: by the clock and of a CPU, for one thread
+and for two. Two threads need two idle cores.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ROWS = (
 
 
 def tile(path: str) -> np.ndarray[Any, Any]:
-    """(3, 1024, 1024) 8-bit RGB."""
+    """Read the tile as 8-bit RGB (3, 1024, 1024)."""
     from geosam.geometry.geobox import Window
     from geosam.scene import open_scene
 
@@ -54,7 +54,7 @@ def tile(path: str) -> np.ndarray[Any, Any]:
 
 
 def best(function: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least CPU seconds of several calls."""
+    """Return the least CPU seconds of several calls."""
     seconds = []
     for _ in range(repeats):
         began = time.process_time()
@@ -64,7 +64,7 @@ def best(function: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def official_embedding(path: str, points: int) -> dict[str, float]:
-    """MobileSAM's image encoder."""
+    """Measure MobileSAM's image encoder."""
     del points
     import references
     import torch
@@ -76,7 +76,7 @@ def official_embedding(path: str, points: int) -> dict[str, float]:
 
 
 def official_everything(path: str, points: int) -> dict[str, float]:
-    """The authors' mask generator without the encoder, as with 32 x 32 points."""
+    """Measure the authors' mask generator without the encoder, scaled to 32 x 32 points."""
     del path
     import automatic
     import torch
@@ -87,7 +87,7 @@ def official_everything(path: str, points: int) -> dict[str, float]:
 
 
 def lite(path: str, precision: str) -> tuple[Segmenter, Callable[[], Embedding]]:
-    """Our segmenter, and what embeds the tile with it."""
+    """Return the segmenter, and a function that embeds the tile."""
     from geosam.segmenters.registry import load_segmenter
 
     segmenter = load_segmenter("geosam_lite", "cpu", precision)  # type: ignore[arg-type]
@@ -96,16 +96,16 @@ def lite(path: str, precision: str) -> tuple[Segmenter, Callable[[], Embedding]]
 
 
 def lite_tile(path: str, precision: str) -> dict[str, float]:
-    """Embedding and everything with ours; what the decoder prepares of a tile counts with everything."""
+    """Measure embedding and everything of geosam_lite. The state of the decoder counts with everything."""
     segmenter, embed = lite(path, precision)
     seconds = best(embed)
-    found = segmenter.propose(embed(), segmenter.spec.keep)
+    masks = segmenter.propose(embed(), segmenter.spec.keep)
     everything = best(lambda: segmenter.propose(embed(), segmenter.spec.keep), 3)
-    return {"embedding": seconds, "everything": everything, "masks": 0 if found is None else len(found)}
+    return {"embedding": seconds, "everything": everything, "masks": len(masks)}
 
 
 def lite_clicks(path: str) -> dict[str, float]:
-    """Milliseconds from a click on an embedded tile to the polygon."""
+    """Measure milliseconds from a click on an embedded tile to the polygon."""
     from geosam.geometry.corners import corners_of
     from geosam.geometry.polygons import polygonize
     from geosam.objects.growth import points_inside
@@ -114,14 +114,13 @@ def lite_clicks(path: str) -> dict[str, float]:
     segmenter, embed = lite(path, "auto")
     embedding = embed()
     everything = segmenter.propose(embedding, segmenter.spec.keep)
-    assert everything is not None  # noqa: S101 - ours proposes
     places = [points_inside(everything.full(row))[:1] for row in range(len(everything))]
     clock, processor = [], []
     for number in np.random.default_rng(0).integers(len(places), size=CLICKS):
         point = places[number]
         began = time.perf_counter(), time.process_time()
-        asked = PixelPrompts((point,), (np.ones(1, np.int8),), np.full((1, 4), np.nan), (None,))
-        masks = segmenter.decode(embedding, asked, multimask=True, keep=None)
+        prompts = PixelPrompts((point,), (np.ones(1, np.int8),), np.full((1, 4), np.nan), (None,))
+        masks = segmenter.decode(embedding, prompts, multimask=True, keep=None)
         if len(masks):
             row = int(np.argmax(masks.predicted_iou))
             x, y = masks.boxes_xyxy[row, :2].tolist()
@@ -132,7 +131,7 @@ def lite_clicks(path: str) -> dict[str, float]:
 
 
 def measured(name: str, path: str, points: int) -> dict[str, float]:
-    """One row, in this process."""
+    """Measure one row, in this process."""
     if name == "official embedding":
         return official_embedding(path, points)
     if name == "official everything":
@@ -141,7 +140,7 @@ def measured(name: str, path: str, points: int) -> dict[str, float]:
 
 
 def elsewhere(name: str, threads: int, path: str, points: int) -> dict[str, float]:
-    """One row, in a process of its own."""
+    """Measure one row, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, "--measure", name, path, str(points)],
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
@@ -149,8 +148,8 @@ def elsewhere(name: str, threads: int, path: str, points: int) -> dict[str, floa
         capture_output=True,
         text=True,
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def report(path: str, points: int) -> None:

@@ -1,7 +1,8 @@
-"""What geosam itself costs a tile: 10,000 tiles with 20 prepared masks each, holes and all, no network (L01, L02).
+"""The time that geosam itself needs for a tile, without a network: 10,000 tiles with 20 prepared masks each.
 
 Run: python benchmarks/overhead.py [TILES]
-Reading is measured apart, over the same windows. Memory is the peak of the process, taken at 500 tiles and at the end.
+These are rows L01 and L02 of docs/faults.md. Reading is measured separately, over the same windows. Memory is the peak
+of the process, every 500 tiles and at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SIDE_OF_STEP = 768
 
 @dataclass
 class Peaks:
-    """Peak memory in MB as the run goes on."""
+    """Peak memory in MB, by number of tiles."""
 
     at: dict[int, int] = field(default_factory=dict)
 
@@ -42,11 +43,12 @@ class Peaks:
 
 
 def peak_mb() -> int:
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def sparse_scene(path: Path, tiles: int) -> Path:
-    """A file of almost nothing whose default grid has at least `tiles` tiles."""
+    """Write a small file whose default grid has at least `tiles` tiles."""
     side = int(np.ceil(np.sqrt(tiles))) * SIDE_OF_STEP + 256
     profile = {"width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32633", "tiled": True}
     transform = Affine(0.3, 0, 500_000, 0, -0.3, 5_000_000)
@@ -63,6 +65,7 @@ def sparse_scene(path: Path, tiles: int) -> Path:
 
 
 def main(tiles: int) -> None:
+    """Run over the tiles, and print the figures."""
     with tempfile.TemporaryDirectory() as folder:
         scene = open_scene(sparse_scene(Path(folder, "scene.tif"), tiles))
         grid = TileGrid.over(scene.region)

@@ -1,4 +1,4 @@
-"""How well models find labelled objects on real scenes that training never saw, asked as users ask.
+"""Quality of models on labelled objects of real scenes that training never saw, with the prompts of users.
 
 Run: python benchmarks/quality.py [--model NAME_OR_PATH ...] [--data DIR] [--sets NAME ...] [--modes MODE ...]
                                   [--limit N]
@@ -34,24 +34,24 @@ DATA = Path(os.environ.get("GEOSAM_DATA") or Path(__file__).parents[2] / "shared
 HEADER = f"{'model':24}{'set':26}{'n':>5}{'out':>5}{'click':>7}{'box':>7}{'3 clicks':>10}{'recall':>8}{'best':>7}"
 
 
-def row(model: str, name: str, found: Quality) -> str:
-    """The figures of a set; a hyphen where it was not asked."""
-    means = {mode: f"{found.mean(mode):.3f}" for mode in found.ious}
+def row(model: str, name: str, quality: Quality) -> str:
+    """Return the figures of a set as a row, with a hyphen for modes that did not run."""
+    means = {mode: f"{quality.mean(mode):.3f}" for mode in quality.ious}
     click, box, three, best = (means.get(mode, "-") for mode in MODES)
-    recall = f"{found.recall():.3f}" if "everything" in found.ious else "-"
-    figures = f"{found.objects:5}{found.left_out:5}{click:>7}{box:>7}{three:>10}{recall:>8}{best:>7}"
-    return f"{Path(model).name[:23]:24}{name:26}{figures}{found.prompts_s:11.1f}{found.everything_s:8.1f}"
+    recall = f"{quality.recall():.3f}" if "everything" in quality.ious else "-"
+    figures = f"{quality.objects:5}{quality.left_out:5}{click:>7}{box:>7}{three:>10}{recall:>8}{best:>7}"
+    return f"{Path(model).name[:23]:24}{name:26}{figures}{quality.prompts_s:11.1f}{quality.everything_s:8.1f}"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that :func:`table` reads."""
-    asked = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
-    held_out = [one.name for one in SETS if one.split == "held_out"]
-    asked.add_argument("--sets", nargs="+", choices=held_out, help="[all of them]")
-    asked.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    asked.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
-    return asked
+    """Return a parser of the options that :func:`table` reads."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, default=DATA, help="folder that holds georef/")
+    held_out = [labelled.name for labelled in SETS if labelled.split == "held_out"]
+    options.add_argument("--sets", nargs="+", choices=held_out, help="[all of them]")
+    options.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    options.add_argument("--limit", type=int, metavar="N", help="objects of a scene at most, always the same ones")
+    return options
 
 
 def table(segmenters: Iterable[tuple[str, Segmenter]], options: argparse.Namespace, runs: RunOptions) -> None:
@@ -60,18 +60,19 @@ def table(segmenters: Iterable[tuple[str, Segmenter]], options: argparse.Namespa
     print(f"{HEADER}{'prompts s':>11}{'all s':>8}")
     for model, segmenter in segmenters:
         began, parts = time.process_time(), []
-        ask = partial(measure, segmenter, modes=options.modes, limit=options.limit, options=runs)
+        measure_scene = partial(measure, segmenter, modes=options.modes, limit=options.limit, options=runs)
         for name, scenes in sets.items():
-            parts.append(pooled([ask(*files) for files in scenes]))
+            parts.append(pooled([measure_scene(*files) for files in scenes]))
             print(row(model, name, parts[-1]), flush=True)
         print(row(model, "all", pooled(parts)), f"  CPU s {time.process_time() - began:.0f}", flush=True)
 
 
 def main() -> None:
-    asked = parser(__doc__)
+    """Print the table for the models of the command."""
+    command = parser(__doc__)
     models = list(dict.fromkeys(["regions", next(iter(registry))]))
-    asked.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
-    options = asked.parse_args()
+    command.add_argument("--model", nargs="+", default=models, metavar="NAME_OR_PATH", help=f"[{' '.join(models)}]")
+    options = command.parse_args()
     table(((name, load_segmenter(name)) for name in options.model), options, RunOptions())
 
 

@@ -1,8 +1,9 @@
-"""How time and memory grow with the number of masks and objects (rows L03 and L05 of docs/faults.md).
+"""Growth of time and memory with the number of masks and objects (rows L03 and L05 of docs/faults.md).
 
 Run: python benchmarks/scaling.py [SIDE]
-First the stitcher alone: ten times the masks should take at most fifteen times as long. Then a whole run over a
-chequerboard of 8 x 8 px fields with the exact segmenter: SIDE x SIDE pixels, (SIDE / 8) squared objects.
+The first part is the stitcher alone: ten times the masks should take at most fifteen times as long. The second part is
+a whole run over a chequerboard of 8 x 8 px fields with the exact segmenter: SIDE x SIDE pixels, (SIDE / 8) squared
+objects.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MASKS_A_TILE = 200
 
 
 def random_boxes(seed: int) -> MaskSet:
-    """Small solid masks all over a tile."""
+    """Return small solid masks at random places of a tile."""
     rng = np.random.default_rng(seed)
     corner = rng.integers(0, 1000, (MASKS_A_TILE, 2))
     size = rng.integers(4, 24, (MASKS_A_TILE, 2))
@@ -40,7 +41,7 @@ def random_boxes(seed: int) -> MaskSet:
 
 
 def stitch(tiles_a_side: int) -> float:
-    """CPU seconds to stitch a square of tiles."""
+    """Return the CPU seconds to stitch a square of tiles."""
     side = tiles_a_side * 768 + 256
     grid = TileGrid.over(Window(0, 0, side, side))
     prepared = [random_boxes(seed) for seed in range(16)]
@@ -53,7 +54,7 @@ def stitch(tiles_a_side: int) -> float:
 
 
 def chequerboard(path: Path, side: int) -> Path:
-    """Fields of 8 x 8 px in two colours."""
+    """Write fields of 8 x 8 px in two colours."""
     rows, cols = np.indices((side // 8, side // 8))
     picture = np.where((rows + cols) % 2, 200, 40).astype(np.uint8).repeat(8, 0).repeat(8, 1)
     profile = {"width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32633", "tiled": True}
@@ -66,6 +67,7 @@ def chequerboard(path: Path, side: int) -> Path:
 
 
 def main(side: int) -> None:
+    """Measure both parts, and print the figures."""
     small, large = stitch(10), stitch(32)
     print(f"stitching {100 * MASKS_A_TILE} masks {small:.1f} s CPU, {1024 * MASKS_A_TILE} masks {large:.1f} s CPU")
     print(f"ten times the masks take {large / small / 1.024:.1f} times as long")

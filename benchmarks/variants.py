@@ -1,7 +1,8 @@
-"""One picture on six grids: do box prompts find the same objects?
+"""Objects of box prompts in one picture on six grids, compared.
 
 Run: python benchmarks/variants.py [MODEL]
-The five files of georef/variants_kampala (GEOSAM_DATA) against the same crop of the original, boxes around its labels.
+The five files of georef/variants_kampala (in GEOSAM_DATA) are compared with the same crop of the original. The prompts
+are the boxes around its labels.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LABELS = DATA / "variants_kampala" / "labels.gpkg"
 
 
 def original(folder: Path) -> Path:
-    """The crop of the original that the variants were made from."""
+    """Write the crop of the original from which the variants were made."""
     with rasterio.open(DATA / "buildings_kampala_0" / "image.tif") as source:
         profile = {"driver": "GTiff", "width": 1500, "height": 1024, "count": 3, "dtype": "uint8"}
         with rasterio.open(
@@ -41,7 +42,7 @@ def original(folder: Path) -> Path:
 
 
 def warped(folder: Path) -> Path:
-    """The GCP variant after a warp."""
+    """Write the GCP variant, warped."""
     with rasterio.open(DATA / "variants_kampala" / "gcps.tif") as source:
         points, crs = source.gcps
         with WarpedVRT(source, src_crs=crs, crs=crs, gcps=points, resampling=rasterio.enums.Resampling.cubic) as vrt:
@@ -52,7 +53,7 @@ def warped(folder: Path) -> Path:
 
 
 def turned(folder: Path) -> Path:
-    """The pixels of the south-up variant written north-up: the file itself was compressed anew."""
+    """Write the pixels of the south-up variant north-up. That file was compressed again, unlike the original."""
     with rasterio.open(DATA / "variants_kampala" / "southup.tif") as source:
         t = source.transform
         transform = Affine(t.a, 0, t.c, 0, -t.e, t.f + t.e * source.height)
@@ -64,8 +65,8 @@ def turned(folder: Path) -> Path:
     return folder / "turned.tif"
 
 
-def found(path: Path, folder: Path, model: str, *, gcps: bool = False) -> gpd.GeoDataFrame:
-    """What the model finds for the boxes that lie inside the file, by prompt, in the CRS of the labels."""
+def objects_in(path: Path, folder: Path, model: str, *, gcps: bool = False) -> gpd.GeoDataFrame:
+    """Return the objects of the boxes inside the file, by prompt, in the CRS of the labels."""
     labels = gpd.read_file(LABELS)
     scene = open_scene(path, gcps=gcps)
     box = scene.geobox
@@ -79,22 +80,23 @@ def found(path: Path, folder: Path, model: str, *, gcps: bool = False) -> gpd.Ge
 
 
 def iou(a: gpd.GeoSeries, b: gpd.GeoSeries, names: list[str]) -> tuple[float, float]:
-    """(mean, least) over the named objects; one that is missing counts as 0."""
+    """Return mean and least IoU of the named objects. A missing object counts as 0."""
     values = []
     for name in names:
-        one, other = a.get(name), b.get(name)
-        shared = 0.0 if one is None or other is None else one.intersection(other).area
-        values.append(shared / (one.area + other.area - shared) if shared else 0.0)
+        first, second = a.get(name), b.get(name)
+        shared = 0.0 if first is None or second is None else first.intersection(second).area
+        values.append(shared / (first.area + second.area - shared) if shared else 0.0)
     return sum(values) / len(values), min(values)
 
 
 def main(model: str) -> None:
+    """Print the figures of every variant."""
     if not LABELS.is_file():
         print(f"no real imagery in {DATA.parent}: name its folder in GEOSAM_DATA")
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        reference = found(original(folder), folder, model).geometry
+        reference = objects_in(original(folder), folder, model).geometry
         labels = gpd.read_file(LABELS).geometry
         labels.index = [str(prompt.id) for prompt in read_prompts(LABELS)[0]]
         names = list(reference.index)
@@ -104,13 +106,13 @@ def main(model: str) -> None:
             open_scene(variants / "gcps.tif")
         except MissingCRS as refused:
             print(f"gcps.tif refused: {refused}")
-        north = found(turned(folder), folder, model).geometry
-        south = found(variants / "southup.tif", folder, model).geometry
+        north = objects_in(turned(folder), folder, model).geometry
+        south = objects_in(variants / "southup.tif", folder, model).geometry
         same = north.to_wkb().tolist() == south.to_wkb().tolist()
         print(f"southup against its own pixels north-up: identical {same}, least IoU {iou(north, south, names)[1]:.6f}")
         cases = [(variants / f"{kind}.tif", False) for kind in ("southup", "uint16", "epsg4326", "rotated17")]
         for path, gcps in [*cases, (warped(folder), False), (variants / "gcps.tif", True)]:
-            result = found(path, folder, model, gcps=gcps).geometry
+            result = objects_in(path, folder, model, gcps=gcps).geometry
             common = [name for name in names if name in result.index]
             mean, least = iou(reference, result, common)
             label = path.stem + (" --gcps" if gcps else "")

@@ -1,14 +1,14 @@
-"""Click to answer, through the pipes of a worker: how long a user waits, and what of it is not the model's.
+"""Time from click to answer through the pipes of a worker, and the part of it that is not the model's.
 
 Run: python benchmarks/worker.py [RASTER]
 
-RASTER is by default the demo's rendered scene. A row is 100 clicks at places drawn at random in a view of 800 px in its
-middle (20 in new windows), asked one after the other with `look` = `window`; times are from the request to its answer,
-on the clock. *new window*: nobody has looked at it. *known window*: it was prefetched. *same again*: the draft was
-answered before, as when a preview is clicked on. *not the model's*: clicks at known windows, served in this process,
-without what the segmenter takes; CPU time, so that it tells the same on a machine that does other things as well.
+RASTER is by default the demo's rendered scene. A row is 100 clicks (20 in new windows) at random places in a view of
+800 px in its middle, one after the other, with `look` = `window`. Times are from the request to its answer, by the
+clock. *new window*: a window without an embedding. *known window*: a window that was prefetched. *same again*: a draft
+that was answered before. *not the model's*: clicks in known windows, served in this process, without the time of the
+segmenter. This is CPU time, so that other programs on the machine do not change it.
 
-The line above them is the start: to the answer of initialize, and to that of the first click with nothing loaded.
+The line above the rows is the start: the time to the answer of initialize, and to that of the first click.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "apps" / "worker"))
 
 MODELS, CLICKS, NEW, SEED = ("threshold", "geosam_lite"), 100, 20, 11
-#: Side of the view (pixels).
+#: Side of the view in pixels.
 VIEW = 800
 
 
 class Timed:
-    """A segmenter that adds up the CPU time it takes."""
+    """A segmenter that adds up its CPU time."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
@@ -56,40 +56,40 @@ class Timed:
 
 
 def view(scene: dict[str, Any]) -> tuple[float, float, float]:
-    """Column and row of the upper left corner, and side, of the view in the middle of a scene, pixels."""
+    """Return column and row of the upper left corner, and side, of the view in the middle of a scene, in pixels."""
     side = min(VIEW, scene["width"], scene["height"])
     return (scene["width"] - side) / 2, (scene["height"] - side) / 2, side
 
 
 def on_map(scene: dict[str, Any], col: float, row: float) -> tuple[float, float]:
-    """A pixel position on the map."""
+    """Convert a pixel position to map coordinates."""
     a, b, c, d, e, f = scene["transform"]
     return a * col + b * row + c, d * col + e * row + f
 
 
 def places(scene: dict[str, Any], count: int) -> list[tuple[float, float]]:
-    """Map coordinates of places drawn at random in the view."""
+    """Return map coordinates of random places in the view."""
     col, row, side = view(scene)
     drawn = np.random.default_rng(SEED).uniform(0, side, (count, 2)).tolist()
     return [on_map(scene, col + x, row + y) for x, y in drawn]
 
 
 def clicks(client: Any, scene: dict[str, Any], model: str, spots: Iterable[tuple[float, float]]) -> list[float]:
-    """Seconds from each click to its answer."""
+    """Return the seconds from each click to its answer."""
     import workers
 
     crs = scene["authority"] or scene["crs"]
     taken = []
     for spot in spots:
-        asked = workers.draft(workers.point(*spot), crs=crs)
+        draft = workers.draft(workers.point(*spot), crs=crs)
         began = time.perf_counter()
-        client.ask("segment", scene=scene["scene"], model={"name": model}, draft=asked, look="window")
+        client.ask("segment", scene=scene["scene"], model={"name": model}, draft=draft, look="window")
         taken.append(time.perf_counter() - began)
     return taken
 
 
 def new_windows(raster: Path, model: str) -> list[float]:
-    """Clicks in windows that nobody has looked at."""
+    """Return the seconds of clicks in windows without an embedding."""
     import workers
 
     client = workers.Worker()
@@ -97,7 +97,7 @@ def new_windows(raster: Path, model: str) -> list[float]:
     scene = client.ask("open", path=str(raster))
     clicks(client, scene, model, places(scene, 1))
     taken = []
-    for number in range(NEW):  # another stretch makes another picture, so that nothing is known
+    for number in range(NEW):  # another stretch gives another picture, with other embeddings
         other = client.ask("open", path=str(raster), options={"stretch": f"{number / 100},255"})
         taken += clicks(client, other, model, places(other, 1))
         client.ask("close", scene=other["scene"])
@@ -106,7 +106,7 @@ def new_windows(raster: Path, model: str) -> list[float]:
 
 
 def start(raster: Path, model: str) -> tuple[float, float]:
-    """Seconds to the answer of initialize, and to that of the first click."""
+    """Return the seconds to the answer of initialize, and to that of the first click."""
     import workers
 
     began = time.perf_counter()
@@ -121,7 +121,7 @@ def start(raster: Path, model: str) -> tuple[float, float]:
 
 
 def known_windows(client: Any, raster: Path, model: str) -> tuple[dict[str, Any], list[tuple[float, float]]]:
-    """The raster and places in it, with every window known."""
+    """Open the raster, prefetch every window, and return the scene and places in it."""
     scene = client.ask("open", path=str(raster))
     spots = places(scene, CLICKS)
     crs, (col, row, side) = scene["authority"] or scene["crs"], view(scene)
@@ -133,7 +133,7 @@ def known_windows(client: Any, raster: Path, model: str) -> tuple[dict[str, Any]
 
 
 def answered(raster: Path, model: str) -> tuple[list[float], list[float]]:
-    """Clicks at known windows, and the same again."""
+    """Return the seconds of clicks in known windows, and of the same clicks again."""
     import workers
 
     client = workers.Worker()
@@ -145,7 +145,7 @@ def answered(raster: Path, model: str) -> tuple[list[float], list[float]]:
 
 
 def without_model(raster: Path, model: str) -> list[float]:
-    """CPU seconds of clicks at known windows, served in this process, less what the segmenter takes."""
+    """Return the CPU seconds of clicks in known windows, served in this process, without those of the segmenter."""
     import workers
 
     from geosam.apps.worker import resources
@@ -153,8 +153,8 @@ def without_model(raster: Path, model: str) -> list[float]:
     load: Callable[..., Segmenter] = resources.load_segmenter
     loaded: list[Timed] = []
 
-    def timed(**wanted: Any) -> Any:
-        loaded.append(Timed(load(**wanted)))
+    def timed(**options: Any) -> Any:
+        loaded.append(Timed(load(**options)))
         return loaded[-1]
 
     resources.load_segmenter = timed  # type: ignore[assignment]
@@ -172,7 +172,7 @@ def without_model(raster: Path, model: str) -> list[float]:
 
 
 def line(name: str, taken: list[float]) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     milliseconds = np.array(taken) * 1000
     numbers = "".join(f"{np.percentile(milliseconds, at):9.1f}" for at in (50, 95, 99))
     return f"{name:36}{len(taken):7}{numbers}"

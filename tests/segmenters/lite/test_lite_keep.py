@@ -36,12 +36,12 @@ class Noting(ThresholdSegmenter):
         return super().propose(embedding, keep)
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(None, KEEP), (KeepRule(0.1, 0.2, 0.3), KeepRule(0.1, 0.2, 0.3))])
-def test_a_run_keeps_what_the_model_finds_worth_it_unless_told_otherwise(tmp_path, given, wanted):
+@pytest.mark.parametrize(("given", "expected"), [(None, KEEP), (KeepRule(0.1, 0.2, 0.3), KeepRule(0.1, 0.2, 0.3))])
+def test_a_run_keeps_what_the_model_finds_worth_it_unless_told_otherwise(tmp_path, given, expected):
     segmenter = Noting()
     with closing(open_scene(write_scene(tmp_path / "scene.tif", picture()))) as scene:
         segment_scene(scene, segmenter, tmp_path / "out.gpkg", RunOptions(keep=given))
-    assert segmenter.told == [wanted]
+    assert segmenter.told == [expected]
 
 
 def test_models_that_say_nothing_keep_what_sam_keeps():

@@ -186,9 +186,9 @@ def test_folding_the_norms_and_the_layout_change_hardly_anything(picture):
     padded = np.pad(picture, [(0, 0), (0, 10), (0, 22)])
     valid = np.pad(valid_of(), [(0, 10), (0, 22)])
     with torch.inference_mode():
-        wanted = small_lite().encoder(normalised(torch.from_numpy(padded)[None], torch.from_numpy(valid)[None]))
+        expected = small_lite().encoder(normalised(torch.from_numpy(padded)[None], torch.from_numpy(valid)[None]))
     arrays = embed(made, picture).arrays
-    for name, maps in zip(("4", "8", "16", "dense"), (*wanted.features, wanted.dense), strict=True):
+    for name, maps in zip(("4", "8", "16", "dense"), (*expected.features, expected.dense), strict=True):
         assert np.allclose(arrays[name], maps[0], atol=1e-4, rtol=1e-4), name
 
 

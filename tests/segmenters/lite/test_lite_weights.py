@@ -42,9 +42,9 @@ def rewritten(path, **facts):
 
 
 def test_weights_come_back_as_the_nearest_halves_and_everything_else_as_it_was(path):
-    wanted, found = small_lite().state_dict(), weights.load(path).state_dict()
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
+    expected, found = small_lite().state_dict(), weights.load(path).state_dict()
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
         kept = value.half().float() if value.ndim > 1 else value
         assert torch.equal(found[name], kept), name
         assert found[name].dtype == value.dtype
@@ -157,10 +157,10 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
 
 def test_loading_draws_no_random_numbers(path):
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     weights.load(path)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_the_shipped_weights_lie_beside_the_manifest_and_are_asked_for_by_name(tmp_path, monkeypatch, content):

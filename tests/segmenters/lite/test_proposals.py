@@ -54,8 +54,8 @@ def test_every_object_is_found_once_and_nothing_else(boxes):
     assert len(masks) == len(boxes)
     for row in range(len(masks)):
         (number,) = np.unique(objects[masks.full(row)])
-        wanted = objects == number
-        assert np.count_nonzero(masks.full(row) & wanted) > 0.95 * np.count_nonzero(wanted)
+        expected = objects == number
+        assert np.count_nonzero(masks.full(row) & expected) > 0.95 * np.count_nonzero(expected)
     assert set(masks.prompt_index) == {-1} or not boxes
 
 

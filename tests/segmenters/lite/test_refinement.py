@@ -64,9 +64,9 @@ def test_a_thing_that_winds_through_the_tile_is_followed_to_its_end():
 
 def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_it_is_worth_it():
     objects = tile((100, 100, 1000, 108))
-    wanted = objects == 1
-    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.5)[0][0], objects.shape), wanted)
-    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.95)[0][0], objects.shape), wanted)
+    expected = objects == 1
+    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.5)[0][0], objects.shape), expected)
+    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.95)[0][0], objects.shape), expected)
 
 
 def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():

@@ -20,13 +20,13 @@ def test_windows_are_squares_of_the_map_with_the_fill_around_it(height, width):
     tokens, fill = numbered(height, width), torch.tensor([-1.0, -2.0, -3.0, -4.0])
     below, right = -height % 3, -width % 3
     padded = functional.pad(tokens - fill, (0, 0, 0, right, 0, below)) + fill
-    wanted = [
+    expected = [
         image[row : row + 3, column : column + 3].flatten(0, 1)
         for image in padded
         for row in range(0, height, 3)
         for column in range(0, width, 3)
     ]
-    assert torch.equal(split_windows(tokens, 3, fill), torch.stack(wanted))
+    assert torch.equal(split_windows(tokens, 3, fill), torch.stack(expected))
 
 
 @SIZES

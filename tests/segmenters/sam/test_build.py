@@ -57,10 +57,10 @@ def weightless(network):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_tensors_have_the_names_and_shapes_of_the_authors(name):
-    wanted = {canonical(theirs): tuple(tensor.shape) for theirs, tensor in official(name).items()}
-    assert len(wanted) == len(official(name))
+    expected = {canonical(theirs): tuple(tensor.shape) for theirs, tensor in official(name).items()}
+    assert len(expected) == len(official(name))
     with torch.device("meta"):
-        assert shapes(build(VARIANTS[name])) == wanted
+        assert shapes(build(VARIANTS[name])) == expected
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -139,9 +139,9 @@ def test_the_image_half_of_sam_2_computes_what_the_whole_does():
 def test_invalid_pixels_are_shown_as_the_mean_colour():
     rgb = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     shown = normalised(rgb, torch.tensor([[[True, False], [False, True]]]), torch.float32)
-    wanted = segment_anything.modeling.Sam.preprocess  # (x - mean) / std, then padded with 0
+    expected = segment_anything.modeling.Sam.preprocess  # (x - mean) / std, then padded with 0
     sam = references.mobile_sam()
-    assert torch.allclose(shown[..., 0, 0], wanted(sam, rgb.float())[..., 0, 0])
+    assert torch.allclose(shown[..., 0, 0], expected(sam, rgb.float())[..., 0, 0])
     assert (shown[..., 0, 1] == 0).all()
 
 

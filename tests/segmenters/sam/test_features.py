@@ -26,9 +26,9 @@ def test_maps_of_a_tile_come_back_bit_for_bit(dtype, row):
     made = features(dtype)
     found = ImageFeatures.from_arrays(made.to_arrays(row), dtype, "cpu")
     assert [len(found.high_res), len(found.early)] == [2, 1]
-    for wanted, one in zip(maps(made), maps(found), strict=True):
+    for expected, one in zip(maps(made), maps(found), strict=True):
         assert one.dtype == dtype
-        assert torch.equal(one, wanted[row : row + 1])
+        assert torch.equal(one, expected[row : row + 1])
 
 
 def test_maps_that_a_network_does_not_have_stay_away():

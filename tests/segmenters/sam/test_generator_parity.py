@@ -123,10 +123,10 @@ class PaintingSegmenter:
         scale_xy = np.array(input_hw[::-1]) / shape_hw[::-1]
         points = torch.from_numpy(corner_to_index(np.concatenate(prompts.points) * scale_xy))
         logits, iou = painted(torch.from_numpy(embedding.arrays["features"]), points)
-        wanted = iou > keep.min_predicted_iou
-        rows, levels = wanted.nonzero().numpy().T
+        expected = iou > keep.min_predicted_iou
+        rows, levels = expected.nonzero().numpy().T
         found = masks_from_logits(
-            logits[wanted],
+            logits[expected],
             input_hw,
             embedding.arrays["valid"],
             output_hw=shape_hw,
@@ -136,7 +136,7 @@ class PaintingSegmenter:
             shape_hw,
             found.masks,
             found.boxes_xyxy,
-            predicted_iou=iou[wanted].numpy()[found.rows],
+            predicted_iou=iou[expected].numpy()[found.rows],
             stability_score=found.stability,
             prompt_index=rows[found.rows],
             granularity=levels[found.rows],

@@ -77,9 +77,9 @@ def pair(config):
     return official, own
 
 
-def deviation(got, wanted):
-    """Root mean square error relative to what is wanted."""
-    return float((got.float() - wanted.float()).norm() / wanted.float().norm())
+def deviation(got, expected):
+    """Root mean square error relative to what is expected."""
+    return float((got.float() - expected.float()).norm() / expected.float().norm())
 
 
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
@@ -88,9 +88,9 @@ def test_maps_equal_the_authors(config, size):
     official, own = pair(config)
     images = torch.randn(2, 3, *size)
     with torch.inference_mode():
-        wanted, got = official(images)["backbone_fpn"], own(images)
+        expected, got = official(images)["backbone_fpn"], own(images)
     assert len(got) == 3
-    for theirs, ours in zip(wanted, got, strict=True):
+    for theirs, ours in zip(expected, got, strict=True):
         assert ours.shape == theirs.shape
         torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
@@ -124,10 +124,10 @@ def test_half_precision_is_as_near_to_float32_as_the_authors(config, dtype, tole
     official, own = pair(config)
     image = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
-        wanted = own(image)
+        expected = own(image)
         theirs = official.to(dtype)(image.to(dtype))["backbone_fpn"]
         ours = own.to(dtype)(image.to(dtype))
-    for exact, rough, got in zip(wanted, theirs, ours, strict=True):
+    for exact, rough, got in zip(expected, theirs, ours, strict=True):
         assert got.dtype == dtype
         assert deviation(got, exact) < min(tolerance, 1.3 * deviation(rough, exact))
 
@@ -137,12 +137,12 @@ def test_new_weights_size_and_type_are_followed():
     other = HieraEncoder(SMALL["windows 16 and 8 fit"]).eval()
     large, little = torch.randn(1, 3, 256, 256), torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
-        wanted = own(little)
+        expected = own(little)
         other(little)
         other(large)
         other.load_state_dict(own.state_dict())
-        for ours, expected in zip(other(little), wanted, strict=True):
-            assert torch.equal(ours, expected)
+        for found, map_of_own in zip(other(little), expected, strict=True):
+            assert torch.equal(found, map_of_own)
         assert other.to(torch.bfloat16)(little.bfloat16())[0].dtype == torch.bfloat16
     assert other.state_dict().keys() == own.state_dict().keys()
 
@@ -172,17 +172,17 @@ def test_attention_equals_its_definition(keys, dtype, tolerance):
     # strided as the parts of one projection are
     query = torch.randn(2, QUERIES_AT_ONCE + 5, 3, 24, dtype=dtype).transpose(1, 2)
     key, value = torch.randn(2, keys, 2, 3, 24, dtype=dtype).transpose(1, 3).unbind(2)
-    wanted = functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
+    expected = functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
     with torch.inference_mode():
         got = attention(query, key, value)
     assert (got.dtype, got.shape) == (dtype, query.shape)
-    assert deviation(got, wanted) < tolerance
+    assert deviation(got, expected) < tolerance
 
 
 @pytest.mark.parametrize(("channels", "height", "width"), [(256, 16, 16), (64, 5, 9)])
 def test_positions_equal_the_authors(channels, height, width):
-    wanted = PositionEmbeddingSine(channels)(torch.zeros(1, 1, height, width))
-    torch.testing.assert_close(sine_positions(channels, height, width), wanted, rtol=0, atol=1e-6)
+    expected = PositionEmbeddingSine(channels)(torch.zeros(1, 1, height, width))
+    torch.testing.assert_close(sine_positions(channels, height, width), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -195,9 +195,9 @@ def test_full_size_equals_the_authors(name, config):
     own.load_state_dict(official.state_dict())
     image = torch.randn(1, 3, 1024, 1024)
     with torch.inference_mode():
-        wanted, got = official(image)["backbone_fpn"], own(image)
+        expected, got = official(image)["backbone_fpn"], own(image)
         rough = own.to(torch.bfloat16)(image.bfloat16())
-    for side, theirs, ours, half in zip((256, 128, 64), wanted, got, rough, strict=True):
+    for side, theirs, ours, half in zip((256, 128, 64), expected, got, rough, strict=True):
         assert ours.shape == (1, 256, side, side)
         assert deviation(ours, theirs) < 5e-6
         assert deviation(half, theirs) < 0.02

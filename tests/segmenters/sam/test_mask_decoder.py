@@ -166,14 +166,14 @@ def embedded(pair, prompts):
     return sparse, dense
 
 
-def assert_same_masks(found, wanted):
+def assert_same_masks(found, expected):
     """Logits agree to rounding, and masks are equal to the bit where rounding cannot decide."""
-    error = (found - wanted).abs()
-    scale = wanted.abs().max()
+    error = (found - expected).abs()
+    scale = expected.abs().max()
     assert error.max() < 2e-5 * scale
-    certain = wanted.abs() > 10 * error.max()
+    certain = expected.abs() > 10 * error.max()
     assert certain.float().mean() > 0.99
-    assert torch.equal((found > 0)[certain], (wanted > 0)[certain])
+    assert torch.equal((found > 0)[certain], (expected > 0)[certain])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -217,7 +217,7 @@ def test_hq_sam_adds_its_mask_to_the_best_of_three_or_to_the_single_one(kind):
     sparse, dense = embedded(models, prompts)
     early = [models.features.early[0].permute(0, 2, 3, 1)]
     for multimask in (False, True):
-        wanted, iou = models.decoder(
+        expected, iou = models.decoder(
             models.features.image, models.prompts.get_dense_pe(), sparse, dense, multimask, False, early
         )
 
@@ -226,7 +226,7 @@ def test_hq_sam_adds_its_mask_to_the_best_of_three_or_to_the_single_one(kind):
             return functional.one_hot(columns, 4).bool()
 
         decoded = models.ours(prompts, choose)
-        assert_same_masks(decoded.logits, wanted[:, 0])
+        assert_same_masks(decoded.logits, expected[:, 0])
         torch.testing.assert_close(decoded.iou, iou[:, 0], rtol=0, atol=1e-5)
 
 
@@ -271,13 +271,13 @@ def test_only_chosen_masks_are_made(upscaled, micro_batch):
     models, prompts = pair("SAM"), asked("point", n=5)
     everything = models.ours(prompts)
     upscaled.clear()
-    wanted = torch.zeros(5, 4, dtype=torch.bool)
-    wanted[1, 2] = wanted[3, 0] = wanted[3, 3] = True
-    asked_for = iter(wanted.split(micro_batch))
+    expected = torch.zeros(5, 4, dtype=torch.bool)
+    expected[1, 2] = expected[3, 0] = expected[3, 3] = True
+    asked_for = iter(expected.split(micro_batch))
     some = models.ours(prompts, lambda _, __: next(asked_for), micro_batch=micro_batch)
     assert sum(upscaled) == 2
     assert (some.prompt.tolist(), some.column.tolist()) == ([1, 3, 3], [2, 0, 3])
-    rows = wanted.flatten()
+    rows = expected.flatten()
     torch.testing.assert_close(some.logits, everything.logits[rows], rtol=0, atol=1e-4)
     torch.testing.assert_close(some.iou, everything.iou[rows], rtol=0, atol=1e-5)
 
@@ -352,10 +352,10 @@ def test_an_unstable_single_mask_gives_way_to_the_best_of_three():
     logits[3, 0, 0] = 0
     iou = torch.rand(6, 4, generator=generator)
     iou[5] = 0.5
-    wanted, wanted_iou = models.decoder._dynamic_multimask_via_stability(logits, iou)
+    expected, wanted_iou = models.decoder._dynamic_multimask_via_stability(logits, iou)
     prompt, column = torch.arange(6).repeat_interleave(4) + 10, torch.arange(4).repeat(6)
     chosen = dynamic_columns(Decoded(prompt, column, iou.flatten(), None, logits.flatten(0, 1)))
-    assert torch.equal(chosen.logits, wanted[:, 0])
+    assert torch.equal(chosen.logits, expected[:, 0])
     assert torch.equal(chosen.iou, wanted_iou[:, 0])
     assert chosen.prompt.tolist() == list(range(10, 16))
     assert {0, 1, 2} <= set(torch.nonzero(chosen.column == 0).flatten().tolist())
@@ -365,12 +365,12 @@ def test_an_unstable_single_mask_gives_way_to_the_best_of_three():
 def test_sam_2s_single_mask_is_the_official_one():
     models, prompts = pair("SAM 2"), asked("points and negatives")
     sparse, dense = embedded(models, prompts)
-    wanted, iou, *_ = models.decoder(
+    expected, iou, *_ = models.decoder(
         models.features.image, models.prompts.get_dense_pe(), sparse, dense,
         multimask_output=False, repeat_image=True, high_res_features=list(models.features.high_res),
     )  # fmt: skip
     decoded = dynamic_columns(models.ours(prompts))
-    assert_same_masks(decoded.logits, wanted[:, 0])
+    assert_same_masks(decoded.logits, expected[:, 0])
     torch.testing.assert_close(decoded.iou, iou[:, 0], rtol=0, atol=1e-5)
 
 

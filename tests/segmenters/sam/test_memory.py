@@ -65,7 +65,7 @@ def test_memory_attention_equals_the_authors(models, frames, pointers):
     memory = torch.randn(2, frames * GRID * GRID + pointers, 64)
     positions = torch.randn(2, frames * GRID * GRID + pointers, 64)
     with torch.inference_mode():
-        wanted = official.memory_attention(
+        expected = official.memory_attention(
             in_rows(image),
             memory.transpose(0, 1),
             in_rows(sine_positions(256, GRID, GRID).expand(2, -1, -1, -1)),
@@ -73,18 +73,18 @@ def test_memory_attention_equals_the_authors(models, frames, pointers):
             num_obj_ptr_tokens=pointers,
         )
         got = own.memory_attention(image, memory, positions, pointers)
-    torch.testing.assert_close(in_rows(got), wanted, **TOLERANCE)
+    torch.testing.assert_close(in_rows(got), expected, **TOLERANCE)
 
 
 def test_memory_encoder_equals_the_authors(models):
     official, own = models
     image, masks = torch.randn(2, 256, GRID, GRID), torch.randn(2, 1, 16 * GRID, 16 * GRID) * 10
     with torch.inference_mode():
-        wanted = official.memory_encoder(image, masks, skip_mask_sigmoid=True)
+        expected = official.memory_encoder(image, masks, skip_mask_sigmoid=True)
         got = own.memory_encoder(image, masks)
-    torch.testing.assert_close(got, wanted["vision_features"], **TOLERANCE)
+    torch.testing.assert_close(got, expected["vision_features"], **TOLERANCE)
     torch.testing.assert_close(
-        sine_positions(64, GRID, GRID).expand(2, -1, -1, -1), wanted["vision_pos_enc"][0], **TOLERANCE
+        sine_positions(64, GRID, GRID).expand(2, -1, -1, -1), expected["vision_pos_enc"][0], **TOLERANCE
     )
 
 
@@ -94,19 +94,19 @@ def test_what_is_remembered_equals_the_authors(models, binary):
     image, logits = torch.randn(2, 256, GRID, GRID), torch.randn(2, 1, 16 * GRID, 16 * GRID) * 5
     scores = torch.tensor([[3.0], [-2.0]])
     with torch.inference_mode(), patch.object(official, "binarize_mask_from_pts_for_mem_enc", new=True):
-        wanted, _ = official._encode_new_memory(
+        expected, _ = official._encode_new_memory(
             [in_rows(image)], [(GRID, GRID)], logits, scores, is_mask_from_pts=binary
         )
         got = own.remember(image, logits, scores > 0, binary=binary)
-    torch.testing.assert_close(got, wanted, **TOLERANCE)
+    torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
 def test_an_image_without_memory_equals_the_authors(models):
     official, own = models
     image = torch.randn(2, 256, GRID, GRID)
     with torch.inference_mode():
-        wanted = conditioned(official, image, first=True)
-    torch.testing.assert_close(own.without_memory(image), wanted, rtol=0, atol=0)
+        expected = conditioned(official, image, first=True)
+    torch.testing.assert_close(own.without_memory(image), expected, rtol=0, atol=0)
 
 
 def conditioned(official, image, *, first, frame=0, outputs=None):
@@ -133,14 +133,14 @@ def test_an_image_with_memory_equals_the_authors(models):
     }
     outputs = {"cond_frame_outputs": {0: frames.pop(0)}, "non_cond_frame_outputs": frames}
     with torch.inference_mode():
-        wanted = conditioned(official, image, first=False, frame=20, outputs=outputs)
+        expected = conditioned(official, image, first=False, frame=20, outputs=outputs)
         got = own.with_memory(
             image,
             [(6, maps[0]), (1, maps[18]), (0, maps[19])],
             torch.stack([pointers[frame] for frame in (0, 19, 18)]),
             torch.tensor([20.0, 1.0, 2.0]) / 15,
         )
-    torch.testing.assert_close(got, wanted, **TOLERANCE)
+    torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
 def test_memory_without_pointers_is_read(models):
@@ -149,8 +149,8 @@ def test_memory_without_pointers_is_read(models):
     with torch.inference_mode():
         got = own.with_memory(image, [(6, remembered)], torch.zeros(0, 1, 256), torch.zeros(0))
         positions = (sine_positions(64, GRID, GRID) + own.maskmem_tpos_enc[6, :, 0, :, None, None]).flatten(2)
-        wanted = own.memory_attention(image, remembered.flatten(2).mT, positions.mT)
-    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6)
+        expected = own.memory_attention(image, remembered.flatten(2).mT, positions.mT)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
 class TokensOnly(torch.nn.Module):
@@ -169,9 +169,9 @@ def test_pointers_equal_the_authors(models):
     official, own = models
     tokens, scores = torch.randn(2, 256), torch.tensor([[3.0], [-2.0]])
     with torch.inference_mode(), patch.dict(official._modules, sam_mask_decoder=TokensOnly(tokens, scores)):
-        wanted = official._forward_sam_heads(torch.zeros(2, 256, 64, 64))[5]
+        expected = official._forward_sam_heads(torch.zeros(2, 256, 64, 64))[5]
         got = own.pointer(tokens, scores > 0)
-    torch.testing.assert_close(got, wanted, **TOLERANCE)
+    torch.testing.assert_close(got, expected, **TOLERANCE)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -187,6 +187,6 @@ def test_half_precision_runs_through(dtype):
         return own.with_memory(image.to(dtype), [(0, remembered)], pointer[None], reach)
 
     with torch.inference_mode():
-        wanted, got = follow(torch.float32), follow(dtype)
+        expected, got = follow(torch.float32), follow(dtype)
     assert got.dtype == dtype
-    assert (got.float() - wanted).norm() < 0.02 * wanted.norm()
+    assert (got.float() - expected).norm() < 0.02 * expected.norm()

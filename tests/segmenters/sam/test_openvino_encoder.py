@@ -49,16 +49,16 @@ def maps(found):
 
 
 @pytest.fixture(scope="module")
-def wanted(encoder, pictures):
+def expected(encoder, pictures):
     """What PyTorch makes of the first picture."""
     with torch.inference_mode():
         return encoder(pictures[:1])
 
 
-def test_fp32_is_what_pytorch_computes(converted, wanted, pictures):
+def test_fp32_is_what_pytorch_computes(converted, expected, pictures):
     found = converted[0](pictures[:1])
-    assert type(found) is type(wanted)
-    for mine, theirs in zip(maps(found), maps(wanted), strict=True):
+    assert type(found) is type(expected)
+    for mine, theirs in zip(maps(found), maps(expected), strict=True):
         assert mine.dtype == torch.float32
         assert largest_error(mine, theirs) < 1e-5
 
@@ -70,9 +70,9 @@ def test_a_picture_does_not_depend_on_those_it_is_embedded_with(converted, pictu
             assert torch.equal(both[row : row + 1], alone[row][number])
 
 
-def test_bf16_is_near(encoder, converted, wanted, pictures):
+def test_bf16_is_near(encoder, converted, expected, pictures):
     found = OpenVinoEncoder(encoder, Compute("cpu", "bf16", "openvino"), converted[1])(pictures[:1])
-    for mine, theirs in zip(maps(found), maps(wanted), strict=True):
+    for mine, theirs in zip(maps(found), maps(expected), strict=True):
         assert mine.dtype == torch.bfloat16
         assert rms_error(mine, theirs) < 0.05
 

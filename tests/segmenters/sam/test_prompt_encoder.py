@@ -32,25 +32,25 @@ def test_parameters_have_the_official_names_and_shapes(reference_type):
 def test_points_become_sams_tokens_with_its_padding_point():
     reference, ours = pair(SamReference)
     points, labels = some(3, 2, 2), torch.tensor([[1, 0], [1, 1], [0, 1]])
-    wanted, _ = reference((points, labels), None, None)
+    expected, _ = reference((points, labels), None, None)
     padded = torch.cat([points, torch.zeros(3, 1, 2)], dim=1), torch.cat([labels, torch.full((3, 1), -1)], dim=1)
-    torch.testing.assert_close(ours.tokens(*padded), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.tokens(*padded), expected, rtol=0, atol=1e-5)
 
 
 def test_points_and_a_box_become_sams_tokens_in_its_order():
     reference, ours = pair(SamReference)
     points, labels, boxes = some(3, 2, 2), torch.tensor([[1, 0], [1, 1], [0, 1]]), some(3, 4, seed=2)
-    wanted, _ = reference((points, labels), boxes, None)
+    expected, _ = reference((points, labels), boxes, None)
     both = torch.cat([points, boxes.reshape(3, 2, 2)], dim=1), torch.cat([labels, torch.tensor([[2, 3]] * 3)], dim=1)
-    torch.testing.assert_close(ours.tokens(*both), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.tokens(*both), expected, rtol=0, atol=1e-5)
 
 
 def test_box_corners_among_points_become_sam_2s_tokens():
     reference, ours = pair(Sam2Reference)
     points, labels = some(2, 4, 2), torch.tensor([[2, 3, 1, 0], [2, 3, 0, 0]])
-    wanted, _ = reference((points, labels), None, None)
+    expected, _ = reference((points, labels), None, None)
     padded = torch.cat([points, torch.zeros(2, 1, 2)], dim=1), torch.cat([labels, torch.full((2, 1), -1)], dim=1)
-    torch.testing.assert_close(ours.tokens(*padded), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.tokens(*padded), expected, rtol=0, atol=1e-5)
 
 
 def test_where_a_padding_point_lies_makes_no_difference():
@@ -63,17 +63,17 @@ def test_where_a_padding_point_lies_makes_no_difference():
 def test_masks_become_the_official_embeddings(reference_type):
     reference, ours = pair(reference_type)
     masks = 20 * torch.randn(2, 1, 4 * GRID, 4 * GRID, generator=torch.Generator().manual_seed(3))
-    _, wanted = reference(None, None, masks)
+    _, expected = reference(None, None, masks)
     found = ours.mask_embeddings(masks)
     assert found.shape == (2, GRID * GRID, 256)
-    torch.testing.assert_close(found.transpose(1, 2).reshape(wanted.shape), wanted, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found.transpose(1, 2).reshape(expected.shape), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("frame", [256, 1024])
 def test_the_grid_holds_the_official_positions_row_by_row(frame):
     reference, ours = pair(SamReference, frame)
-    wanted = reference.get_dense_pe()[0].flatten(1).T
-    torch.testing.assert_close(ours.grid(frame // 16, frame // 16), wanted, rtol=0, atol=1e-5)
+    expected = reference.get_dense_pe()[0].flatten(1).T
+    torch.testing.assert_close(ours.grid(frame // 16, frame // 16), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -71,7 +71,7 @@ def test_an_enlarged_picture_is_asked_in_pixels_of_the_enlarged_one(scale):
 
 
 @pytest.mark.parametrize(
-    ("box", "wanted"),
+    ("box", "expected"),
     [
         ((-5, -7, 20, 30), (0, 0, 20, 30)),
         ((40, 50, 90, 99), (40, 50, 64, 64)),
@@ -79,9 +79,9 @@ def test_an_enlarged_picture_is_asked_in_pixels_of_the_enlarged_one(scale):
         ((10.25, 10.5, 10.75, 10.75), (10.25, 10.5, 10.75, 10.75)),
     ],
 )
-def test_boxes_are_clipped_to_the_window(box, wanted):
+def test_boxes_are_clipped_to_the_window(box, expected):
     points, _, _ = alone(prompt(box=box))
-    assert np.add(points, 0.5).ravel().tolist() == list(wanted)
+    assert np.add(points, 0.5).ravel().tolist() == list(expected)
 
 
 @pytest.mark.parametrize("box", [(-9, -9, -1, -1), (70, 0, 80, 9), (0, 64, 9, 70), (64, 64, 65, 65), (-5, 3, 0, 9)])

@@ -137,14 +137,14 @@ def test_automatic_masks_are_those_of_the_authors_generator(pair, picture):
     )
     square = padded(picture)
     with torch.inference_mode():
-        wanted = generator.generate(np.ascontiguousarray(square.transpose(1, 2, 0)))
+        expected = generator.generate(np.ascontiguousarray(square.transpose(1, 2, 0)))
     valid = np.ones((SIDE, SIDE), bool)
     (embedding,) = segmenter.embed(square[None], valid[None])
     masks = segment_tile(segmenter, embedding, Window(0, 0, SIDE, SIDE), valid, keep, spacing_px=256)
-    assert len(masks) == len(wanted) > 10
+    assert len(masks) == len(expected) > 10
     for row in range(len(masks)):
-        one = min(wanted, key=lambda one, row=row: abs(one["predicted_iou"] - masks.predicted_iou[row]))
-        wanted.remove(one)
+        one = min(expected, key=lambda one, row=row: abs(one["predicted_iou"] - masks.predicted_iou[row]))
+        expected.remove(one)
         assert masks.predicted_iou[row] == pytest.approx(one["predicted_iou"], abs=1e-4)
         assert masks.stability_score[row] == pytest.approx(one["stability_score"], abs=1e-4)
         # only pixels at the very edge of a mask may fall on the other side: 1e-5 of the logits is rounding

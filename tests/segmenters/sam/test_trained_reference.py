@@ -52,8 +52,8 @@ def test_the_reference_answers_when_it_is_measured_as_it_does_while_it_learns(sc
         torch.from_numpy(former)[None, None],
         torch.tensor([corrects]),
     )
-    wanted = model.answer(image, prompt)
-    order = np.argsort(wanted.iou[0, :count].numpy())
+    expected = model.answer(image, prompt)
+    order = np.argsort(expected.iou[0, :count].numpy())
 
     (embedding,) = segmenter.embed(rgb, valid)
     asked = PixelPrompts(
@@ -66,6 +66,6 @@ def test_the_reference_answers_when_it_is_measured_as_it_does_while_it_learns(sc
     found = segmenter.decode(embedding, asked, multimask=count == 3, keep=None)
     assert len(found) == count
     rows = np.argsort(found.predicted_iou)
-    assert found.predicted_iou[rows] == pytest.approx(wanted.iou[0, order].numpy(), abs=1e-4)
-    logits = wanted.logits[0, order].numpy()
+    assert found.predicted_iou[rows] == pytest.approx(expected.iou[0, order].numpy(), abs=1e-4)
+    logits = expected.logits[0, order].numpy()
     assert np.abs(np.stack([found.logits[row] for row in rows]) - logits).max() <= 1e-4 * np.abs(logits).max()
