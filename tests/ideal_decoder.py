@@ -1,4 +1,4 @@
-"""A decoder that knows the answer: what it is shown of a tile is a map of the objects in it."""
+"""A decoder that knows the objects: the features of a tile are a map of its objects."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from torch.nn import functional
 
 from geosam.segmenters.lite.decoder import LevelFeatures, RegionMasks
 
-#: Logits of what belongs to an object, and of what does not.
+#: Logits of pixels inside an object; negative outside.
 SURE = 6.0
 
 
-class Looked(NamedTuple):
-    """One question."""
+class DecoderCall(NamedTuple):
+    """One call."""
 
     level: str
     cells_hw: tuple[int, int]
@@ -21,22 +21,22 @@ class Looked(NamedTuple):
 
 
 class IdealDecoder:
-    """Answers with the object under the first including click, or in the middle of the box; keeps a list of questions.
+    """Finds the object under the first including click, or in the middle of the box, and keeps a list of calls.
 
     The second mask is a part of it (one pixel of stride 4 less at the top), the third half of it.
     """
 
     def __init__(self):
-        self.asked = []
+        self.calls = []
 
-    def locate(self, known, prompts):
-        self.asked.append(Looked("locate", tuple(known.own.shape[-2:]), len(prompts.points)))
-        return known.own, torch.where(_same(known.own, prompts, 16), SURE, -SURE)
+    def locate(self, features, prompts):
+        self.calls.append(DecoderCall("locate", tuple(features.own.shape[-2:]), len(prompts.points)))
+        return features.own, torch.where(_same(features.own, prompts, 16), SURE, -SURE)
 
-    def outline(self, known, state, prompts, region):
+    def outline(self, features, state, prompts, region):
         assert region == (0, 0, *state.shape[-2:])
-        self.asked.append(Looked("outline", tuple(state.shape[-2:]), len(prompts.points)))
-        whole = _same(known[0].own, prompts, 4)
+        self.calls.append(DecoderCall("outline", tuple(state.shape[-2:]), len(prompts.points)))
+        whole = _same(features[0].own, prompts, 4)
         less = whole & torch.roll(whole, 1, dims=2)
         half = whole & (torch.arange(whole.shape[-1]) % 2 == 0)
         logits = torch.where(torch.cat([whole, less, half], dim=1), SURE, -SURE)
@@ -44,7 +44,7 @@ class IdealDecoder:
 
 
 def _same(numbers, prompts, stride):
-    """(N, 1, h, w) where the number is that at the prompt; each coarse cell has the numbers of all its pixels."""
+    """True (N, 1, h, w) where the number is that at the prompt. A coarse cell has the numbers of all its pixels."""
     where = torch.where(
         prompts.boxes.isfinite().all(dim=1, keepdim=True),
         (prompts.boxes[:, :2] + prompts.boxes[:, 2:]) / 2,
@@ -59,8 +59,8 @@ def _same(numbers, prompts, stride):
     return same.any(dim=1, keepdim=True)
 
 
-def known_of(objects):
-    """What a tile with objects (H, W; 0 for none), blocks of 4 x 4 pixels each, is to the decoder."""
+def features_of(objects):
+    """Features of a tile with objects (H, W; 0 for none) in blocks of 4 x 4 pixels."""
     numbers = torch.from_numpy(np.ascontiguousarray(objects[::4, ::4])).float()[None, None]
     levels = []
     for side in (1, 2, 4):

@@ -123,10 +123,10 @@ def test_prompts_on_nothing_give_no_row(segmenter, picture):
     valid = valid_of()
     valid[:, :50] = False
     embedding = embed(segmenter, picture, valid)
-    asked = prompts([(20, 30, 1)], [(100, 80, 0)], (0, 0, 50, 150), [(100, 80, 1), (20, 30, 1)])
-    assert set(segmenter.decode(embedding, asked, multimask=True, keep=None).prompt_index) == {3}
+    several = prompts([(20, 30, 1)], [(100, 80, 0)], (0, 0, 50, 150), [(100, 80, 1), (20, 30, 1)])
+    assert set(segmenter.decode(embedding, several, multimask=True, keep=None).prompt_index) == {3}
     blind = embed(segmenter, picture, ~valid_of())
-    assert len(segmenter.decode(blind, asked, multimask=True, keep=None)) == 0
+    assert len(segmenter.decode(blind, several, multimask=True, keep=None)) == 0
     assert len(segmenter.propose(blind, segmenter.spec.keep)) == 0
     assert len(segmenter.decode(embedding, prompts(), multimask=True, keep=None)) == 0
 
@@ -137,7 +137,7 @@ def test_the_next_click_goes_on_from_the_logits_of_the_answer(segmenter, picture
     assert first.logits.shape == (1, 40, 48)
     again = prompts([(20, 30, 1), (100, 100, 0)], logits=[first.logits[0]])
     afresh = prompts([(20, 30, 1), (100, 100, 0)])
-    one, other = (segmenter.decode(embedding, asked, multimask=False, keep=None) for asked in (again, afresh))
+    one, other = (segmenter.decode(embedding, given, multimask=False, keep=None) for given in (again, afresh))
     assert one.logits.tobytes() != other.logits.tobytes()
 
 

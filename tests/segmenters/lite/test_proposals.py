@@ -1,10 +1,10 @@
-"""Finding everything, with a decoder that knows the answers."""
+"""All objects of a tile, with a decoder that knows the objects."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ideal_decoder import IdealDecoder, known_of
+from ideal_decoder import IdealDecoder, features_of
 from scipy import ndimage
 
 from geosam.segmenters.lite.proposals import peaks, proposals
@@ -35,7 +35,7 @@ def propose(objects, valid=None, keep=KEEP, innerness=None):
     decoder = IdealDecoder()
     valid = np.ones(objects.shape, bool) if valid is None else valid
     innerness = innerness_of(objects) if innerness is None else innerness
-    return proposals(decoder, known_of(objects), innerness, valid, keep), decoder.asked
+    return proposals(decoder, features_of(objects), innerness, valid, keep), decoder.calls
 
 
 def shown(masks):
@@ -59,15 +59,15 @@ def test_every_object_is_found_once_and_nothing_else(boxes):
     assert set(masks.prompt_index) == {-1} or not boxes
 
 
-def test_an_object_with_many_peaks_is_asked_about_once():
+def test_an_object_with_many_peaks_gets_few_clicks():
     objects = grid_of([(0, 0, 640, 512)])
     innerness = np.full((128, 160), 0.35, np.float32)
     innerness[64, 80] = 1
     for row in range(4, 128, 16):
         innerness[row, 8::16] = 0.8
-    masks, asked = propose(objects, innerness=innerness)
+    masks, calls = propose(objects, innerness=innerness)
     assert len(masks) == 1
-    assert sum(question.prompts for question in asked if question.level == "locate") < 40
+    assert sum(call.prompts for call in calls if call.level == "locate") < 40
 
 
 def test_of_objects_in_a_larger_mask_that_is_better_nothing_is_left_and_worse_masks_are_left_out():
@@ -76,7 +76,7 @@ def test_of_objects_in_a_larger_mask_that_is_better_nothing_is_left_and_worse_ma
     assert len(propose(objects, keep=KeepRule(0.9, 0.5, 0.5))[0]) == 1
 
 
-def test_nothing_is_asked_about_on_invalid_pixels():
+def test_invalid_pixels_get_no_clicks():
     objects = grid_of([(40, 40, 200, 200), (300, 300, 400, 400)])
     valid = np.ones(HW, bool)
     valid[:250] = False

@@ -1,10 +1,10 @@
-"""How far is looked, with a decoder that knows the answer."""
+"""Masks in windows around objects, with a decoder that knows the objects."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ideal_decoder import IdealDecoder, known_of
+from ideal_decoder import IdealDecoder, features_of
 
 from geosam.segmenters.clipped_prompt import ClippedPrompt
 from geosam.segmenters.lite.refinement import outlines
@@ -16,9 +16,9 @@ def click(x, y):
     return ClippedPrompt(np.array([[x, y]], float), np.ones(1, np.int8), None, None)
 
 
-def look(objects, *batch, cells=1, min_iou=None):
+def decode(objects, *batch, cells=1, min_iou=None):
     decoder = IdealDecoder()
-    return outlines(decoder, known_of(objects), list(batch), cells=cells, min_iou=min_iou), decoder.asked
+    return outlines(decoder, features_of(objects), list(batch), cells=cells, min_iou=min_iou), decoder.calls
 
 
 def drawn(answer, shape_hw, mask=0):
@@ -36,13 +36,13 @@ def tile(*boxes, shape_hw=(SIDE, SIDE)):
     return objects
 
 
-def test_a_small_object_costs_one_look_at_little():
+def test_a_small_object_takes_two_calls_on_small_windows():
     objects = tile((400, 400, 440, 424), (480, 400, 900, 800))
-    (answer,), asked = look(objects, click(420, 410))
+    (answer,), calls = decode(objects, click(420, 410))
     assert np.array_equal(drawn(answer, objects.shape), objects == 1)
-    assert [question.level for question in asked] == ["locate", "outline"]
-    assert asked[0].cells_hw == (24, 24)
-    assert max(asked[1].cells_hw) <= 12
+    assert [call.level for call in calls] == ["locate", "outline"]
+    assert calls[0].cells_hw == (24, 24)
+    assert max(calls[1].cells_hw) <= 12
 
 
 @pytest.mark.parametrize(
@@ -50,47 +50,47 @@ def test_a_small_object_costs_one_look_at_little():
 )
 def test_an_object_is_found_whole_however_long_it_is(box):
     objects = tile(box)
-    (answer,), _ = look(objects, click(box[0] + 2, box[1] + 2))
+    (answer,), _ = decode(objects, click(box[0] + 2, box[1] + 2))
     assert np.array_equal(drawn(answer, objects.shape), objects == 1)
 
 
-def test_a_thing_that_winds_through_the_tile_is_followed_to_its_end():
+def test_an_object_that_winds_through_the_tile_is_followed_to_its_end():
     objects = tile((40, 40, 980, 52), (968, 40, 980, 980), (40, 968, 980, 980))
     objects[objects > 0] = 1
-    (answer,), asked = look(objects, click(45, 45))
+    (answer,), calls = decode(objects, click(45, 45))
     assert np.array_equal(drawn(answer, objects.shape), objects == 1)
-    assert len(asked) <= 8
+    assert len(calls) <= 8
 
 
-def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_it_is_worth_it():
+def test_only_the_best_mask_is_followed_where_no_other_counts_and_only_if_its_iou_is_high_enough():
     objects = tile((100, 100, 1000, 108))
     expected = objects == 1
-    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.5)[0][0], objects.shape), expected)
-    assert np.array_equal(drawn(look(objects, click(102, 102), min_iou=0.95)[0][0], objects.shape), expected)
+    assert np.array_equal(drawn(decode(objects, click(102, 102), min_iou=0.5)[0][0], objects.shape), expected)
+    assert np.array_equal(drawn(decode(objects, click(102, 102), min_iou=0.95)[0][0], objects.shape), expected)
 
 
-def test_a_box_and_a_tile_smaller_than_a_window_are_looked_at_whole():
+def test_a_tile_smaller_than_a_window_is_decoded_whole():
     objects = tile((8, 8, 40, 28), shape_hw=(32, 64))
     box = ClippedPrompt(np.zeros((0, 2)), np.zeros(0, np.int8), np.array([8.0, 8, 40, 28]), None)
-    (answer,), asked = look(objects, box)
+    (answer,), calls = decode(objects, box)
     assert np.array_equal(drawn(answer, objects.shape), objects == 1)
-    assert asked[0].cells_hw == (2, 4)
+    assert calls[0].cells_hw == (2, 4)
 
 
-def test_everything_a_prompt_says_lies_in_what_is_looked_at():
+def test_the_region_contains_all_points_of_a_prompt():
     objects = tile((40, 40, 80, 80))
     far = ClippedPrompt(np.array([[60, 60], [1000, 1010]]), np.array([1, 0], np.int8), None, None)
-    (answer,), _ = look(objects, far)
+    (answer,), _ = decode(objects, far)
     row, col, height, width = answer.region
     assert row <= 60 // 16
     assert (row + height, col + width) == (64, 64)
 
 
-def test_a_prior_counts_as_something_that_was_said():
+def test_the_region_contains_the_prior_of_a_prompt():
     objects = tile((40, 40, 80, 80))
     prior = np.full((256, 256), -8, np.float32)
     prior[200, 100] = 8
-    (answer,), _ = look(objects, click(60, 60)._replace(logits=prior))
+    (answer,), _ = decode(objects, click(60, 60)._replace(logits=prior))
     row, col, height, width = answer.region
     assert row + height > 50
     assert col + width > 25
@@ -106,9 +106,9 @@ def test_answers_are_the_same_one_by_one_and_together(boxes, cells):
     numbers = [number for number in np.unique(objects) if number]
     places = [np.argwhere(objects == number)[0] for number in numbers]
     batch = [click(col + 2, row + 2) for row, col in places]
-    together, _ = look(objects, *batch, cells=cells)
+    together, _ = decode(objects, *batch, cells=cells)
     for number, one, answer in zip(numbers, batch, together, strict=True):
-        (alone,), _ = look(objects, one)
+        (alone,), _ = decode(objects, one)
         assert alone.region == answer.region
         assert np.array_equal(alone.logits, answer.logits)
         labels = drawn(answer, shape)
@@ -117,17 +117,17 @@ def test_answers_are_the_same_one_by_one_and_together(boxes, cells):
 
 def test_a_mask_that_is_not_followed_to_its_end_says_so():
     class Wider(IdealDecoder):
-        """The masks fill whatever is looked at."""
+        """The masks fill every window."""
 
-        def outline(self, known, state, prompts, region):
-            answer = super().outline(known, state, prompts, region)
+        def outline(self, features, state, prompts, region):
+            answer = super().outline(features, state, prompts, region)
             return answer._replace(logits=answer.logits.abs())
 
     objects = tile((400, 400, 440, 424))
-    batch, known = [click(420, 410)], known_of(objects)
-    (cut,) = outlines(Wider(), known, batch, cells=1, min_iou=0.95)
+    batch, features = [click(420, 410)], features_of(objects)
+    (cut,) = outlines(Wider(), features, batch, cells=1, min_iou=0.95)
     assert cut.cut
     assert max(cut.region[2:]) < 24
-    (whole,) = outlines(Wider(), known, batch, cells=1, min_iou=0.85)
+    (whole,) = outlines(Wider(), features, batch, cells=1, min_iou=0.85)
     assert not whole.cut
     assert whole.region == (0, 0, 64, 64)
