@@ -1,4 +1,4 @@
-"""What the tests of sessions share: small scenes with small windows, models that count, the polygon of a batch run."""
+"""Cases of sessions: small scenes with small windows, models that count their calls, the polygon of a batch run."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ OPTIONS = RunOptions(tile_size=TILE, overlap=OVERLAP, overwrite=True)
 
 @dataclass(frozen=True)
 class _Counting:
-    """Counts the windows that a segmenter looks at and the questions it is asked."""
+    """Counts the windows and the prompts of each call of a segmenter."""
 
     embedded: list = field(default_factory=list)
     decoded: list = field(default_factory=list)
@@ -36,7 +36,7 @@ class _Counting:
 
 @dataclass(frozen=True)
 class Counting(_Counting, ThresholdSegmenter):
-    """Has no choice."""
+    """Gives one mask for a prompt."""
 
 
 @dataclass(frozen=True)

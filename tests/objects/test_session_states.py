@@ -107,7 +107,8 @@ class Sessions(RuleBasedStateMachine):
             assert state_of(self.session.answer(draft)) == state_of(fresh)
 
 
-class TestQ14AnswersAreAPureFunction(Sessions.TestCase):
-    """Q14."""
+@pytest.mark.fault("Q14")
+class TestAnswersAreAPureFunction(Sessions.TestCase):
+    """Runs of the state machine."""
 
     settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
