@@ -8,6 +8,7 @@ import ast
 import re
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -26,6 +27,7 @@ def sources(*folders):
     return sorted(path for folder in folders for path in folder.rglob("*.py") if path not in COPIES)
 
 
+@cache
 def parsed(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
