@@ -129,7 +129,17 @@ def test_an_error_leaves_no_process_and_no_thread(executor):
     assert threads_beside(before) == set()
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background and would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.serial
 @pytest.mark.fault("F03")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run_and_leaves_no_process(executor):
     outcomes = executor.run(Squares(), range(SLOW, SLOW + 50))
     next(outcomes)
