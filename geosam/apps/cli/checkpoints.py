@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,14 +29,14 @@ def download(report: Report, names: tuple[str, ...]) -> None:
     from geosam.segmenters.weights import download as downloads
     from geosam.segmenters.weights.manifest import official
 
-    chosen = [official(name) for name in names]  # first all names, so that a misspelt one stops before any download
+    chosen = [official(name) for name in names]  # a misspelt name stops the call before the first download
     rows: list[dict[str, Any]] = []
     for checkpoint in chosen:
         report.note(f"{checkpoint.name}: {checkpoint.url}")
         with _progress(report, checkpoint.name) as progress:
             place = downloads.download(checkpoint.name, progress)
         rows.append({"name": checkpoint.name, "path": str(place), "verified": checkpoint.sha256 is not None})
-        # After each one: an error in the next must not hide what is there.
+        # After each checkpoint: an error in the next one must not hide the finished ones.
         report.result({"checkpoints": rows}, [str(place)])
 
 
@@ -92,18 +91,18 @@ def path(report: Report, name: str) -> None:
 
 @contextmanager
 def _progress(report: Report, name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function that draws the bytes received on a terminal, or None if nobody watches."""
-    if report.quiet or not sys.stderr.isatty():
+    """Yield a function ``progress(bytes done, bytes in all)`` that draws a bar, or None without a terminal."""
+    if not report.draws:
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task(name, total=None)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(name, total=None)
 
         def update(done: int, total: int) -> None:
-            drawn.update(task, completed=done, total=total or None)
+            bars.update(task, completed=done, total=total or None)
 
         yield update

@@ -43,9 +43,9 @@ def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None,
     """Embed the tiles of the raster SCENE and keep them in STORE, for `geosam segment --cache STORE`.
 
     Use the model, the tiles and the scene options of the later call. Embeddings that are in STORE are not computed
-    again, so an interrupted call continues where it stopped. With --window, the tiles of the whole scene that meet the
-    window are embedded: so you can embed a large scene part by part, for a later call without --window. Prompts mostly
-    use other windows; `segment --prompts ... --cache STORE` adds these.
+    again, so an interrupted call continues where it stopped. With --window, those tiles of the whole scene are embedded
+    that overlap the window: so you can embed a large scene part by part, for a later call without --window. Prompts
+    mostly use other windows; `segment --prompts ... --cache STORE` adds these.
     """
     from geosam.apps.cli.observer import reporting
     from geosam.objects.embeddings.store import EmbeddingStore
@@ -59,10 +59,15 @@ def embed(report: Report, /, *, scene: str, store: Path, cache_size: int | None,
         kept = EmbeddingStore(store, cache_size)
         with reporting(report) as observer:
             summary = embed_scene(opened, segmenter, kept, run, observer=observer)
-    _tell(report, summary)
+    _report_summary(report, summary)
 
 
-def _tell(report: Report, summary: EmbedSummary) -> None:
+def _report_summary(report: Report, summary: EmbedSummary) -> None:
+    """Report what was embedded.
+
+    Raises:
+        PartialResult: tiles failed.
+    """
     report.warn(summary.warnings)
     report.result(summary.to_json())
     report.note(

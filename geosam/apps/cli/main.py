@@ -54,7 +54,7 @@ def main() -> None:
 def run(args: Sequence[str], report: Report, signals: Signals) -> int:
     """Run one call of the command and return its exit code.
 
-    However the call ends, it prints at most one error line and one JSON object.
+    Every call prints at most one error line and one JSON object, however it ends.
     """
     report.command = shlex.join(["geosam", *args])
     report.root = cli
@@ -82,7 +82,7 @@ def run(args: Sequence[str], report: Report, signals: Signals) -> int:
 
 def _call(args: Sequence[str], report: Report) -> BaseException | None:
     """Run the command and return the error that ended it. Warnings and logs of other libraries are not shown."""
-    # Without a handler Python would print warnings of libraries itself.
+    # Without a handler Python would print the warnings that libraries log.
     logging.getLogger().addHandler(logging.NullHandler())
     with warnings.catch_warnings(), report.logged():
         warnings.simplefilter("ignore")

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class ReportingObserver(Observer):
-    """Reports what a run does.
+    """Observer that passes progress and warnings of a run to the report.
 
     Args:
         report: the report of the call.
-        update: draws (tiles done, tiles in all); None draws nothing.
+        update: function that draws (tiles done, tiles in all), or None.
     """
 
     def __init__(self, report: Report, update: Callable[[int, int], None] | None) -> None:
         self._report, self._update = report, update
 
     def progress(self, done: int, total: int) -> None:
-        """Draw the progress. From now on the same call, made again, would continue."""
+        """Draw the progress. From now on the same command would continue the run."""
         self._report.resumable = True  # the journal has a tile now
         if self._update is not None:
             self._update(done, total)
@@ -36,6 +36,6 @@ class ReportingObserver(Observer):
 
 @contextmanager
 def reporting(report: Report) -> Iterator[ReportingObserver]:
-    """Yield an observer for a run, with a bar if somebody watches."""
+    """Yield an observer for a run, with a progress bar on a terminal."""
     with report.progress() as update:
         yield ReportingObserver(report, update)

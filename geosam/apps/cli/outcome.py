@@ -19,7 +19,12 @@ BROKEN_PIPE: Final = 141
 
 
 def outcome_of(error: BaseException | None, report: Report) -> tuple[int, Failure | None]:
-    """Return the exit code of an error, and what is said about it."""
+    """Return the exit code of a call that ended in `error`, and the failure to report; both are empty for success.
+
+    Args:
+        error: the error, None if the call succeeded.
+        report: the report of the call, for its words and for the traceback of internal errors.
+    """
     outcome: tuple[int, Failure | None] = 0, None
     match error:
         case None:
@@ -44,20 +49,21 @@ def outcome_of(error: BaseException | None, report: Report) -> tuple[int, Failur
             text = f"no space left on device: {place}. Free some space and run again."
             outcome = DiskFull.exit_code, Failure(text, DiskFull().code, {"path": place})
         case _:
-            text = f"internal error: {type(error).__name__}: {error}. {_where(error, report)}"
+            text = f"internal error: {type(error).__name__}: {error}. {_bug_notice(error, report)}"
             outcome = GeosamError.exit_code, Failure(text, "internal-error", {"type": type(error).__name__})
     return outcome
 
 
 def _stopped(error: Interrupted, report: Report) -> str:
+    """Return the sentences about an interrupted call."""
     ending = "terminated" if isinstance(error, Terminated) else "interrupted"
     if not report.resumable:
         return f"{ending}."
     return f"{ending}. Finished tiles are kept: the same command continues from there."
 
 
-def _where(error: BaseException, report: Report) -> str:
-    """Write the traceback of an internal error to a file, unless it is shown, and say where it is."""
+def _bug_notice(error: BaseException, report: Report) -> str:
+    """Return a sentence that asks the user to report a bug. Without --debug, write the traceback to a file first."""
     if report.debug:
         return "This is a bug in geosam; please report it with the traceback above."
     header = f"geosam {__version__}, Python {platform.python_version()}, {platform.platform()}"

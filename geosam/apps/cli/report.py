@@ -17,14 +17,14 @@ from geosam.apps.json_values import json_value
 
 
 class Failure(NamedTuple):
-    """Why a call ended in an error."""
+    """The error that ended a call, in words."""
 
     text: str
     """The sentences for the user."""
     code: str
     """Name of the error, as in :class:`~geosam.errors.GeosamError`."""
     values: Mapping[str, Any] = MappingProxyType({})
-    """Values that the sentences are made of."""
+    """Values in the sentences, by name."""
 
 
 class Report:
@@ -40,14 +40,19 @@ class Report:
         self.debug = False
         """Show the traceback of an error."""
         self.resumable = False
-        """Say that the same call, made again, continues where it stopped."""
+        """True if the same command would continue where this call stopped."""
         self.running: click.Command | None = None
-        """Sub-command that runs, once its options are read."""
+        """Sub-command of the call; None until its options are read."""
         self.root: click.Command | None = None
-        """The whole command, whose options the report names."""
+        """The command `geosam` with all sub-commands, for the names of options in messages."""
         self._warnings: list[str] = []
         self._facts: dict[str, Any] = {}
         self._lines: list[str] = []
+
+    @property
+    def draws(self) -> bool:
+        """Return True if progress bars are drawn: stderr is a terminal, and --quiet is not set."""
+        return not self.quiet and sys.stderr.isatty()
 
     @property
     def wording(self) -> Wording:
@@ -55,11 +60,11 @@ class Report:
         return Wording(self.root or click.Group(), self.running)
 
     def reworded(self, text: str) -> str:
-        """Word a text of the library for the running command."""
+        """Return a text of the library in the words of the running command."""
         return self.wording.text(text) if "`" in text else text
 
     def warn(self, texts: Iterable[str]) -> None:
-        """Print each warning once, however many modules repeat it."""
+        """Print each warning once, even if several modules repeat it."""
         for text in map(self.reworded, texts):
             if text not in self._warnings:
                 self._warnings.append(text)
@@ -75,7 +80,7 @@ class Report:
             else:
                 self.note(record.getMessage())
 
-        # A handler of our own, because that of `logging` would print where and how it likes.
+        # A handler of our own: the one of `logging` would print to stderr in a format of its own.
         handler = logging.Handler()
         handler.emit = emit  # type: ignore[method-assign]
         logger, level = logging.getLogger("geosam"), logging.getLogger("geosam").level
@@ -108,15 +113,15 @@ class Report:
         if self.json:
             error = {} if failure is None else {"error": failure.text, "code": failure.code, "values": failure.values}
             outcome = {**self._facts, "warnings": self._warnings, **error, "exit_code": exit_code}
-            # Whatever happened, a program finds one line and one object.
+            # In every case a program reads one line with one object.
             self._lines = [json.dumps(json_value(outcome), allow_nan=False)]
         for line in self._lines:
             click.echo(line)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int], None] | None]:
-        """Yield a function ``progress(done, total)`` that draws a bar on a terminal, or None if nobody watches."""
-        if self.quiet or not sys.stderr.isatty():
+        """Yield a function ``progress(done, total)`` that draws a bar of tiles, or None without a terminal."""
+        if not self.draws:
             yield None
             return
         from geosam.run.progress_bar import bar

@@ -14,7 +14,7 @@ from geosam.apps.cli.options.prompts import prompt_options, prompts_of_options
 from geosam.apps.cli.options.recorded import recorded_command
 from geosam.apps.cli.options.reporting import report_options
 from geosam.apps.cli.options.schema import schema_options
-from geosam.errors import PartialResult, UsageError
+from geosam.errors import PartialResult
 from geosam.options import CACHE, MODEL, OPENING, RULES, RUN, without_none
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ def segment(report: Report, /, *, scene: str, output: Path | None, **options: An
     Without prompts all objects are found. The output is .gpkg, .geojson, .shp, .parquet or .fgb.
     """
     from geosam.apps.cli.observer import reporting
+    from geosam.vector.checks import check_inputs
 
     out = output or default_output(scene)
-    # Before the scene is opened: a run would replace the prompts.
-    _check_distinct(out, options["prompts"])
+    if options["prompts"] is not None:
+        check_inputs(out, [Path(options["prompts"])])  # the run would replace the prompts
     with opened_scene(report, scene, options) as opened:
         prompts = prompts_of_options(report, opened.geobox.crs, options)
         with reporting(report) as observer:
@@ -57,7 +58,7 @@ def segment(report: Report, /, *, scene: str, output: Path | None, **options: An
                 command=recorded_command(report.command),
                 **without_none(options),
             )
-    _tell(report, result.summary)
+    _report_summary(report, result.summary)
 
 
 def default_output(scene: str) -> Path:
@@ -66,17 +67,12 @@ def default_output(scene: str) -> Path:
     return Path(f"{PurePath(path).stem}_segments.gpkg")
 
 
-def _check_distinct(out: Path, prompts: str | None) -> None:
-    if prompts is not None and out.exists() and Path(prompts).exists() and out.samefile(prompts):
-        raise UsageError(
-            f"the output is an input: {out}: found the same file as `prompts` {prompts}, expected another one.",
-            remedy="Choose another `output`.",
-            code="output-is-prompts",
-            out=out,
-        )
+def _report_summary(report: Report, summary: RunSummary) -> None:
+    """Report what was written.
 
-
-def _tell(report: Report, summary: RunSummary) -> None:
+    Raises:
+        PartialResult: tiles failed.
+    """
     report.warn(summary.warnings)
     report.result(summary.to_json())
     left_out = f" ({summary.too_small} smaller than --min-area left out)" if summary.too_small else ""

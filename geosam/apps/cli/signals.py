@@ -16,7 +16,7 @@ from geosam.errors import Interrupted, Terminated
 
 #: Time for the call to clean up before the process is ended (seconds).
 GRACE_S: Final = 1.5
-#: Time for the last message: perhaps nobody reads it (seconds).
+#: Time for the last message, which may find no reader (seconds).
 _LAST_WORDS_S: Final = 0.2
 
 _ERRORS: Final = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
@@ -35,11 +35,15 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: Interrupted | None = None
-        """The error that the first signal stands for; None before it."""
+        """The error of the first signal; None before it."""
         self._settled = False
 
     def install(self, last_words: Callable[[Interrupted], None]) -> None:
-        """Listen from now on. `last_words` reports how the call ended if the main thread cannot do so in time."""
+        """Handle signals from now on.
+
+        Args:
+            last_words: function that reports the error if the main thread cannot do so in time.
+        """
         receiver, wakeup = socket.socketpair()
         wakeup.setblocking(False)  # a handler in C writes to it and must not wait
         signal.set_wakeup_fd(wakeup.detach(), warn_on_full_buffer=False)
@@ -54,11 +58,12 @@ class Signals:
             signal.signal(number, signal.SIG_IGN)
 
     def _raise(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is None:  # a second Ctrl-C must not interrupt the cleaning up
+        if self.received is None:  # a second Ctrl-C must not interrupt the clean-up
             self.received = _ERRORS[signal.Signals(number)]()
             raise KeyboardInterrupt
 
     def _enforce(self, receiver: socket.socket, last_words: Callable[[Interrupted], None]) -> None:
+        """Wait for a signal, and end the process after the grace time. The second thread runs this."""
         number = receiver.recv(1)[0]
         while number not in _ERRORS:
             number = receiver.recv(1)[0]

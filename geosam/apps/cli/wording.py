@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: A parameter in backticks, perhaps with a value. Other words in backticks (`gdalwarp -tps`) stay as they are.
 _PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
-#: Options by the names of fields that they set, where the names differ and the field's is unmistakable.
+#: Option by the name of the field that it sets, where the two names differ and the field's name is unambiguous.
 _FIELDS: Final = {
     option.field: option.name for group in GROUPS.values() for option in group if option.field not in ("", "name")
 }
@@ -38,7 +38,7 @@ REMEDIES: Mapping[str, str] = {
 
 
 class Wording:
-    """Words texts of the library for the user of a command.
+    """Translator of the library's texts: parameters become options of the command.
 
     Args:
         root: the command, with its sub-commands.
@@ -62,7 +62,7 @@ class Wording:
         return _PARAMETER.sub(self._option, text)
 
     def error(self, error: GeosamError) -> str:
-        """Word an error: its message, and the remedy that fits the command line."""
+        """Return the message of an error, with the remedy that fits the command line."""
         if error.code not in REMEDIES:
             return self.text(str(error))
         return f"{self.text(error.message)} {REMEDIES[error.code].format_map(error.values)}"

@@ -6,8 +6,8 @@ import click
 
 from geosam.apps.cli.options.value_types import SIZE
 
-#: Default memory for embeddings: this many bytes, but at most one part in so many of the machine's memory.
-_MEMORY, _PART = 2**30, 4
+#: Default memory for embeddings (bytes). It is less on a small machine: its memory divided by `_DIVISOR`.
+_DEFAULT_MEMORY, _DIVISOR = 2**30, 4
 
 
 @click.command(short_help="Answer the requests of another program.")
@@ -24,4 +24,4 @@ def worker(memory_bytes: int | None) -> None:
     from geosam.apps.worker.machine import machine_bytes
     from geosam.apps.worker.process import serve
 
-    serve(pipes, memory_bytes or min(_MEMORY, (machine_bytes() or _PART * _MEMORY) // _PART))
+    serve(pipes, memory_bytes or min(_DEFAULT_MEMORY, (machine_bytes() or _DIVISOR * _DEFAULT_MEMORY) // _DIVISOR))

@@ -1,4 +1,4 @@
-"""The service for short requests: scenes, clicks, prompt layers. One thread does a request or a window at a time."""
+"""The service for short requests: scenes, clicks, prompt layers. One thread does one request or window at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geosam.prompts.draft import Draft
     from geosam.segmenters.segmenter import Segmenter
 
-#: Most sessions (pairs of a scene and a model) whose earlier answers are kept.
+#: Largest number of sessions (pairs of a scene and a model) whose earlier answers are kept.
 MAX_SESSIONS = 16
 
 
@@ -102,7 +102,16 @@ class ClickService:
         look: Scope = "whole",
         **shaping: float,
     ) -> Message:
-        """Find the object that a draft describes."""
+        """Find the object that a draft describes.
+
+        Args:
+            task: the request.
+            scene: id of the scene.
+            model: arguments of `load_segmenter`.
+            draft: clicks, box and polygons of the object, in any CRS.
+            look: windows that may be used; see :meth:`Session.answer`.
+            **shaping: simplification (metres) and filling of holes (square metres).
+        """
         session = self._session(task, scene, model)
         answer = session.answer(draft, look, **shaping, observer=_WindowReporter(task, scene, session))
         message: Message | None = None
@@ -127,7 +136,7 @@ class ClickService:
         bounds: tuple[float, float, float, float],
         crs: str,
     ) -> Generator[None, None, Message]:
-        """Embed the windows that clicks inside a view would use, one window a step."""
+        """Embed the windows that clicks inside a view would use, one window in each step."""
         session = self._session(task, scene, model)
         windows = computed = 0
         for is_new in session.prefetch(bounds, crs, observer=_WindowReporter(task, scene, session)):
@@ -160,7 +169,7 @@ class ClickService:
             task.tell("loading", client=task.client, model=arguments["name"], state=state)
 
         segmenter = self._models.get(arguments, loading)
-        # A session keeps its model in memory. So no session may outlive it.
+        # A session holds its model. So sessions of models that were unloaded are forgotten, which frees the memory.
         self._keep_sessions(lambda _, session: self._models.holds(session.segmenter))
         return segmenter
 
@@ -176,7 +185,7 @@ class _WindowReporter(Observer):
         self._task, self._scene, self._session = task, scene, session
 
     def window(self, window: Window, state: WindowState) -> None:
-        """Send the state of a window that is not known yet."""
+        """Send the state of a window, unless its embedding was in memory already."""
         if state != "ended":
             self._task.check()
         if state != "known":
@@ -190,10 +199,10 @@ class _WindowReporter(Observer):
 
 
 def _check_length(wkb: str) -> None:
-    """Refuse an outline that fits into no message.
+    """Refuse an outline that is too long for a message.
 
     Raises:
-        ResourceError: it does not fit.
+        ResourceError: it is too long.
     """
     if len(wkb) > MAX_WKB:
         raise ResourceError(

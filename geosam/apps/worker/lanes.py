@@ -1,4 +1,4 @@
-"""Lanes: threads that do one task after the other. A lane imports what it needs when its first task comes."""
+"""Lanes: threads that do one task after the other. A lane imports its service when its first task arrives."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Lane:
         name: name of the thread.
         service: function that makes the service, as ``package.module:function``. The thread calls it at its first task.
         settings: arguments of that function.
-        settle: function that takes a task and the line of its answer.
+        settle: function that sends the answer; it takes the task and the line of the answer.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """Test whether the thread still works on a task, after :meth:`join`."""
+        """Return True if the thread still works on a task, after :meth:`join`."""
         return self._thread.is_alive()
 
     def join(self, patience_s: float) -> None:
@@ -122,7 +122,7 @@ def _answer(id: Id | None, value: Any) -> bytes:  # noqa: A002 - JSON-RPC's own 
 
 
 def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
-    """Return the line that answers a request which ended in an error."""
+    """Return the line that answers a request with an error."""
     match error:
         case Stopped():
             line = failure(id, error.code, str(error))
@@ -149,7 +149,7 @@ def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
 
 def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002
     values = json_value(error.values)
-    if len(json.dumps(values)) > _MAX_TEXT:
+    if len(json.dumps(values)) > _MAX_TEXT:  # a part of the values could mislead the client, so all are left out
         values = {}
     data = {"type": type(error).__name__, "exit_code": error.exit_code, "code": error.code, "values": values}
     data["remedy"] = error.remedy[:_MAX_TEXT]

@@ -39,7 +39,7 @@ def resident_bytes() -> int | None:
 
 
 def machine_bytes() -> int | None:
-    """Return the memory of the machine in bytes; None if the system does not tell it this way (Windows)."""
+    """Return the memory of the machine in bytes; None on systems without `sysconf` (Windows)."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

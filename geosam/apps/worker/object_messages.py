@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from geosam.apps.worker.protocol import Message
 
-#: Bytes of outlines in one message, in base64: an eighth of the longest line.
+#: Largest size of all outlines in one message (bytes in base64): an eighth of the longest line.
 _BYTES_AT_ONCE = 2 << 20
-#: Longest outline of a message, in base64; the rest of the line is for the other columns.
+#: Largest size of one outline (bytes in base64); the rest of the line is for the other columns.
 MAX_WKB = MAX_LINE - (1 << 20)
 
 

@@ -1,4 +1,4 @@
-"""Parameters of every method, checked before their task waits for a lane.
+"""Parameters of every method, checked before the task of the request waits for its lane.
 
 A reader takes a value and its place in the message, and returns the value as the method uses it.
 """
@@ -34,24 +34,24 @@ def _within(kind: str, limits: Mapping[str, float | None]) -> str:
     return ", ".join([kind, *(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)])
 
 
+def _is_text(value: Any, encode: Callable[[str], bytes]) -> bool:
+    """Return True if a value is a text, not empty, without NUL, of characters that `encode` accepts."""
+    try:
+        return isinstance(value, str) and bool(encode(value)) and "\0" not in value
+    except UnicodeError:
+        return False
+
+
 def text(value: Any, place: str) -> str:
     """Read a text that is not empty, of Unicode characters other than NUL."""
-    try:
-        valid = isinstance(value, str) and value.encode() and "\0" not in value
-    except UnicodeError:
-        valid = False
-    if not valid:
+    if not _is_text(value, str.encode):
         raise _unexpected(place, value, "a text")
     return str(value)
 
 
 def path(value: Any, place: str) -> str:
     """Read the name of a file, which need not be Unicode."""
-    try:
-        valid = isinstance(value, str) and os.fsencode(value) and "\0" not in value
-    except UnicodeError:
-        valid = False
-    if not valid:
+    if not _is_text(value, os.fsencode):
         raise _unexpected(place, value, "the name of a file")
     return str(value)
 
@@ -68,7 +68,7 @@ def integer(least: float | None = None, most: float | None = None) -> Reader:
     expected = _within("a whole number", {"at least": least, "at most": most})
 
     def read(value: Any, place: str) -> int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
+        whole = isinstance(value, int) and not isinstance(value, bool)  # in Python, True is an integer
         if not whole or (least is not None and value < least) or (most is not None and value > most):
             raise _unexpected(place, value, expected)
         return int(value)

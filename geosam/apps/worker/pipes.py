@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 #: Bytes in the outbox above which answers and notifications wait.
 ROOM = 4 << 20
-#: More bytes that only errors may use. So requests are read and cancelled even if the client reads no answers.
+#: Additional bytes that only errors may use. So requests are read and cancelled even if the client reads no answers.
 RESERVE = 4 << 20
 #: Bytes in the outbox above which a notification that may be lost is dropped.
 _LITTLE = 1 << 16
-#: Time between two checks of a line that waits for room (seconds).
-_LOOK_S = 0.1
+#: Time between two checks if a waiting line is still needed (seconds).
+_CHECK_S = 0.1
 
 
 class Pipes(NamedTuple):
@@ -59,11 +59,11 @@ def read_lines(incoming: int) -> Iterator[bytes]:
 
 
 class Outbox:
-    """Lines on their way to the client, written by a thread of its own. Its size is bounded.
+    """Queue of bounded size for lines to the client, which a thread of its own writes.
 
     Args:
         outgoing: file descriptor to write to.
-        broken: called once, by the writing thread, if the pipe has no reader any more.
+        broken: called once, by the writing thread, if the client has closed the pipe.
     """
 
     def __init__(self, outgoing: int, broken: Callable[[], None]) -> None:
@@ -77,12 +77,18 @@ class Outbox:
         self._writer.start()
 
     def send(self, line: bytes, needed: Callable[[], bool] = lambda: True, room: int = ROOM) -> None:
-        """Write a line as soon as there is room for it. Drop it if it is not needed any more."""
+        """Write a line as soon as there is room for it.
+
+        Args:
+            line: the line, with its line feed.
+            needed: returns False if the line can be dropped while it waits.
+            room: largest number of bytes in the outbox at which the line is accepted.
+        """
         with self._changed:
             while self._bytes > room and not self._closed:
                 if self._hasty or not needed():
                     return
-                self._changed.wait(_LOOK_S)
+                self._changed.wait(_CHECK_S)
             self._put(line)
 
     def offer(self, line: bytes) -> None:
@@ -92,13 +98,13 @@ class Outbox:
                 self._put(line)
 
     def hasten(self) -> None:
-        """Let no line wait for room any more: drop lines for which there is none."""
+        """Drop lines for which there is no room from now on, also those that wait for room already."""
         with self._changed:
             self._hasty = True
             self._changed.notify_all()
 
     def close(self, patience_s: float) -> None:
-        """Take no more lines, and wait until the others are written, `patience_s` seconds at most."""
+        """Accept no more lines, and wait up to `patience_s` seconds until the waiting lines are written."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

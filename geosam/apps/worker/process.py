@@ -20,7 +20,7 @@ from geosam.errors import GeosamError, UsageError
 GRACE_S: Final = 3.0
 _LAST_WORDS_S: Final = 0.5
 #: Time between two checks that the parent process still lives (seconds).
-_LOOK_S: Final = 1.0
+_CHECK_S: Final = 1.0
 
 
 def serve(pipes: Pipes, memory_bytes: int) -> None:
@@ -31,12 +31,12 @@ def serve(pipes: Pipes, memory_bytes: int) -> None:
         memory_bytes: memory for embeddings.
     """
     faulthandler.enable(sys.stderr)
-    parent = os.getppid()  # first of all: a parent that ends now must be noticed
+    parent = os.getppid()  # before anything slow: the parent may end meanwhile
     endings: queue.SimpleQueue[int] = queue.SimpleQueue()
     outbox = Outbox(pipes.outgoing, broken=lambda: endings.put(0))
     server = Server(outbox, lambda: endings.put(0), {"interactive": {"memory_bytes": memory_bytes}})
     _start("reader", lambda: _read(pipes.incoming, server, outbox), endings)
-    _start("parent", lambda: _outlive(parent), endings)
+    _start("parent", lambda: _wait_for_end(parent), endings)
     try:
         code = endings.get()
     except KeyboardInterrupt:  # Ctrl-C or SIGTERM; the command line ends the process if this takes too long
@@ -75,8 +75,9 @@ def _read(incoming: int, server: Server, outbox: Outbox) -> int:
     return 0
 
 
-def _outlive(parent: int) -> int:
-    """Wait for the end of the parent. Its end of the pipe may stay open in another process that it started."""
+def _wait_for_end(parent: int) -> int:
+    """Wait until the parent process has ended, and return the exit code for this one."""
+    # The pipe does not show it: its other end may stay open in another process that the parent has started.
     while os.getppid() == parent:
-        time.sleep(_LOOK_S)
+        time.sleep(_CHECK_S)
     return 0

@@ -25,7 +25,8 @@ MAX_MODELS = 3
 class OpenScenes:
     """Scenes by their ids.
 
-    The scene that was not used for the longest time closes its file (it opens it again when it reads), or is forgotten.
+    If too many files are open, the scene that was not used for the longest time closes its file, and opens it again
+    when it is read. If there are too many scenes, the one that was not used for the longest time is forgotten.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class OpenScenes:
         return len(self._scenes)
 
     def open(self, path: str, options: Mapping[str, Any]) -> str:
-        """Open a raster and return its id. The id stays the same as long as the file does.
+        """Open a raster and return its id. An unchanged file that is opened again gets the same id.
 
         Raises:
             GeosamError: as :func:`geosam.scene.open_scene` does.
@@ -94,7 +95,7 @@ class LoadedModels:
         return len(self._models)
 
     def get(self, arguments: Mapping[str, Any], loading: Callable[[str], None]) -> Segmenter:
-        """Return a model. If it has to be loaded, `loading` is called with "begun" before and with "ended" after.
+        """Return a model, and load it if necessary. Call `loading` with "begun" before and with "ended" after loading.
 
         Raises:
             GeosamError: as :func:`geosam.segmenters.registry.load_segmenter` does.

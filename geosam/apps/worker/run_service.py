@@ -1,4 +1,4 @@
-"""The service for long requests, which go on beside clicks: runs over a whole raster, and evaluations."""
+"""The service for long requests, which do not stop clicks: runs over a whole raster, and evaluations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from geosam import api
 from geosam.apps.worker.object_messages import bundles, object_messages
-from geosam.errors import PartialResult, UsageError
+from geosam.errors import PartialResult
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.everything import AutomaticRule
 from geosam.objects.observer import Observer
@@ -23,6 +23,7 @@ from geosam.run.options import RunOptions
 from geosam.run.pipeline import segment_prompts, segment_scene
 from geosam.scene import open_scene
 from geosam.segmenters.registry import load_segmenter
+from geosam.vector.checks import check_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def run(
 ) -> Message:
     """Segment a raster, or a part of it, into a file.
 
-    A cancelled run stops between tiles. The same request, sent again, continues there.
+    A cancelled run stops between two tiles. The same request continues there.
     """
     store = None if cache is None else EmbeddingStore(Path(cache))
     with closing(open_scene(path, **{**options, **({} if window is None else {"window": window})})) as scene:
@@ -128,12 +129,19 @@ class _Sender(_Reporter):
 def _options(
     spec: ModelSpec, *, keep: Mapping[str, float] = _EMPTY, automatic: Mapping[str, int] = _EMPTY, **fields: Any
 ) -> RunOptions:
-    """Return the options of a run. `keep` and `automatic` change single fields of the model's rule and the default."""
+    """Return the options of a run.
+
+    Args:
+        spec: facts about the model, with its default thresholds.
+        keep: thresholds that replace those of the model, by field.
+        automatic: fields of the rule for finding everything that replace its defaults.
+        **fields: other options.
+    """
     return RunOptions(**fields, keep=replace(spec.keep, **keep), automatic=AutomaticRule(**automatic))
 
 
 def _recorded(task: Task) -> str:
-    """Return the request as text, for the provenance: it makes the same file again."""
+    """Return the request as text, for the provenance. The same request makes the same file."""
     return f"geosam worker: {task.method} {json.dumps(task.arguments)}"
 
 
@@ -143,13 +151,9 @@ def _prompts(
     """Return the prompts of a layer (None without a layer), and warnings."""
     if path is None:
         return None, []
-    reading = {name: value for name, value in prompting.items() if name != "skip_outside"}  # which concerns the scene
-    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
-        raise UsageError(
-            f"the output is an input: {out}: found the same file as `prompts` {path}, expected another one.",
-            remedy="Choose another output.",
-            code="output-is-input",
-            out=out,
-        )
+    reading = {
+        name: value for name, value in prompting.items() if name != "skip_outside"
+    }  # for the run, not for reading
+    check_inputs(Path(out), [Path(path)])
     layer, warnings = read_prompts(path, crs=None if crs is None else known_crs(crs, "prompting.crs"), **reading)
     return layer if granularity is None else with_granularity(layer, granularity), warnings

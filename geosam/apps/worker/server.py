@@ -1,4 +1,4 @@
-"""The server: takes lines, hands tasks to lanes, and gives every request exactly one answer."""
+"""The server: reads lines, hands tasks to lanes, and gives every request exactly one answer."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from geosam.apps.worker.protocol import Id
 
 _VERSION = protocol.VERSION
-#: Most requests that wait.
+#: Largest number of waiting requests.
 MAX_WAITING = 256
 #: Time for an idle lane to end (seconds).
 _MOMENT_S = 0.1
-#: Rank of tasks that are done when there is no other.
+#: Rank of tasks that are done when no other task waits.
 IDLE = 9
 
 
@@ -93,14 +93,14 @@ class Server:
         }
 
     def handle(self, line: bytes) -> None:
-        """Take a line. A request is answered now or later, right or wrong."""
+        """Handle a line of the client. Every request gets an answer, now or later, even if it is invalid."""
         try:
             message = protocol.decode(line)
         except ProtocolError as error:
             self._urgent(failure(error.id, error.code, str(error)))
             return
         if not isinstance(message, Request):
-            return  # an answer, though the worker sends no requests
+            return  # an answer: the worker sends no requests, so nothing waits for it
         try:
             self._take(message)
         except ProtocolError as error:

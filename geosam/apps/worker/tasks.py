@@ -1,4 +1,4 @@
-"""Tasks, which become answers, and the queue in which they wait for a thread."""
+"""Tasks (requests that need a thread), and the queue in which they wait for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Task:
-    """A request, as the method that answers it sees it."""
+    """A request with its checked arguments, and its way back to the client."""
 
     id: Id | None
     """Id of the request; None for a task that no client sent."""
@@ -63,19 +63,19 @@ class Task:
             raise self.stop
 
     def tell(self, method: str, **params: Any) -> None:
-        """Send a notification that must arrive. Wait for the client to read."""
+        """Send a notification that must arrive. Wait while the outbox is full."""
         self.outbox.send(notification(method, params), needed=lambda: self.stop is None)
 
     def offer(self, method: str, **params: Any) -> None:
-        """Send a notification that may be lost."""
+        """Send a notification, or drop it if the client reads too slowly."""
         self.outbox.offer(notification(method, params))
 
 
 class FairQueue:
     """Waiting tasks: lowest rank first, clients in turn, the tasks of one client in their order.
 
-    A task that no user waits for starts only after a quiet time without other tasks: a user who moves the cursor will
-    soon send the next request.
+    A task that no user waits for starts only after a quiet time without other tasks: a user who is at work will soon
+    send the next request.
 
     Args:
         quiet_s: length of the quiet time (seconds).

@@ -85,7 +85,7 @@ def test_warnings_and_lines_for_people_are_worded_and_facts_are_not(geosam, monk
     ],
 )
 def test_every_failure_has_a_code(error, code, failing, geosam, monkeypatch):
-    monkeypatch.setattr(outcome, "_where", lambda *_: "")
+    monkeypatch.setattr(outcome, "_bug_notice", lambda *_: "")
     failing(error)
     assert geosam("fail", "--json").json["code"] == code
 

@@ -1,4 +1,4 @@
-"""The scene of a call, opened as the options say."""
+"""The scene of a call, opened with the options of the call."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_scene(report: Report, path: str, options: dict[str, Any]) -> Iterator[Scene]:
-    """Open a scene, report its warnings, and close it in the end.
+    """Open a scene, report its warnings, and close it at the end.
 
-    Options about the scene leave `options`: a call that gets an open scene takes none of them.
+    Removes the options about the scene from `options`: the library does not accept them together with an open scene.
     """
     from geosam.scene import open_scene
 
-    # Opened here and not by the door, so that its warnings are read before a long run begins.
+    # Opened here and not by `geosam.api`, so that its warnings are printed before a long run begins.
     opening = values_for(OPENING, {option.name: options.pop(option.name) for option in OPENING})
     with closing(open_scene(path, **opening)) as scene:
         report.warn(scene.warnings)

@@ -1,4 +1,4 @@
-"""The options that say what to look for: a prompt layer, or points and boxes on the command line."""
+"""The options for prompts: a prompt layer, or points and boxes on the command line."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def prompt_options(command: Command) -> Command:
 
 
 def prompts_of_options(report: Report, scene_crs: CRS, options: dict[str, Any]) -> str | list[Prompt] | None:
-    """Return the prompts that the options describe: the path of a layer, or a list. None means everything.
+    """Return the prompts that the options describe: the path of a layer, a list, or None to find everything.
 
-    The options of the command line alone leave `options`: `prompts`, `points`, `negatives` and `boxes`.
+    Removes from `options` those that only the command line has: `prompts`, `points`, `negatives` and `boxes`.
 
     Raises:
         UsageError: options contradict each other.
@@ -50,7 +50,7 @@ def prompts_of_options(report: Report, scene_crs: CRS, options: dict[str, Any]) 
     drawn = bool(points or negatives or boxes)
     if path is not None and drawn:
         raise UsageError(
-            f"--prompts {path}: given together with --point, --negative or --box.",
+            f"prompts are given twice: --prompts {path} together with --point, --negative or --box.",
             remedy="Use one or the other.",
             code="prompts-twice",
         )
@@ -59,7 +59,7 @@ def prompts_of_options(report: Report, scene_crs: CRS, options: dict[str, Any]) 
     for name in ("layer", "encoding"):
         if options[name] is not None:
             raise UsageError(
-                f"--{name} {options[name]}: there is no layer to read.",
+                f"there is no layer to read: found --{name} {options[name]} without --prompts.",
                 remedy="Name one with --prompts.",
                 code="option-without-layer",
                 option=name,
@@ -71,7 +71,7 @@ def prompts_of_options(report: Report, scene_crs: CRS, options: dict[str, Any]) 
     granularity = options["granularity"]
     if granularity not in (None, defaults(PROMPTS)["granularity"]):
         raise UsageError(
-            f"--granularity {granularity}: there is no prompt it could apply to.",
+            f"there is no prompt: found --granularity {granularity}, which needs one.",
             remedy="Give --prompts, --point or --box.",
             code="granularity-without-prompts",
             granularity=granularity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-#: Options that leave no trace in what a call writes: the output is the same with any cache or none.
+#: Options that do not change the output: it is the same with any cache, and without one.
 _UNRECORDED: Final = ("--cache", "--cache-size")
 
 

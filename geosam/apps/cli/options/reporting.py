@@ -1,4 +1,4 @@
-"""The options that say how a call reports: `--json`, `--quiet` and `--debug`."""
+"""The options for the report of a call: `--json`, `--quiet` and `--debug`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _FLAGS: Final = {
 
 
 def schema_options(*groups: Iterable[Option], **helps: str) -> Decorator:
-    """Add an option for every row of some tables. The command receives their values by the names in the tables.
+    """Add an option for every row of some tables. The command receives the values by the names in the tables.
 
     A value that the user does not set is None (False for a flag): the library knows its own defaults, and the help
     text shows them.
@@ -52,11 +52,11 @@ def model_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 def _decorator(option: Option, text: str) -> Decorator:
     flag = _FLAGS.get(option.name, f"--{option.name.replace('_', '-')}")
     if option.kind == "flag":
-        # None would mean that the library decides; but a flag that is not there says no.
+        # A flag that is not set is False. None would leave the choice to the library.
         return click.option(flag, option.name, is_flag=True, help=text)
     shown = option.absent if option.default is None else _shown(option.default)
     text = f"{text} [default: {shown}]" if shown and "[default" not in text else text
-    # Without a default of click's: a value that the user did not set must not hide the library's own.
+    # Click gets no default: a value that the user did not set must not replace the library's default.
     return click.option(flag, option.name, type=_type_of(option), metavar=option.form or None, help=text)
 
 

@@ -16,7 +16,7 @@ _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 class NumbersType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """Numbers separated by commas, as many as the name has parts."""
+    """Numbers separated by commas. Their count is the number of parts of the name: two for ``X,Y``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -68,7 +68,7 @@ class CrsType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> CRS:
         """Return the CRS, with x always easting or longitude."""
-        # Loading PROJ takes long, and a call without a CRS need not wait for it.
+        # Imported here: loading PROJ takes long, and most calls name no CRS.
         from pyproj.exceptions import CRSError
 
         from geosam.geometry.geobox import map_crs
