@@ -72,7 +72,11 @@ class Arguments:
         return values_for(GROUPS["learning"], self.options)
 
     def run_options(self, spec: ModelSpec, *, prompted: bool) -> RunOptions:
-        """Return the options of a run with a model, whose rules hold where no option says otherwise.
+        """Return the options of a run. Thresholds that no option sets are those of the model.
+
+        Args:
+            spec: facts about the model.
+            prompted: the run has prompts.
 
         Raises:
             UsageError: an option for finding everything is set although there are prompts.
@@ -80,8 +84,8 @@ class Arguments:
         rule = next((option.name for option in RULES if self.options.get(option.name) is not None), None)
         if rule is not None and prompted:
             raise UsageError(
-                f"`{rule}` is for finding everything: prompts are given, too.",
-                remedy="Leave it out, or the prompts.",
+                f"`{rule}` is for finding everything: found prompts, expected none.",
+                remedy=f"Leave out `{rule}` or the prompts.",
                 code="rule-with-prompts",
                 option=rule,
             )
@@ -91,10 +95,10 @@ class Arguments:
         return RunOptions(**run, keep=keep, automatic=automatic, command=self.command)
 
     def store(self) -> EmbeddingStore | None:
-        """Open the folder that keeps embeddings; None where none is named.
+        """Open the folder that keeps embeddings. Return None if no option names one.
 
         Raises:
-            UsageError: there is a limit and no folder, or the folder cannot be used.
+            UsageError: `cache_size` is set without `cache`, or the folder cannot be used.
         """
         from geosam.objects.embeddings.store import EmbeddingStore  # noqa: PLC0415 - loads safetensors
 
@@ -103,7 +107,7 @@ class Arguments:
             return EmbeddingStore(**place)
         if "max_bytes" in place:
             raise UsageError(
-                "`cache_size`: there is no cache that it could limit.",
+                "`cache_size` has no effect: found no `cache`, expected one.",
                 remedy="Name one with `cache`.",
                 code="cache-size-without-cache",
                 cache_size=place["max_bytes"],

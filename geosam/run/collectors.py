@@ -25,10 +25,10 @@ class Collector(Protocol):
     """Number of tasks without a valid pixel."""
 
     def take(self, task: int, result: bytes) -> None:
-        """Take the result of a task; it is empty where no pixel is valid, and for a failed task."""
+        """Take the result of a task. It is empty if the window has no valid pixel, and for a failed task."""
 
     def finish(self) -> None:
-        """End the collection: every task has come."""
+        """End the collection, after the result of every task was taken."""
 
 
 @dataclass
@@ -36,13 +36,18 @@ class TileCollector:
     """Collects the masks of tiles and stitches them."""
 
     grid: TileGrid
+    """Tiles of the run."""
     stitcher: Stitcher
+    """Joins masks of neighbouring tiles."""
     spool: ObjectSpool
+    """Takes the finished objects."""
     log: RunLog
+    """Passes finished objects to the observer."""
     skipped: int = 0
+    """Number of tiles without a valid pixel."""
 
     def take(self, task: int, result: bytes) -> None:
-        """Stitch the tile's masks to those of its neighbours."""
+        """Stitch the masks of a tile to those of its neighbours."""
         if not result:
             self.skipped += 1
         masks = MaskSet.from_bytes(result) if result else MaskSet.empty(self.grid.window(task).shape_hw)
@@ -52,7 +57,7 @@ class TileCollector:
             self.log.observer.objects(finished)
 
     def finish(self) -> None:
-        """Check that every tile has come.
+        """Check that the result of every tile was taken.
 
         Raises:
             RuntimeError: a tile is missing.
@@ -62,13 +67,18 @@ class TileCollector:
 
 @dataclass
 class PromptCollector:
-    """Collects the objects of prompts, and names the prompts without an object."""
+    """Collects the objects of prompts, and warns of prompts without an object."""
 
     prompts: Sequence[Prompt]
+    """All prompts of the run."""
     placed: Sequence[ScenePrompt]
+    """Prompts inside the region, in scene pixels."""
     spool: ObjectSpool
+    """Takes the finished objects."""
     log: RunLog
+    """Takes warnings, and passes finished objects to the observer."""
     skipped: int = 0
+    """Always 0: a prompt without valid pixels is one without an object."""
     answered: set[int] = field(default_factory=set)
     """Indices of prompts with an object."""
 
@@ -78,7 +88,7 @@ class PromptCollector:
         finished = unpack_objects(result)
         for item in finished:
             self.answered.add(item.prompt_index)
-            # Two prompts may give the same pixels: their ids order them, whichever came first.
+            # Two prompts may give the same pixels. Their ids order such objects, because tasks finish in any order.
             self.spool.add([item], tie=str(self.prompts[item.prompt_index].id))
         if finished:
             self.log.observer.objects(finished)

@@ -35,10 +35,10 @@ def embed_scene(
 ) -> EmbedSummary:
     """Fill a store with the embeddings that :func:`~geosam.run.pipeline.segment_scene` needs.
 
-    The tiles belong to the grid over the *whole* scene; those that share a pixel with the scene's region are computed.
-    So a scene can be embedded part by part, and a run over the whole scene uses every part. (The grid of a run over a
-    region begins at that region; such a run keeps its embeddings itself.) Embeddings that the store has stay as they
-    are, so that an interrupted call continues where it ended.
+    The grid of tiles covers the *whole* scene. Tiles that share a pixel with the scene's region are embedded. So a
+    scene can be embedded part by part, and a run over the whole scene uses every part. (A run over a region has a
+    grid of its own, which begins at the region, and keeps its embeddings itself.) Embeddings that the store has are
+    not computed again, so an interrupted call continues where it ended.
 
     Args:
         scene: raster to embed.
@@ -68,7 +68,9 @@ def embed_scene(
             if result is not None:
                 states.append(Embedded(*json.loads(result)))
                 size += states[-1].size
-                if states[-1].computed:  # the mean size so far predicts the end, so the check fails at the first tiles
+                if states[
+                    -1
+                ].computed:  # the mean size so far predicts the total: the check fails early, not at the end
                     _check_room(store, size * len(tasks) // len(states), len(tasks))
     scene.verify_unchanged()
     return EmbedSummary(
@@ -92,7 +94,7 @@ def _check_room(store: EmbeddingStore, needed: int, tiles: int) -> None:
     """
     if needed > store.max_bytes:
         raise UsageError(
-            f"The embedding store is too small: {store.folder}: found a limit of {store.max_bytes} bytes, expected "
+            f"the embedding store is too small: {store.folder}: found a limit of {store.max_bytes} bytes, expected "
             f"about {needed} bytes for {tiles} tiles.",
             remedy="Raise `cache_size`, or embed a part of the scene with `window`.",
             code="store-too-small-for-scene",

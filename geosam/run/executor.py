@@ -1,7 +1,7 @@
-"""Contract between a run and the machines that compute it: jobs, executors, and the steps both share.
+"""Contract between a run and the machines that compute it: jobs, executors, and the steps that all executors share.
 
 A :class:`Job` says what is computed for a task. An :class:`Executor` decides where: in this process, in others, or on
-other machines. Every executor yields the same outcomes, in an order of its own; nothing downstream may depend on it.
+other machines. Every executor yields the same outcomes, in an order of its own. No result may depend on that order.
 """
 
 from __future__ import annotations
@@ -78,8 +78,7 @@ class Executor(Protocol):
     def run(self, job: Job, tasks: Sequence[int]) -> Generator[Outcome, None, None]:
         """Yield one outcome for every task, in any order; closing the generator stops the work.
 
-        An error of the raster is an outcome of its task. Errors arrive with their code and values, wherever they were
-        raised.
+        An error of the raster is the outcome of its task. Errors keep their code and values, also from other processes.
 
         Raises:
             OutOfMemory: a batch needs more memory than there is; the message names its tasks.
@@ -137,26 +136,26 @@ def _finished(job: Job, readable: Sequence[tuple[int, Any]]) -> dict[int, bytes 
     except SceneError as error:
         if len(tasks) == 1:
             return {tasks[0]: error}
-    # One task of several failed, and nothing says which: alone, every task ends in its own outcome.
+    # One of several tasks failed, and the error does not tell which: compute each of them alone.
     return {task: result for pair in readable for task, result in _finished(job, [pair]).items()}
 
 
 @contextmanager
 def naming_memory_errors(job: Job, batch: Sequence[int]) -> Iterator[None]:
-    """Turn a MemoryError into an OutOfMemory that names the tasks; one that names them already stays as it is."""
+    """Turn a MemoryError into an OutOfMemory that names the tasks, unless it names them already."""
     try:
         yield
     except MemoryError as error:
         place = name_of(job, batch)
         if not isinstance(error, OutOfMemory):
             raise OutOfMemory(
-                f"Out of memory at {place}.",
+                f"out of memory at {place}.",
                 remedy="Use fewer `workers` or a smaller `tile_size`; the next run resumes.",
                 code="out-of-memory-at-task",
                 place=place,
             ) from error
         if "place" in error.values:
             raise
-        # The code that raised it knows the better remedy.
+        # The remedy of the first error stays: it fits its cause better.
         values = {**error.values, "place": place}
         raise OutOfMemory(f"{place}: {error.message}", remedy=error.remedy, code=error.code, **values) from error

@@ -1,4 +1,4 @@
-"""Inputs of a call: whatever a caller passes becomes a scene, prompts, a segmenter and an observer."""
+"""Inputs of a call: the caller's values become a scene, prompts, a segmenter and an observer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ Progress: TypeAlias = bool | Callable[[int, int], None] | None
 
 @contextmanager
 def opened(scene: Any, arguments: Arguments) -> Iterator[Scene]:
-    """Open a scene and close it in the end; an open one stays open."""
+    """Yield a scene that is opened for this call, or the caller's open scene, which stays open.
+
+    Raises:
+        UsageError: the scene is open, and options for opening are set.
+        SceneError: the raster cannot be used.
+    """
     if isinstance(scene, Scene):
         if arguments.opening:
             option = next(iter(arguments.opening))
             raise UsageError(
-                f"the scene is open already: {scene.path}: `{option}` has no effect any more.",
+                f"the scene is open already: {scene.path}: found `{option}`, which only opening uses.",
                 remedy=f"Pass `{option}` to open_scene.",
                 code="option-of-open-scene",
                 option=option,
@@ -47,7 +52,7 @@ def opened(scene: Any, arguments: Arguments) -> Iterator[Scene]:
 
 @contextmanager
 def watched(progress: Progress, observer: Observer | None) -> Iterator[Observer]:
-    """Yield the observer, joined by a bar or a function that hears of progress."""
+    """Yield an observer that also draws a progress bar or calls a function with the progress, as `progress` says."""
     watcher = Observer() if observer is None else observer
     if progress is True:
         with bar("tiles") as update:
@@ -59,17 +64,26 @@ def watched(progress: Progress, observer: Observer | None) -> Iterator[Observer]
 
 
 def requested(prompts: Any, scene: Scene, arguments: Arguments) -> tuple[list[Prompt] | None, list[str]]:
-    """Return the prompts, None for everything, and warnings."""
+    """Return the prompts of a call (None: find everything), and warnings.
+
+    Raises:
+        PromptError: the prompts cannot be used.
+    """
     reading = arguments.reading
     granularity, _ = reading.pop("granularity"), reading.pop("skip_outside")
     if prompts is None:
         return None, []
-    found, notes = prompts_of(prompts, scene_crs=scene.geobox.crs, **reading)
-    return with_granularity(found, granularity), notes
+    read, notes = prompts_of(prompts, scene_crs=scene.geobox.crs, **reading)
+    return with_granularity(read, granularity), notes
 
 
 def segmenter(model: Any, arguments: Arguments) -> Segmenter:
-    """Load a model by name or file; take a segmenter as it is."""
+    """Load a model by its name or file, or return the segmenter that the caller passed.
+
+    Raises:
+        UsageError: `model` is neither a name, a path nor a segmenter.
+        ModelError: the model cannot be loaded.
+    """
     if isinstance(model, str | Path):
         return load_segmenter(**{**arguments.model, "name": str(model)})
     if isinstance(model, Segmenter):

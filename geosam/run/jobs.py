@@ -15,20 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from geosam.errors import DiskFull, ExportError, UsageError
-from geosam.geometry.geobox import Window
 from geosam.objects.embeddings.embedder import PreparedTile, TileEmbedder, within
 from geosam.objects.embeddings.memory import EmbeddingMemory
 from geosam.objects.everything import segment_tile
 from geosam.objects.growth import segment_prompted
 from geosam.objects.scene_object import pack_objects
-from geosam.objects.windows import WindowRule
-from geosam.prompts.prompt import ScenePrompt
 from geosam.run.executor import Job
 from geosam.segmenters.segmenter import Enlarger, as_automatic, as_prompted, class_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from geosam.errors import GeosamError
     from geosam.geometry.geobox import Window
     from geosam.geometry.tiles import TileGrid
@@ -96,7 +91,7 @@ class TileJob(_GridJob):
         spec = as_automatic(self.embedder.segmenter).spec
         if self.rule.crop_layers and not isinstance(self.embedder.segmenter, Enlarger):
             raise UsageError(
-                f"The model {spec.name} cannot segment enlarged crops: `crop_layers`: found {self.rule.crop_layers}, "
+                f"the model {spec.name} cannot segment enlarged crops: `crop_layers`: found {self.rule.crop_layers}, "
                 "expected 0.",
                 remedy="Use a network of the SAM family, or leave `crop_layers` out.",
                 code="model-without-crops",
@@ -121,7 +116,7 @@ class TileJob(_GridJob):
             return segmenter.embed_enlarged(tile.rgb[:, *inside], tile.valid[inside])
 
         masks = segment_tile(segmenter, embedding, tile.window, tile.valid, self.keep, rule=self.rule, enlarge=enlarge)
-        # Checked at the first tile: when the output is written, hours may have passed.
+        # Checked here: an undeclared class then fails at the first tile, not after hours, when the output is written.
         class_names(segmenter, [-1] * len(masks) if masks.class_id is None else masks.class_id.tolist())
         return within(masks, tile).to_bytes()
 
@@ -148,7 +143,7 @@ class EmbedJob(_GridJob):
         if item.key is None:  # no valid pixel
             return Embedded(0, 0, 0)
         size = self.store.bytes_of(item.key)
-        if not size:  # a store fails silently in a run, but its entries are the purpose of this job
+        if not size:  # in a run a store may fail silently, but here its entries are the result
             raise _not_kept(self.store)
         return Embedded(int(item.embedding is None), int(item.embedding is not None), size)
 
@@ -183,7 +178,7 @@ class PromptJob:
 
     @property
     def batch_size(self) -> int:
-        """One task: the windows of an object are known only while it grows."""
+        """Always 1: the windows of an object are known only while it grows, so tasks share no batch."""
         return 1
 
     def __call__(self, window: Window) -> Embedding | None:
@@ -195,7 +190,7 @@ class PromptJob:
         return self.memory.get_or_make(window, lambda: self.embedder.embed(window))
 
     def prepare(self, task: int) -> None:
-        """Read nothing, for the same reason."""
+        """Read nothing ahead: only :meth:`finish` finds out which windows a task needs."""
 
     def finish(self, tasks: Sequence[int], prepared: Sequence[None]) -> list[bytes]:
         """Find the objects of each group of prompts."""
@@ -212,7 +207,7 @@ class PromptJob:
         return self.groups[task][0]
 
     def name(self, task: int) -> str:
-        """Name that window by its place in the scene."""
+        """Name the window that the prompts share by its place in the scene."""
         window = self.window(task)
         return f"window at column {window.col_off}, row {window.row_off}"
 
@@ -225,7 +220,7 @@ def _not_kept(store: EmbeddingStore) -> GeosamError:
     """Return the reason why a new embedding is not in the store."""
     if store.failure is None:
         return UsageError(
-            f"The embedding store is too small for one embedding: {store.folder}: found a limit of {store.max_bytes} "
+            f"the embedding store is too small for one embedding: {store.folder}: found a limit of {store.max_bytes} "
             "bytes.",
             remedy="Raise `cache_size`.",
             code="store-too-small-for-embedding",
@@ -235,7 +230,7 @@ def _not_kept(store: EmbeddingStore) -> GeosamError:
     reason = store.failure.strerror or str(store.failure)
     is_full = store.failure.errno in (errno.ENOSPC, errno.EDQUOT)
     return (DiskFull if is_full else ExportError)(
-        f"The embedding store cannot be written: {store.folder}: {reason}.",
+        f"the embedding store cannot be written: {store.folder}: {reason}.",
         remedy="Free some space and start again; finished tiles are kept." if is_full else "Choose another folder.",
         code="store-disk-full" if is_full else "store-not-writable",
         store=str(store.folder),

@@ -1,4 +1,4 @@
-"""Journal: the finished tasks of an unfinished run, so that the next run continues from there.
+"""Journal: the finished tasks of an unfinished run, from which the next run continues.
 
 One SQLite file beside the output, ``.<output>.journal``, holds the result of every finished task. Each result is one
 transaction, so a process that is killed loses at most the task it works on. The journal is removed when the output is
@@ -31,7 +31,7 @@ class Journal:
 
     Args:
         output: file that the run will write.
-        identity: all values that the results of the tasks depend on; values that JSON can hold.
+        identity: all values that the results of the tasks depend on, as values that JSON can hold.
         restart: drop the results of an earlier run.
 
     Raises:
@@ -59,17 +59,17 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(sqlite3.Error):  # `remove` may have closed the connection
-            if not self._one("SELECT EXISTS (SELECT 1 FROM tasks)"):
+            if not self._value("SELECT EXISTS (SELECT 1 FROM tasks)"):
                 self.remove()
         self._connection.close()
 
     def __len__(self) -> int:
-        return int(self._one("SELECT count(*) FROM tasks"))
+        return int(self._value("SELECT count(*) FROM tasks"))
 
     @property
     def published(self) -> bool:
-        """Return True if an earlier run may have moved this output to its final name already."""
-        return bool(self._one("SELECT EXISTS (SELECT 1 FROM facts WHERE name = 'published')"))
+        """True if an earlier run may have moved this output to its final name already."""
+        return bool(self._value("SELECT EXISTS (SELECT 1 FROM facts WHERE name = 'published')"))
 
     def results(self) -> Iterator[tuple[int, bytes]]:
         """Yield (number, result) of the finished tasks, by number."""
@@ -107,7 +107,7 @@ class Journal:
         with self._guarded():
             connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                # The lock is the claim of this run on the output; the system lifts it when the process ends.
+                # The lock reserves the output for this run. The system releases it when the process ends.
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("PRAGMA journal_mode = WAL")
                 # Safe against a kill; a power failure may lose the last tasks, which are computed again.
@@ -133,45 +133,47 @@ class Journal:
         if stored is not None and stored[0] != identity:
             difference = _difference(json.loads(stored[0]), json.loads(identity))
             raise JournalMismatch(
-                f"An unfinished run with other inputs or options owns the output: {self._output}: {difference}.",
+                f"an unfinished run with other inputs or options owns the output: {self._output}: {difference}.",
                 remedy="Use `restart=True` to drop its results, or choose another output.",
                 code="journal-of-other-run",
                 output=str(self._output),
                 difference=difference,
             )
 
-    def _one(self, query: str) -> Any:
+    def _value(self, query: str) -> Any:
+        """Return the first value of the first row."""
         return self._connection.execute(query).fetchone()[0]
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
+        """Turn errors of SQLite into errors of geosam."""
         try:
             yield
         except sqlite3.OperationalError as error:
-            # SQLite has no classes for these; its texts have been the same for decades.
+            # One class of SQLite's stands for all these faults; only its texts, which do not change, tell them apart.
             if "locked" in str(error):
                 raise LockHeld(
-                    f"Another run is writing this output: {self._output}.",
+                    f"another run is writing this output: {self._output}.",
                     remedy="Wait for it, or choose another output.",
                     code="output-locked",
                     output=str(self._output),
                 ) from error
             if "full" in str(error) or "disk I/O" in str(error):
                 raise DiskFull(
-                    f"No space is left for the journal of the run: {self._path}.",
+                    f"no space is left for the journal of the run: {self._path}.",
                     remedy="Free some space and start again; finished tiles are kept.",
                     code="journal-disk-full",
                     journal=str(self._path),
                 ) from error
             raise ExportError(
-                f"The journal of the run cannot be written: {self._path}: {error}.",
+                f"the journal of the run cannot be written: {self._path}: {error}.",
                 remedy="Choose another output folder.",
                 code="journal-not-writable",
                 journal=str(self._path),
             ) from error
         except sqlite3.DatabaseError as error:
             raise ExportError(
-                f"The journal of an unfinished run is damaged: {self._path}: {error}.",
+                f"the journal of an unfinished run is damaged: {self._path}: {error}.",
                 remedy="Delete that file and start again.",
                 code="journal-damaged",
                 journal=str(self._path),

@@ -36,7 +36,7 @@ def local_executor(workers: int = 1, threads: int | None = None) -> Executor:
 
     Args:
         workers: number of processes; with 1 this process does the work.
-        threads: number of threads that a numerical library may use in each process; None leaves it alone.
+        threads: number of threads that a numerical library may use in each process; None changes nothing.
 
     Raises:
         UsageError: `workers` or `threads` is less than 1.
@@ -47,7 +47,7 @@ def local_executor(workers: int = 1, threads: int | None = None) -> Executor:
         )
     if threads is not None and threads < 1:
         raise UsageError(
-            f"The number of threads is too small: found {threads}, expected at least 1.",
+            f"`threads` is too small: found {threads}, expected at least 1.",
             code="threads-too-few",
             threads=threads,
         )
@@ -56,10 +56,10 @@ def local_executor(workers: int = 1, threads: int | None = None) -> Executor:
 
 @dataclass(frozen=True)
 class ThisProcess:
-    """Computes batches one by one in this process, and reads the next ones in a thread meanwhile."""
+    """Computes batches one by one in this process, while a thread reads the next ones."""
 
     threads: int | None = None
-    """Number of threads of a numerical library during the run; None leaves it alone."""
+    """Number of threads of a numerical library during the run; None leaves the library's own number."""
 
     @property
     def parallelism(self) -> int:
@@ -95,7 +95,7 @@ class Processes:
     workers: int
     """Number of processes."""
     threads: int | None = None
-    """Number of threads of a numerical library in each process; None leaves it alone."""
+    """Number of threads of a numerical library in each process; None leaves the library's own number."""
 
     @property
     def parallelism(self) -> int:
@@ -130,7 +130,18 @@ def _in_pool(
     workers: int,
     threads: int | None,
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcomes of the batches `todo`; those that the pool has taken and not finished are in `running`."""
+    """Yield the outcomes of batches.
+
+    Args:
+        job: computation of the tasks.
+        todo: batches to compute; a batch that the pool has accepted is removed.
+        running: receives the accepted batches that are not finished yet, for the caller if the pool breaks.
+        workers: number of processes.
+        threads: number of threads of a numerical library in each process; None leaves the library's own number.
+
+    Raises:
+        BrokenProcessPool: a process ended while batches were in `running`.
+    """
     pool = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
@@ -155,7 +166,7 @@ def _in_pool(
 
 def _died(place: str) -> WorkerDied:
     return WorkerDied(
-        f"A worker process ended without an answer, twice, at {place}: probably killed for lack of memory.",
+        f"a worker process ended without an answer, twice, at {place}: probably killed for lack of memory.",
         remedy="Use fewer `workers` or a smaller `tile_size`; the next run resumes.",
         code="worker-died-twice",
         place=place,
@@ -165,16 +176,17 @@ def _died(place: str) -> WorkerDied:
 def _hold_interrupts() -> None:
     """Prepare the thread in which worker processes are started.
 
-    Signal handlers run in the main thread, so nothing interrupts it half-way through a start; and the processes inherit
-    its blocked Ctrl-C, which would end them with a traceback while they import, before `_become_worker` ignores it.
+    Two reasons for a thread of its own: signal handlers run in the main thread only, so no signal interrupts a start
+    half-way. And the processes inherit the blocked Ctrl-C of this thread; otherwise it would end them with a traceback
+    while they import modules, before `_become_worker` ignores it.
     """
-    resource_tracker.ensure_running()  # would lift the block if it were started later
+    resource_tracker.ensure_running()  # before the block: starting it later would lift the block
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
-    """Kill the processes of the pool, busy or not: nobody waits for their results any more."""
+    """Kill the processes of the pool, busy or not: their results are not needed any more."""
     processes = list((pool._processes or {}).values())  # noqa: SLF001 - `kill_workers` comes with Python 3.14
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
@@ -188,9 +200,9 @@ _threads: int | None = None
 
 
 def _become_worker(job: bytes, threads: int | None) -> None:
-    """Set up a worker process: it ignores Ctrl-C, which is the parent's business, and ends with its parent.
+    """Set up a worker process: it ignores Ctrl-C, which the parent handles, and ends with its parent.
 
-    The pickled job waits for the first batch: an error while a network is loaded belongs to a task then.
+    The job is unpickled at the first batch, not here: an error while a network is loaded becomes the error of a task.
     """
     global _job, _threads
     _job, _threads = job, threads
@@ -217,7 +229,7 @@ def _work(batch: Sequence[int]) -> list[Outcome]:
 
 @contextmanager
 def _limited_threads(count: int | None) -> Iterator[None]:
-    """Let PyTorch, if it is loaded, use so many threads meanwhile; None leaves it alone."""
+    """Limit the threads of PyTorch, if it is loaded, inside the `with` block; None changes nothing."""
     torch = sys.modules.get("torch")  # only models load it
     if count is None or torch is None:
         yield

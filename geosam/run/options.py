@@ -36,15 +36,15 @@ class RunOptions:
     overwrite: bool = _DEFAULTS["overwrite"]
     """Replace an existing output."""
     restart: bool = _DEFAULTS["restart"]
-    """Drop what an interrupted run has done."""
+    """Drop the finished tiles of an interrupted run."""
     allow_partial: bool = _DEFAULTS["allow_partial"]
     """Leave out tiles that cannot be read instead of failing."""
     command: str = ""
     """Command line or request that the provenance records."""
     keep: KeepRule | None = None
-    """Rule for masks worth keeping; None: the model's own."""
+    """Thresholds of masks; None: those of the model."""
     automatic: AutomaticRule = field(default_factory=AutomaticRule)
-    """Rule for prompting a network for everything."""
+    """Rule for finding everything with a network that takes prompts only."""
 
     @property
     def shaping(self) -> Shaping:

@@ -145,7 +145,7 @@ def segment_prompts(
 
 @dataclass
 class _Run:
-    """One run, from the first check to the summary."""
+    """One run, from the first check to the summary. The fields are the arguments of :func:`segment_prompts`."""
 
     scene: Scene
     segmenter: Segmenter
@@ -163,21 +163,21 @@ class _Run:
         began = time.monotonic()
         if self.store is not None and self.store.holds(self.out):
             raise UsageError(
-                f"The output lies in the embedding store: {self.out}.",
+                f"the output lies in the embedding store: {self.out}.",
                 remedy="Choose another folder.",
                 code="output-in-store",
                 output=str(self.out),
                 store=str(self.store.folder),
             )
-        # Before the journal exists: a refused run leaves no file beside the output.
+        # Checked before the journal exists, so that a refused run leaves no file beside the output.
         check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=True, inputs=[Path(self.scene.path)])
         with Journal(self.out, self._identity(identity), restart=self.options.restart) as journal:
-            # A run that was killed after the move to the final name meets its own output.
+            # A run that was killed just after it published its output finds that output here, and may replace it.
             overwrite = self.options.overwrite or journal.published
             check_output(self.out, self.scene.geobox.crs, self._columns, overwrite=overwrite)
             resumed = len(journal)
             self._compute(job, journal, collector)
-            self.scene.verify_unchanged()  # a file that changed meanwhile gave tiles of two pictures
+            self.scene.verify_unchanged()  # otherwise the objects would mix two versions of the picture
             collector.finish()
             spool.seal()
             count, too_small = self._write(spool, journal, overwrite=overwrite)
@@ -237,7 +237,7 @@ class _Run:
             pixel_size=geobox.pixel_area**0.5,
         )
         with ExitStack() as stack:
-            # The writer knows its last warnings when it is closed, so this runs after its end.
+            # The writer has all its warnings only after it is closed: callbacks of the stack run in reverse order.
             stack.callback(lambda: self.log.add_warnings(writer.warnings))
             writer = stack.enter_context(FeatureWriter(target, overwrite=overwrite))
             counts = write_rows(
@@ -249,7 +249,7 @@ class _Run:
                 segmenter=self.segmenter,
                 table=self.table,
             )
-            journal.mark_published()  # the end of this block moves the file to its final name
+            journal.mark_published()  # before the end of this block, which moves the file to its final name
         return counts
 
     def _provenance(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The result of a run for people who write Python: a table of polygons, a file, a summary, a picture."""
+"""The result of a run in Python: a table of polygons, a file, a summary, a picture."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Result:
     """
 
     summary: RunSummary
-    """Counts, warnings and seconds; `output` is None where no file was asked for."""
+    """Counts, warnings and seconds; `output` is None for a result in memory."""
     scene: Scene
-    """The scene they lie on."""
+    """The scene that was segmented."""
     path: Path | None = None
-    """The file that was written; None where none was asked for."""
+    """The file that was written; None for a result in memory."""
     table: gpd.GeoDataFrame | None = None
-    """The rows, where they are in memory already."""
+    """The rows of a result in memory; None for a result in a file."""
 
     @cached_property
     def polygons(self) -> gpd.GeoDataFrame:

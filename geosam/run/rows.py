@@ -1,6 +1,6 @@
 """Rows of the output from finished objects: layout, holes, simplification, measures, attributes.
 
-All steps that need a whole object happen here, after stitching: otherwise size filters and holes would depend on the
+All steps that need a whole object happen here, after stitching. Earlier, filters by size and holes would depend on the
 tiles. Geometry stays in integer scene pixels until the last step.
 """
 
@@ -51,7 +51,7 @@ class PromptTable:
         columns = [Column("prompt_id", "text", "prompt_id")]
         taken = {column.name.lower() for column in (*self.others, *columns)}
         for name in names:
-            # Without regard to case: GeoPackage and shapefiles do not tell such names apart.
+            # Names are compared without case: for GeoPackage and shapefiles `Area` and `area` are one column.
             free = name if name.lower() not in taken else f"prompt_{name}"
             while free.lower() in taken:
                 free += "_"
@@ -91,7 +91,7 @@ def write_rows(
         table: columns of the prompts; None without prompts.
 
     Returns:
-        The number of objects that were written, and of those that were too small.
+        The number of objects that were written, and the number of objects that were too small.
     """
     written = dropped = 0
     for objects, polygons in _shaped(spool, gsd_xy, shaping):
@@ -119,7 +119,7 @@ def _shaped(
     for numbers, batch in _batches(spool):
         if shaping.layout == "planar":
             pieces = [spool.pieces(number) for number in numbers]
-            visible = [i for i, parts in enumerate(pieces) if parts]  # others cover the rest completely
+            visible = [i for i, parts in enumerate(pieces) if parts]  # without a piece: covered by other objects
             polygons = np.empty(len(visible), object)
             polygons[:] = [merge_pieces(pieces[i]) for i in visible]
             yield [batch[i] for i in visible], polygons
@@ -145,14 +145,14 @@ def _batches(spool: ObjectSpool) -> Iterator[tuple[list[int], list[SceneObject]]
 def _kind(values: Sequence[Any]) -> Kind:
     """Return the narrowest kind of column that holds all values."""
     kinds = {type(value) for value in values if value is not None}
-    ladders: tuple[tuple[Kind, tuple[type, ...]], ...] = (
+    accepted: tuple[tuple[Kind, tuple[type, ...]], ...] = (  # from the narrowest kind
         ("bool", (bool, np.bool_)),
         ("int", (int, np.integer)),
         ("float", (float, int, np.floating, np.integer)),
         ("datetime", (dt.datetime,)),
         ("date", (dt.date,)),
     )
-    for kind, types in ladders:
+    for kind, types in accepted:
         if kinds and all(
             issubclass(value_type, types) and not (kind in {"int", "float"} and value_type is bool)  # a bool is an int
             for value_type in kinds

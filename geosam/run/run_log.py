@@ -37,13 +37,13 @@ class RunLog:
 
     @property
     def failed_tiles(self) -> tuple[str, ...]:
-        """Reasons of the failed tasks in the order of the tasks, whichever failed first."""
+        """Reasons of the failed tasks, in the order of the tasks."""
         return tuple(self.failures[task] for task in sorted(self.failures))
 
     def add_warnings(self, texts: Iterable[str]) -> None:
         """Keep warnings, and pass each text to the observer once."""
         for text in texts:
-            if text not in self._warnings:  # several processes may meet the same trouble
+            if text not in self._warnings:  # several processes may send the same warning
                 self._warnings[text] = None
                 self.observer.warning(text)
 

@@ -35,7 +35,7 @@ CREATE VIRTUAL TABLE boxes USING rtree_i32(number, x0, x1, y0, y1);
 CREATE TABLE pieces (number INTEGER, wkb BLOB);
 CREATE INDEX piece_numbers ON pieces (number);
 """
-# The outline is the last column of a row, so that sorting does not read it; its digest stands for it.
+# The outline is the last column, so that sorting need not read it. Objects are sorted by its digest instead.
 _SEAL = """
 INSERT INTO numbers
 SELECT
@@ -59,7 +59,7 @@ class ObjectSpool:
 
     def __init__(self, region: Window) -> None:
         self._region = region
-        # A database without a name: SQLite moves it to a temporary file when it grows, which ends with the process.
+        # A database without a name is in memory. When it grows, SQLite moves it to a temporary file of this process.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("PRAGMA synchronous = OFF")  # nobody reads the file after a crash
@@ -101,7 +101,7 @@ class ObjectSpool:
                 yield number, _object(row)
 
     def index_boxes(self) -> None:
-        """Index the boxes of the objects for :meth:`meeting`."""
+        """Index the boxes of the objects. :meth:`meeting` needs it."""
         with closing(
             self._db.execute("SELECT number, corners FROM numbers JOIN objects ON objects.rowid = place")
         ) as rows:

@@ -191,7 +191,7 @@ def test_crop_layers_look_closer_and_only_networks_do(found, path, segmenter, tm
     assert summary.count > 0
     assert closer != found[0]
     with pytest.raises(
-        UsageError, match="The model regions cannot segment enlarged crops: `crop_layers`: found 1, expected 0"
+        UsageError, match="the model regions cannot segment enlarged crops: `crop_layers`: found 1, expected 0"
     ):
         segment(path, load_segmenter("regions"), tmp_path, automatic=rule)
 

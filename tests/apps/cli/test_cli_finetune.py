@@ -70,7 +70,7 @@ def test_an_interrupted_run_keeps_the_best_so_far(given, tmp_path, geosam, monke
     ("changed", "code", "told"),
     [
         ({"-o": "tuned.pth"}, 2, "expected '.safetensors'"),
-        ({"-o": "lite.safetensors", "more": ["--overwrite"]}, 2, "same file as --model"),
+        ({"-o": "lite.safetensors", "more": ["--overwrite"]}, 2, "found the same file as"),
         ({"-o": "taken.safetensors"}, 6, "taken.safetensors"),
         ({"--model": "threshold"}, 2, "cannot be fine-tuned"),
         ({"--model": "gone.safetensors"}, 5, "gone.safetensors"),
