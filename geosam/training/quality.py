@@ -192,7 +192,7 @@ def _group_ious(
 def _correct(
     runs: _Runs, targets: Sequence[TargetObject], clicks: Sequence[list[Click]], answers: list[Any | None]
 ) -> float:
-    """Add a click, in place, for every target whose answer is wrong, and renew the answer; returns the seconds."""
+    """Add a click for every target whose answer is wrong, and replace the answer, both in place; return the seconds."""
     rows = []
     for i, (target, answer) in enumerate(zip(targets, answers, strict=True)):
         window = _surroundings(target.window, runs.scene.region)
@@ -281,7 +281,7 @@ def _size(embedding: Embedding) -> int:
 
 
 def _surroundings(window: Window, region: Window) -> Window:
-    """Widen the window of an object to what a user sees around it."""
+    """Widen the window of an object by the surroundings that a user sees, within the region."""
     width, height = window.width + 2 * _SURROUNDINGS_PX, window.height + 2 * _SURROUNDINGS_PX
     wide = Window(window.col_off - _SURROUNDINGS_PX, window.row_off - _SURROUNDINGS_PX, width, height)
     return wide.intersection(region) or region

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from geosam._arrays import BoolArray, Floats
     from geosam.training.samples import Sample
 
-#: Stride of masks and maps.
+#: Side of a cell of masks, maps and logits in pixels.
 STRIDE = 4
 #: Prompted objects of a crop, and the most clicks of a prompt.
 OBJECTS, CLICKS = 3, 6
@@ -136,7 +136,7 @@ def _by_mask(sample: Sample, number: int, rng: np.random.Generator) -> _Prompted
     if kind >= 1 - _WITH_EXCLUDING:
         excluded = clicks.negative_click(sample.instances, number, rng)
         points += [] if excluded is None else [(*excluded, 0)]
-    return _PromptedSample(_shares(mask), by_box=False, clicks=points, box=box)
+    return _PromptedSample(cell_shares(mask), by_box=False, clicks=points, box=box)
 
 
 def _by_box(box: Floats, size: int, rng: np.random.Generator) -> _PromptedSample:
@@ -144,15 +144,17 @@ def _by_box(box: Floats, size: int, rng: np.random.Generator) -> _PromptedSample
     x, y = np.arange(size) + 0.5, np.arange(size) + 0.5
     inside = ((x >= box[0]) & (x < box[2]))[None] & ((y >= box[1]) & (y < box[3]))[:, None]
     if rng.random() < 0.5:
-        return _PromptedSample(_shares(inside), by_box=True, clicks=[], box=box)
+        return _PromptedSample(cell_shares(inside), by_box=True, clicks=[], box=box)
     middle = (box[:2] + box[2:]) / 2 + (box[2:] - box[:2]) * rng.uniform(-0.15, 0.15, 2)
-    return _PromptedSample(_shares(inside), by_box=True, clicks=[(middle[0], middle[1], 1)], box=np.full(4, np.nan))
+    click = (middle[0], middle[1], 1)
+    return _PromptedSample(cell_shares(inside), by_box=True, clicks=[click], box=np.full(4, np.nan))
 
 
-def _shares(mask: BoolArray) -> NDArray[np.float32]:
-    """Share of each cell (S / 4, S / 4) that a mask (S, S) covers."""
-    side = mask.shape[0] // STRIDE
-    shares: NDArray[np.float32] = mask.reshape(side, STRIDE, side, STRIDE).mean(axis=(1, 3), dtype=np.float32)
+def cell_shares(mask: BoolArray) -> NDArray[np.float32]:
+    """Compute the share of each cell (H / 4, W / 4) that a mask (H, W) covers; both sides are multiples of 4."""
+    height, width = mask.shape
+    cells = mask.reshape(height // STRIDE, STRIDE, width // STRIDE, STRIDE)
+    shares: NDArray[np.float32] = cells.mean(axis=(1, 3), dtype=np.float32)
     return shares
 
 

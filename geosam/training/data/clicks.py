@@ -157,7 +157,7 @@ def _bounds(mask: BoolArray) -> Pixels:
 
 
 def _shifted(inner: Pixels, outer: Pixels) -> Pixels:
-    """Shift rows and columns that are counted from the first pixel of `outer` to the count of `outer` itself."""
+    """Convert rows and columns of a part of an array, relative to the part `outer`, to those of the whole array."""
     rows, cols = (
         slice(part.start + whole.start, part.stop + whole.start) for part, whole in zip(inner, outer, strict=True)
     )

@@ -66,7 +66,7 @@ class LabelledSet:
 
 
 def training_pictures(data: Path, without: Collection[str] = ()) -> Iterator[LabelledPicture]:
-    """Yield every picture of the training sets, but for the sets `without`; the name of a picture is `set/scene`.
+    """Yield every picture of the training sets except the sets `without`; the name of a picture is `set/scene`.
 
     Raises:
         UsageError: A set is missing in the folder `data`.

@@ -40,6 +40,12 @@ class Batches(Dataset["list[Batch]"]):
     """Random batches, `parts` for every step, from groups of pictures that are drawn by their weights.
 
     The batches of a step depend on its number and the seed alone.
+
+    Args:
+        groups: Weight and pictures of each group, by name.
+        crops: Size, number and scale of the crops.
+        seed: Seed of every random choice.
+        parts: Number of batches of a step.
     """
 
     def __init__(

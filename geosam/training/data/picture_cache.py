@@ -1,4 +1,4 @@
-"""Keep pictures that take long to make on disk, so that a training that is continued does not make them again."""
+"""Pictures that take long to make, kept on disk: a training that is continued does not make them again."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Objects with fewer pixels are no targets.
 MIN_AREA_PX = 25
-#: Least share of a polygon that lies on valid pixels if it is a target.
+#: A polygon is a target if at least this share of its area lies on valid pixels.
 INSIDE_SHARE = 0.5
 
 

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from geosam.segmenters.pixel_prompts import PixelPrompts
     from geosam.segmenters.segmenter import Embedding, Prompted
 
-#: Side of a cell of the logits in pixels; masks are compared at this resolution.
-STRIDE = 4
-
 
 class MaskCandidates(NamedTuple):
     """The masks that a network offers for one prompt, with gradients."""

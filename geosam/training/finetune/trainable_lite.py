@@ -18,7 +18,8 @@ from geosam.segmenters.lite.refinement import CELL, cut, shifted
 from geosam.segmenters.lite.segmenter import LiteSegmenter, from_arrays
 from geosam.segmenters.lite.weights import load, save
 from geosam.segmenters.torch_arrays import valid_pixels
-from geosam.training.finetune.trainable_decoder import STRIDE, MaskCandidates
+from geosam.training.data.batch import STRIDE
+from geosam.training.finetune.trainable_decoder import MaskCandidates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

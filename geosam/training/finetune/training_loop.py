@@ -140,7 +140,7 @@ class TrainingLoop:
             if idle == _PATIENCE:
                 rate, idle, decays = rate * _DECAY, 0, decays + 1
                 self._restore(best_state)
-                optimizer = self._optimizer(rate)  # a new one: its moments belong to the abandoned states
+                optimizer = self._optimizer(rate)  # a new one: the moments of the old one belong to dropped states
         self._restore(best_state)
         return best, epoch
 
@@ -154,10 +154,10 @@ class TrainingLoop:
             window = self.grid.window(tile)
             embedding = _TrainingEmbeddings(self.decoder, self.windows)(window) if targets else None
             for start in range(0, len(targets) if embedding is not None else 0, OBJECTS):
-                some = targets[start : start + OBJECTS]
-                assert embedding is not None  # noqa: S101 - the range is empty without
-                accumulate_gradients(self.decoder, embedding, window, some, self.rng)
-                waiting += len(some)
+                group = targets[start : start + OBJECTS]
+                assert embedding is not None  # noqa: S101 - the range is empty without an embedding
+                accumulate_gradients(self.decoder, embedding, window, group, self.rng)
+                waiting += len(group)
                 if waiting >= _BATCH:
                     self._step(optimizer, waiting)
                     waiting = 0
@@ -165,7 +165,7 @@ class TrainingLoop:
             if time.monotonic() > until:
                 break
         if waiting:
-            self._step(optimizer, max(waiting, _BATCH))  # a few objects must not make a step as long as that of many
+            self._step(optimizer, max(waiting, _BATCH))  # the few objects left over count as such: the step is shorter
 
     def _step(self, optimizer: torch.optim.Optimizer, objects: int) -> None:
         """Make one step along the mean of the gradients of some objects."""
@@ -196,6 +196,6 @@ class TrainingLoop:
             self.decoder.parameters[name].copy_(value)
 
     def _report(self, done: int) -> None:
-        """Report the tiles done, of those of the embeddings and of every epoch."""
+        """Report the tiles done: embedded once, then trained on in every epoch."""
         if self.progress is not None:
             self.progress(done, (1 + self.options.epochs) * len(self.tiles))

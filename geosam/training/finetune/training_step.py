@@ -14,7 +14,7 @@ import torch
 
 from geosam.segmenters.pixel_prompts import PixelPrompts
 from geosam.training.data import clicks
-from geosam.training.finetune.trainable_decoder import STRIDE
+from geosam.training.data.batch import STRIDE, cell_shares
 from geosam.training.fit.losses import IOU_WEIGHT, PLACE_WEIGHT, best_mask_loss, mask_loss, place_loss, soft_iou
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ def _first_prompt(
     inside = part.relative_to(tile)
     mask = np.zeros([-(-side // STRIDE) * STRIDE for side in input_hw], bool)
     mask[inside.slices_rc] = target.mask[part.relative_to(target.window).slices_rc]
-    cells = mask.reshape(mask.shape[0] // STRIDE, STRIDE, mask.shape[1] // STRIDE, STRIDE)
-    shares = cells.mean(axis=(1, 3), dtype=np.float32)
-    prompted = _PromptedObject(shares, (inside.col_off, inside.row_off, inside.col_end, inside.row_end))
+    prompted = _PromptedObject(cell_shares(mask), (inside.col_off, inside.row_off, inside.col_end, inside.row_end))
     if rng.random() < _BOX:
         prompted.box = clicks.jittered_box(mask, rng, rng.random() * _JITTER)
     else:

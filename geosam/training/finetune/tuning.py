@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geosam._version import __version__
-from geosam.errors import ExportError, ModelError, UnknownFormat, UsageError
+from geosam.errors import ModelError, UnknownFormat, UsageError
 from geosam.objects.embeddings.embedder import TileEmbedder
 from geosam.objects.embeddings.store import EmbeddingStore
 from geosam.objects.windows import WindowRule
@@ -35,7 +34,7 @@ from geosam.training.finetune.split import draw_held_out, objects_in_scene
 from geosam.training.finetune.trainable_lite import TrainableLite
 from geosam.training.finetune.trainable_sam import TrainableSam
 from geosam.training.finetune.training_loop import FineTuneOptions, TrainingLoop
-from geosam.vector.checks import check_existing
+from geosam.vector.checks import check_existing, check_folder, check_inputs
 from geosam.vector.staging import Staging, failures_reported
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def finetune(
 def _no_gain(model: str, out: Path, before: Scores, epochs: int, held_out: int) -> ModelError:
     """Make the error of a run whose scores never rose above those of the original network."""
     return ModelError(
-        f"fine-tuning has not helped: {out}: {before} on {held_out} held-out polygons before, nothing better found in "
+        f"fine-tuning has not helped: {out}: found no better scores than {before} on {held_out} held-out polygons in "
         f"{epochs} epochs, so nothing was written.",
         remedy=f"Use {model} as it is, or draw more polygons.",
         code="no-gain",
@@ -176,7 +175,12 @@ def _loaded(model: str, device: Device, precision: Precision) -> tuple[Segmenter
 
 
 def _check_output(out: Path, model: str, *, overwrite: bool) -> None:
-    """Refuse an output that must not or cannot be written."""
+    """Refuse an output that must not or cannot be written.
+
+    Raises:
+        UsageError: it is no .safetensors file, or the file of the model.
+        ExportError: it exists, or its folder does not exist or cannot be written.
+    """
     if out.suffix.lower() != EXTENSION:
         raise UnknownFormat(
             f"the output's extension names no file of weights: {out}: found {out.suffix!r}, expected {EXTENSION!r}.",
@@ -186,22 +190,9 @@ def _check_output(out: Path, model: str, *, overwrite: bool) -> None:
             extension=out.suffix,
             expected=EXTENSION,
         )
-    if out.exists() and Path(model).exists() and out.samefile(model):
-        raise UsageError(
-            f"the output is an input: {out}: the same file as `model` {model}.",
-            remedy="Choose another output.",
-            code="output-is-model",
-            out=str(out),
-            model=model,
-        )
+    check_inputs(out, [Path(model)])
     check_existing(out, overwrite=overwrite)
-    if not Path(os.path.realpath(out)).parent.is_dir():
-        raise ExportError(
-            f"the output's folder does not exist: {out}: found no folder {out.parent}, expected an existing one.",
-            remedy="Create it first.",
-            code="no-output-folder",
-            out=str(out),
-        )
+    check_folder(out)
     with Staging(out):  # a folder that cannot be written is refused now, not after the first epoch
         pass
 

@@ -51,7 +51,7 @@ def simulate_user(model: LiteModel, batch: Batch, rng: np.random.Generator) -> S
     # A user corrects answers of the network in use: there, norms use their statistics and do not update them.
     model.decoder.eval()
     prompts = corrected_prompts(
-        lambda crops, few: decode_prompts(model, _features_of(features, crops), few)[1], batch, rng
+        lambda crops, prompts: decode_prompts(model, _features_of(features, crops), prompts)[1], batch, rng
     )
     model.decoder.train()
     place, answer = decode_prompts(model, _features_of(features, batch.picture), prompts)

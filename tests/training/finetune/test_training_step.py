@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from geosam.geometry.geobox import Window
 from geosam.segmenters.segmenter import Embedding
+from geosam.training.data.batch import STRIDE
 from geosam.training.data.target_objects import TargetObject
 from geosam.training.finetune import training_step as module
-from geosam.training.finetune.trainable_decoder import STRIDE, MaskCandidates
+from geosam.training.finetune.trainable_decoder import MaskCandidates
 from geosam.training.finetune.training_step import accumulate_gradients
 from geosam.training.fit.losses import IOU_WEIGHT, PLACE_WEIGHT, best_mask_loss, mask_loss, place_loss, soft_iou
 

@@ -59,7 +59,7 @@ def test_where_nothing_is_gained_nothing_is_written(lite, scene, polygons, tmp_p
     script_scores(monkeypatch, [0.5] * 40)
     out = tmp_path / "tuned.safetensors"
     out.write_bytes(b"former")
-    words = "nothing better found in 6 epochs, so nothing was written"
+    words = "found no better scores than .* in 6 epochs, so nothing was written"
     with pytest.raises(ModelError, match=words) as error:
         finetune(scene, polygons, str(lite), out, FineTuneOptions(overwrite=True), device="cpu")
     assert error.value.exit_code == 5
@@ -102,7 +102,7 @@ def test_time_ends_the_training(lite, scene, polygons, tmp_path, monkeypatch):
     [
         ("{lite}", "tuned.pth", UsageError, "found '.pth', expected '.safetensors'"),
         ("{lite}", "taken.safetensors", OutputExists, "`overwrite=True`"),
-        ("{lite}", "lite.safetensors", UsageError, "the same file as `model`"),
+        ("{lite}", "lite.safetensors", UsageError, "found the same file as"),
         ("{lite}", "nowhere/tuned.safetensors", ExportError, "found no folder"),
         ("regions", "tuned.safetensors", UsageError, "expected a network"),
         ("missing.safetensors", "tuned.safetensors", CheckpointError, "missing.safetensors"),
@@ -122,8 +122,8 @@ def test_what_cannot_be_done_is_refused_first(case, lite, scene, polygons, tmp_p
     "case",
     [
         ("{lite}", "tuned.pth", "weights-extension", {"extension": ".pth", "expected": ".safetensors"}),
-        ("{lite}", "lite.safetensors", "output-is-model", {}),
-        ("{lite}", "nowhere/tuned.safetensors", "no-output-folder", {}),
+        ("{lite}", "lite.safetensors", "output-is-input", {}),
+        ("{lite}", "nowhere/tuned.safetensors", "output-folder-missing", {}),
         ("regions", "tuned.safetensors", "model-not-trainable", {"model": "regions"}),
     ],
 )
