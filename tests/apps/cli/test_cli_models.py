@@ -1,12 +1,11 @@
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from calls import ENVIRONMENT
 from checkpoint_server import CONTENT, enter, serving
 
-from geosam.apps.cli import checkpoints
+from geosam.apps.cli.report import Report
 from geosam.segmenters.registry import registry
 from geosam.segmenters.weights.manifest import manifest
 
@@ -201,6 +200,6 @@ def test_the_first_of_two_is_reported_if_the_second_fails(geosam, server, folder
 
 @pytest.mark.usefixtures("server")
 def test_on_a_terminal_a_bar_shows_the_bytes(geosam, folder, monkeypatch):
-    monkeypatch.setattr(checkpoints, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(Report, "draws", True)
     done = geosam("models", "download", "tiny")
     assert (done.code, done.out) == (0, f"{folder}/tiny.pth\n")
