@@ -27,7 +27,7 @@ def rectangles_of(seed, size=64, count=3):
 @given(SEEDS)
 def test_shares_of_cells_are_means_over_four_by_four_pixels(seed):
     mask = rng(seed).random((32, 32)) < 0.5
-    shares = module._shares(mask)
+    shares = module.cell_shares(mask)
     for row, col in ((0, 0), (3, 5), (7, 7)):
         assert shares[row, col] == mask[row * 4 : row * 4 + 4, col * 4 : col * 4 + 4].mean()
     assert shares.shape == (8, 8)
@@ -96,7 +96,7 @@ def test_every_row_of_a_batch_is_a_prompt_for_its_object(seed):
     numbers = [np.unique(crop.instances)[1:] for crop in crops]
     for row in range(6):
         crop = crops[int(batch.picture[row])]
-        shares = [module._shares(crop.instances == number) for number in numbers[int(batch.picture[row])]]
+        shares = [module.cell_shares(crop.instances == number) for number in numbers[int(batch.picture[row])]]
         assert any(np.array_equal(batch.target[row].numpy(), share) for share in shares)
         clicked = (batch.labels[row] == 1).any()
         boxed = batch.boxes[row].isfinite().all()
@@ -118,13 +118,13 @@ def test_first_prompts_divide_by_their_shares():
 def test_small_objects_are_not_prompted():
     crop = sample(rectangles=[(4, 4, 11, 12), (20, 20, 44, 44)])
     batch = make_batch([crop], rng())
-    shares = module._shares(crop.instances == 2)
+    shares = module.cell_shares(crop.instances == 2)
     assert all(np.array_equal(target, shares) for target in batch.target.numpy())
 
 
 def test_large_objects_are_prompted_more_often_but_not_in_proportion():
     crop = sample(rectangles=[(0, 0, 48, 48), *[(52, y, 60, y + 10) for y in (0, 12, 24, 36, 48)]])
-    large = module._shares(crop.instances == 1)
+    large = module.cell_shares(crop.instances == 1)
     batches = [make_batch([crop], rng(seed)) for seed in range(200)]
     share = np.mean([any(np.array_equal(target, large) for target in batch.target.numpy()) for batch in batches])
     assert 0.5 < share < 0.95
