@@ -13,7 +13,7 @@ from geosam_qgis.engine.error_messages import error_message, plain_text
 LIBRARY = Path(__file__).parents[2] / "geosam"
 #: Parts of the library that the worker does not use: other programs, and the door for Python.
 UNREACHABLE = (
-    *("training", "apps/cli", "apps/demo", "api", "run/arguments", "run/result"),
+    *("training", "apps/cli", "apps/demo", "api", "run/arguments", "run/inputs", "run/result"),
     *("objects/click_session", "prompts/sources", "vector/frame"),
 )
 #: Errors of arguments that only Python has: no file and no draft contains them.
