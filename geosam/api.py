@@ -104,13 +104,12 @@ def segment(
 
     groups = ("opening", "model", "prompts", "run", "rules", "cache")
     arguments = Arguments.of("segment", options, *groups, command=command)
-    # Without `out` a temporary file is written and read back, so that rows are made in one way only.
-    with (
-        TemporaryDirectory(prefix="geosam-") as folder,
-        opened(scene, arguments) as raster,
-        watched(progress, observer) as watcher,
-    ):
-        path = Path(folder) / "objects.parquet" if out is None else Path(out)
+    with ExitStack() as stack:
+        raster = stack.enter_context(opened(scene, arguments))
+        watcher = stack.enter_context(watched(progress, observer))
+        # Without `out` a temporary file is written and read back, so that rows are made in one way only. With `out`
+        # there is no temporary folder, which a killed process would leave behind.
+        path = Path(out or Path(stack.enter_context(TemporaryDirectory(prefix="geosam-"))) / "objects.parquet")
         summary = _run(raster, prompts, model, path, arguments=arguments, observer=watcher, executor=executor)
         if out is None:
             return Result(replace(summary, output=None), raster, table=read_table(path))

@@ -299,3 +299,8 @@ def test_importing_geosam_imports_none_of_its_rooms():
     code = f"import sys, geosam; print({rooms} & {{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_run_with_an_output_makes_no_temporary_folder(monkeypatch):
+    monkeypatch.setattr("geosam.api.TemporaryDirectory", lambda **_: pytest.fail("a temporary folder is made"))
+    segment("scene.tif", centres(), model="threshold", out="x.gpkg")
