@@ -315,16 +315,25 @@ def models() -> Models:
     return Models()
 
 
-def _run(scene: Scene, prompts: Any, model: Any, path: Path, *, arguments: Arguments, **tools: Any) -> RunSummary:
+def _run(
+    scene: Scene,
+    prompts: Any,
+    model: Any,
+    path: Path,
+    *,
+    arguments: Arguments,
+    observer: Observer,
+    executor: Executor | None,
+) -> RunSummary:
     from geosam.run.inputs import requested, segmenter
     from geosam.run.pipeline import segment_prompts, segment_scene
 
     prompt_list, notes = requested(prompts, scene, arguments)
     for note in notes:
-        tools["observer"].warning(note)
+        observer.warning(note)
     network = segmenter(model, arguments)
     run = arguments.run_options(network.spec, prompted=prompt_list is not None)
-    tools["store"] = arguments.store()
+    tools: dict[str, Any] = {"store": arguments.store(), "observer": observer, "executor": executor}
     if prompt_list is None:
         return segment_scene(scene, network, path, run, **tools)
     skip_outside = arguments.reading["skip_outside"]

@@ -138,7 +138,7 @@ def files(folder):
 
 
 def part_in(folder):
-    """What an interrupted download has left."""
+    """Files that an interrupted download leaves."""
     (part,) = folder.rglob("*.part")
     return part
 

@@ -145,7 +145,7 @@ class Prompt:
         self._check()
 
     @classmethod
-    def point(cls, x: float, y: float, *, crs: Any, id: str | int = 1, label: int = 1, **fields: Any) -> Self:  # noqa: A002
+    def point(cls, x: float, y: float, *, crs: Any, id: str | int = 1, label: int = 1, **fields: Any) -> Self:  # noqa: A002 - the field is called so in files and results
         """Make a prompt of one point (x, y): easting or longitude first."""
         return cls(id, crs, [[x, y]], [label], **fields)
 
@@ -158,14 +158,14 @@ class Prompt:
         ymax: float,
         *,
         crs: Any,
-        id: str | int = 1,  # noqa: A002
+        id: str | int = 1,  # noqa: A002 - the field is called so in files and results
         **fields: Any,
     ) -> Self:
         """Make a prompt of one box."""
         return cls(id, crs, box_xyxy=(xmin, ymin, xmax, ymax), **fields)
 
     @classmethod
-    def polygon(cls, geometry: Any, *, crs: Any, id: str | int = 1, **fields: Any) -> Self:  # noqa: A002
+    def polygon(cls, geometry: Any, *, crs: Any, id: str | int = 1, **fields: Any) -> Self:  # noqa: A002 - the field is called so in files and results
         """Make a prompt of a shapely Polygon or MultiPolygon that serves as a mask."""
         return cls(id, crs, mask=geometry, **fields)
 

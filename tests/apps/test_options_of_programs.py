@@ -68,7 +68,7 @@ def everything(**values):
 
 
 def accepted_by_command(option, text):
-    """Whether the command line takes a text for an option."""
+    """Return True if the command line takes a text for an option."""
     flag = next(param.opts[0] for param in everything.params if param.name == option.name)
     try:
         everything.main([flag, text], standalone_mode=False)
@@ -78,7 +78,7 @@ def accepted_by_command(option, text):
 
 
 def accepted_by_worker(option, value):
-    """Whether the worker takes a value for an option."""
+    """Return True if the worker takes a value for an option."""
     try:
         reader_of(option)(value, "place")
     except ParameterError:

@@ -100,7 +100,7 @@ def known_scenes(tmp_path_factory):
 
 
 def outcome(call):
-    """What a call gives, or the class of its refusal."""
+    """Result of a call, or the class of its refusal."""
     try:
         return call()
     except PromptError as error:

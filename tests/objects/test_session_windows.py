@@ -151,7 +151,7 @@ def test_the_first_windows_around_a_view_leave_no_place_without_a_preview(data):
 
 
 def _sparse(rule, x0, x1, y0, y1):
-    """How many windows it takes at most if they overlap by a quarter and one begins in the middle."""
+    """Largest number of windows, if they overlap by a quarter and one begins in the middle."""
     steps = [(high - low) / (TILE / 4) for low, high in ((x0, x1), (y0, y1))]
     sides = [1 if size <= TILE else n // 3 + 4 for size, n in zip(rule.region.shape_hw[::-1], steps, strict=True)]
     return int(sides[0] * sides[1])

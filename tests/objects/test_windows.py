@@ -41,7 +41,7 @@ def clicked(draw, region, index=0):
 
 
 def holds(window, bounds):
-    """Whether a window holds bounds, its edges included."""
+    """Return True if a window holds bounds, its edges included."""
     x0, y0, x1, y1 = bounds
     return window.col_off <= x0 and window.row_off <= y0 and x1 <= window.col_end and y1 <= window.row_end
 

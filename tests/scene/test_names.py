@@ -1,4 +1,4 @@
-"""What people hand in to open a scene: paths, open datasets, and things that end in one sentence."""
+"""Values that people pass to open a scene: paths, open datasets, and values that end in one sentence."""
 
 import os
 from pathlib import Path

@@ -121,7 +121,7 @@ def _answer(id: Id | None, value: Any) -> bytes:  # noqa: A002 - JSON-RPC's own 
     return b"" if id is None else result(id, value)
 
 
-def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
+def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002 - JSON-RPC's own word
     """Return the line that answers a request with an error."""
     match error:
         case Stopped():
@@ -147,7 +147,7 @@ def refusal(id: Id | None, error: BaseException) -> bytes:  # noqa: A002
     return line
 
 
-def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002
+def _refused(id: Id | None, error: GeosamError) -> bytes:  # noqa: A002 - JSON-RPC's own word
     values = json_value(error.values)
     if len(json.dumps(values)) > _MAX_TEXT:  # a part of the values could mislead the client, so all are left out
         values = {}

@@ -62,7 +62,7 @@ class Reply(NamedTuple):
     """`code`, `message` and perhaps `data`; None for a result."""
 
 
-def request(id: Id, method: str, params: Message) -> bytes:  # noqa: A002
+def request(id: Id, method: str, params: Message) -> bytes:  # noqa: A002 - JSON-RPC's own word
     """Return the line of a request."""
     return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 
@@ -72,12 +72,12 @@ def notification(method: str, params: Message) -> bytes:
     return encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
-def result(id: Id, value: Any) -> bytes:  # noqa: A002
+def result(id: Id, value: Any) -> bytes:  # noqa: A002 - JSON-RPC's own word
     """Return the line of an answer with a result."""
     return encode({"jsonrpc": "2.0", "id": id, "result": value})
 
 
-def failure(id: Id | None, code: int, text: str, data: Message | None = None) -> bytes:  # noqa: A002
+def failure(id: Id | None, code: int, text: str, data: Message | None = None) -> bytes:  # noqa: A002 - JSON-RPC's own word
     """Return the line of an answer with an error."""
     error: Message = {"code": code, "message": text}
     if data is not None:
@@ -104,7 +104,7 @@ def decode(line: bytes) -> Request | Reply:
         ProtocolError: the line is no message of this protocol.
     """
     message = _object(line)
-    id = message.get("id")  # noqa: A001
+    id = message.get("id")  # noqa: A001 - the protocol's word
     number = isinstance(id, int) and not isinstance(id, bool)
     if not (id is None or number or (isinstance(id, str) and len(id) <= MAX_ID)):
         raise ProtocolError(INVALID_REQUEST, f"id: expected a whole number or a text of at most {MAX_ID} characters")
@@ -159,7 +159,7 @@ def _object(line: bytes) -> Message:
     return message
 
 
-def _reply(message: Message, id: Id | None) -> Reply:  # noqa: A002
+def _reply(message: Message, id: Id | None) -> Reply:  # noqa: A002 - JSON-RPC's own word
     error = message.get("error")
     if ("result" in message) == ("error" in message):
         raise ProtocolError(INVALID_REQUEST, "expected a method, a result or an error", id)

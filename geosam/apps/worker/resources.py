@@ -50,7 +50,7 @@ class OpenScenes:
             return id
         scene = open_scene(path, **options)
         self._count += 1
-        self._ids[source] = id = f"scene-{self._count}"  # noqa: A001
+        self._ids[source] = id = f"scene-{self._count}"  # noqa: A001 - the protocol's word
         self._scenes[id] = scene
         if len(self._scenes) > MAX_SCENES:
             self.close(next(iter(self._scenes)))
@@ -76,7 +76,7 @@ class OpenScenes:
             self._open.popitem(last=False)[1].close()
         return self._scenes[id]
 
-    def close(self, id: str) -> None:  # noqa: A002
+    def close(self, id: str) -> None:  # noqa: A002 - JSON-RPC's own word
         """Forget a scene, if there is one with this id."""
         scene = self._scenes.pop(id, None)
         self._open.pop(id, None)

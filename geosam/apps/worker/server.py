@@ -238,7 +238,7 @@ class Server:
     def _options(self, _: Id | None) -> Message:
         return {name: [option.to_json() for option in group] for name, group in options.GROUPS.items()}
 
-    def _shutdown(self, id: Id | None) -> None:  # noqa: A002
+    def _shutdown(self, id: Id | None) -> None:  # noqa: A002 - JSON-RPC's own word
         self._last = id
         self._ended()
 

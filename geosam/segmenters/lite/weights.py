@@ -123,7 +123,7 @@ def load(path: Path) -> LiteModel:
             expected=FORMAT,
         )
     with safe_open(path, "pt") as file:
-        if _digest({name: file.get_tensor(name) for name in file.keys()}) != facts.get("digest"):  # noqa: SIM118
+        if _digest({name: file.get_tensor(name) for name in file.keys()}) != facts.get("digest"):  # noqa: SIM118 - a safetensors file is no mapping: it cannot be iterated
             raise refusal(path, "is damaged", "its tensors are not those that were written")
     model = _built(path, facts.get("shape"))
     state = read_state_dict(path, again=True)

@@ -1,4 +1,4 @@
-"""What the worker keeps: scenes by id and models by their arguments, the least recently used first to go."""
+"""Things that the worker keeps: scenes by id and models by their arguments, the least recently used first to go."""
 
 import pytest
 from scenes import picture, write_scene

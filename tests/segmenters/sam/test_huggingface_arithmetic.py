@@ -56,7 +56,7 @@ MASKS = pytest.mark.parametrize("multimask", [False, True], ids=["single mask", 
 
 
 def answer(model, task, kinds, *, multimask):
-    """What one of Transformers' models says: among others, logits and predicted IoU."""
+    """Output of one of Transformers' models: among others, logits and predicted IoU."""
     _, points, labels, box, mask = task
     return model(
         pixel_values=task.image,
